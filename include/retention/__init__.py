@@ -1,0 +1,1 @@
+"""Retention campaigns for web shops: orders -> selections -> campaigns -> delivery, explained in SQL."""

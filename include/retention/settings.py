@@ -1,0 +1,97 @@
+"""Settings: read once from the environment (DESIGN: names start with ``RETENTION_``), never changed after."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from retention.errors import InputError
+
+CLOCKS = ("wall", "days")
+DELIVERIES = ("outbox", "live")
+LOCAL_SECRET = "local-secret-for-the-outbox-only"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that may differ between two installations. Secrets never show in ``repr``."""
+
+    include: Path  # the folder with sql/, sources/, campaigns/, messages/ ...
+    local: Path  # where this machine keeps the embedded server, the outbox and logs
+    database_url: str | None = field(default=None, repr=False)  # None: the embedded server
+    shop_time_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("Europe/Amsterdam"))
+    shop_name: str = "Demo Shop"
+    shop_address: str = "Demo Shop, Keizersgracht 1, Amsterdam"  # law wants a postal address in each mail
+    email_from: str = "shop@demo-shop.example"
+    reporting_currency: str = "EUR"
+    clock: str = "wall"  # wall: now; days: sends of run D play on D+1
+    delivery: str = "outbox"  # outbox: keep the rendered message; live: hand it to the provider
+    batch_size: int = 500  # messages claimed at once
+    inactive_days: int = 180  # no open or click for so long, while we looked: not in send_base
+    public_url: str = "http://127.0.0.1:8088"  # where unsubscribe links lead
+    secret: str = field(default=LOCAL_SECRET, repr=False)  # key of coupon codes and links
+    sendgrid_api_key: str | None = field(default=None, repr=False)
+    sendgrid_host: str = "https://api.sendgrid.com"
+    twilio_account_sid: str | None = field(default=None, repr=False)
+    twilio_auth_token: str | None = field(default=None, repr=False)
+    twilio_base_url: str = "https://api.twilio.com"
+    twilio_from: str | None = None
+    provider_timeout: float = 10.0  # seconds until a call counts as unanswered
+
+    def __post_init__(self) -> None:
+        if self.clock not in CLOCKS:
+            raise InputError(f"RETENTION_CLOCK is {self.clock!r}; write 'wall' or 'days'.")
+        if self.delivery not in DELIVERIES:
+            raise InputError(f"RETENTION_DELIVERY is {self.delivery!r}; write 'outbox' or 'live'.")
+        if self.delivery == "live" and self.secret == LOCAL_SECRET:
+            raise InputError("RETENTION_DELIVERY is 'live', so RETENTION_SECRET must be set to a secret of your own.")
+
+    def evolve(self, **changes: object) -> Settings:
+        """The same settings with some values changed."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings. Raises InputError with the variable's name when a value cannot be used."""
+    include = Path(environ.get("RETENTION_INCLUDE") or Path(__file__).resolve().parents[1])
+    if not (include / "sql").is_dir():
+        raise InputError(f"RETENTION_INCLUDE is {str(include)!r}, but there is no folder sql/ in it.")
+    values: dict[str, object] = {
+        "include": include,
+        "local": Path(environ.get("RETENTION_LOCAL") or include.parent / ".local"),
+        "shop_time_zone": _zone(environ.get("RETENTION_SHOP_TIME_ZONE") or "Europe/Amsterdam"),
+    }
+    for name in (
+        "database_url shop_name shop_address email_from reporting_currency clock delivery public_url secret"
+    ).split():
+        if value := environ.get(f"RETENTION_{name.upper()}"):
+            values[name] = value
+    for name in (
+        "sendgrid_api_key sendgrid_host twilio_account_sid twilio_auth_token twilio_base_url twilio_from"
+    ).split():
+        if value := environ.get(name.upper()):
+            values[name] = value
+    for name, kind in (("batch_size", int), ("inactive_days", int), ("provider_timeout", float)):
+        if value := environ.get(f"RETENTION_{name.upper()}"):
+            values[name] = _number(f"RETENTION_{name.upper()}", value, kind)
+    return Settings(**values)  # type: ignore[arg-type]
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as problem:
+        raise InputError(f"RETENTION_SHOP_TIME_ZONE is {name!r}; write a zone like 'Europe/Amsterdam'.") from problem
+
+
+def _number(variable: str, value: str, kind: type[int] | type[float]) -> int | float:
+    try:
+        number = kind(value)
+    except ValueError as problem:
+        raise InputError(f"{variable} is {value!r}; write a number.") from problem
+    if number <= 0:
+        raise InputError(f"{variable} is {value!r}; write a number above 0.")
+    return number

@@ -1,0 +1,74 @@
+"""Real PostgreSQL for every test: one throw-away server per run, one migrated template, a clone of it per test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import Engine
+
+from retention import database
+from retention.local import postgres
+from retention.settings import Settings, from_environment
+from shop import Shop
+
+PROJECT = Path(__file__).resolve().parents[1]
+REAL_DATA = PROJECT.parent / "shared" / "data"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The URL of a PostgreSQL server without a database name; RETENTION_TEST_SERVER names one of your own."""
+    if url := os.environ.get("RETENTION_TEST_SERVER"):
+        yield url
+        return
+    folder = Path(tempfile.mkdtemp(prefix="retention-test-"))
+    folder.chmod(0o755)
+    yield postgres.start(folder / "postgres", fsync=False)
+    postgres.remove(folder / "postgres")
+
+
+@pytest.fixture(scope="session")
+def template(server: str) -> str:
+    """The name of a migrated, empty database that tests clone."""
+    name = f"template_{os.getpid()}"
+    url = postgres.ensure_database(server, name)
+    database.migrate(from_environment({"RETENTION_DATABASE_URL": url}))
+    return name
+
+
+@pytest.fixture
+def settings(server: str, template: str, tmp_path: Path) -> Iterator[Settings]:
+    """Settings of a shop in Amsterdam with an empty database of its own; files go to tmp_path."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"create database {name} template {template}")
+    yield from_environment({"RETENTION_DATABASE_URL": f"{server}/{name}", "RETENTION_LOCAL": str(tmp_path)})
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def engine(settings: Settings) -> Engine:
+    """The engine of this test's own database."""
+    return database.connect(settings)
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real order data; the test is skipped, saying so, where it is absent."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"real order data is absent: {REAL_DATA.relative_to(PROJECT.parent)} beside the checkout")
+    return REAL_DATA
+
+
+@pytest.fixture
+def shop(engine: Engine, settings: Settings) -> Shop:
+    """An empty shop to fill."""
+    return Shop(engine, settings)

@@ -1,0 +1,77 @@
+"""A small shop for tests: facts written straight into schema `shop`, as a sync would leave them."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from retention import days
+from retention.database import sql
+from retention.settings import Settings
+
+NAMESPACE = "test"
+LONG_AGO = date(2000, 1, 1)
+
+
+class Shop:
+    """Add customers and orders, then `publish` a day."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self.engine = engine
+        self.zone = settings.shop_time_zone
+        self.settings = settings
+        self.numbers = itertools.count(1)
+
+    def _insert(self, table: str, **row: Any) -> None:
+        columns = ", ".join(row)
+        values = ", ".join("shop.customer_id(:namespace, :ref)" if c == "customer_id" else f":{c}" for c in row)
+        with self.engine.begin() as connection:
+            connection.execute(
+                text(f"insert into {table} ({columns}) values ({values})"),
+                {**row, "namespace": NAMESPACE, "ref": row["customer_id"]},
+            )
+
+    def customer(self, ref: str, *, consents: tuple[str, ...] = ("email", "sms"), **fields: Any) -> str:
+        """A customer who can be written to by default: address, phone and consent for both channels."""
+        known = days.known_at(LONG_AGO, self.zone)
+        row = {
+            "email": f"{ref.lower()}@mail.example", "phone": f"+316{next(self.numbers):08d}", "first_name": ref.title(),
+            "language": "en", "country": "NL", "time_zone": "Europe/Amsterdam", "registered_at": known,
+            "updated_at": known, "known_at": known, **fields,
+        }  # fmt: skip
+        self._insert("shop.customers", customer_id=ref, customer_ref=ref, namespace=NAMESPACE, **row)
+        for channel in consents:
+            self._insert("shop.consents", customer_id=ref, purpose="marketing", channel=channel, is_granted=True,
+                         updated_at=known, known_at=known)  # fmt: skip
+        return ref
+
+    def order(
+        self, ref: str, on: date | datetime, *, status: str = "complete", total: float = 10, **fields: Any
+    ) -> str:
+        """An order of customer `ref`, known from the midnight after it unless `known_at` says otherwise."""
+        at = on if isinstance(on, datetime) else datetime.combine(on, time(12), tzinfo=self.zone)
+        day = at.astimezone(self.zone).date()
+        row = {
+            "source": "test", "order_ref": f"o{next(self.numbers)}", "ordered_at": at, "ordered_on": day,
+            "status": status, "total": total, "currency": "EUR", "total_reporting": total, "updated_at": at,
+            "known_at": days.known_at(day, self.zone), **fields,
+        }  # fmt: skip
+        self._insert("shop.orders", customer_id=ref, **row)
+        return str(row["order_ref"])
+
+    def publish(self, day: date) -> None:
+        """Recompute all statistics and record `day` as published, as a sync of that day does last."""
+        select = sql(self.settings.include, "orders/_customer_statistics",
+                     {"orders": "shop.orders", "order_lines": "shop.order_lines"})  # fmt: skip
+        with self.engine.begin() as connection:
+            connection.execute(text("delete from shop.customer_stats"))
+            connection.execute(text(f"insert into shop.customer_stats {select}"))
+            days.record(connection, "orders", "test", day, "done")
+
+    def publish_each(self, first: date, last: date) -> None:
+        """`publish` every day from `first` to `last`."""
+        for number in range((last - first).days + 1):
+            self.publish(first + timedelta(days=number))

@@ -1,0 +1,58 @@
+from datetime import date
+
+import pytest
+from sqlalchemy import Engine
+
+from retention import days
+from retention.errors import InputError, StateError
+
+
+def publish(engine: Engine, *published: str) -> None:
+    with engine.begin() as connection:
+        for day in published:
+            days.record(connection, "orders", "shop", days.parse(day), "done")
+
+
+def test_a_skipped_day_is_caught_up_first_and_a_done_day_returns_what_it_counted(engine: Engine) -> None:
+    publish(engine, "2026-11-01", "2026-11-02", "2026-11-03")
+    did: list[date] = []
+
+    def do(connection: object, day: date) -> days.Counts:
+        did.append(day)
+        return {"number": len(did)}
+
+    assert days.in_order(engine, "selections", "a", date(2026, 11, 1), do) == {"number": 1}
+    assert days.in_order(engine, "selections", "a", date(2026, 11, 3), do) == {"number": 3}
+    assert did == [date(2026, 11, 1), date(2026, 11, 2), date(2026, 11, 3)]
+    assert days.in_order(engine, "selections", "a", date(2026, 11, 2), do) == {"number": 2}
+    assert len(did) == 3
+
+
+def test_a_failed_day_is_recorded_and_done_by_the_next_run(engine: Engine) -> None:
+    publish(engine, "2026-11-01", "2026-11-02")
+    broken = True
+
+    def do(connection: object, day: date) -> days.Counts:
+        if broken:
+            raise StateError("broken on purpose")
+        return {"day": day.isoformat()}
+
+    with pytest.raises(StateError, match="on purpose"):
+        days.in_order(engine, "selections", "a", date(2026, 11, 1), do)
+    broken = False
+    days.in_order(engine, "selections", "a", date(2026, 11, 2), do)
+    with engine.connect() as connection:
+        assert days.recorded(connection, "selections", "a", date(2026, 11, 1)) == {"day": "2026-11-01"}
+
+
+def test_a_day_before_the_newest_done_day_is_refused(engine: Engine) -> None:
+    publish(engine, "2026-11-02")
+    days.in_order(engine, "selections", "a", date(2026, 11, 2), lambda c, d: {})
+    with pytest.raises(StateError, match="2026-11-02 is already done"):
+        days.in_order(engine, "selections", "a", date(2026, 11, 1), lambda c, d: {})
+
+
+@pytest.mark.parametrize("text", ["2026-2-1", "yesterday", "2026-02-30", "", "20261121", "2026-11-21x"])
+def test_what_is_not_an_iso_day_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="is not a day"):
+        days.parse(text)
