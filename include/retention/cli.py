@@ -1,0 +1,321 @@
+"""The command line: the same functions that Airflow runs, without a scheduler.
+
+With ``--json`` the last line of stdout is one JSON object; logs go to stderr. Wrong input ends with 2 and one sentence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+
+from retention import database, days
+from retention.errors import InputError, RetentionError
+from retention.settings import Settings, from_environment
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 1 failed, 2 wrong input."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        settings = from_environment()
+        result = options.command(settings, options)
+    except InputError as problem:
+        print(f"retention: {problem}", file=sys.stderr)
+        return 2
+    except RetentionError as problem:
+        print(f"retention: {problem}", file=sys.stderr)
+        return 1
+    except OperationalError as problem:
+        reason = str(problem.orig).strip().splitlines()[0]
+        print(f"retention: the database does not answer: {reason}", file=sys.stderr)
+        return 1
+    if result is not None:
+        print(json.dumps(result, default=str) if options.json else _readable(result))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="retention", description="Retention campaigns for web shops.")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print one JSON object on the last line")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, help: str, to: Any = commands) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = to.add_parser(name, help=help, description=help, parents=[common])
+        added.set_defaults(command=run)
+        return added
+
+    up = command("up", _up, "start the embedded PostgreSQL and Airflow on this machine")
+    up.add_argument("--demo", action="store_true", help="with the demo shop: load its history, run its last days")
+    command("down", _down, "stop what `up` started")
+    command("status", _status, "what of it runs")
+
+    db = parser_group(commands, "db", "the database")
+    command("init", _db_init, "create the schema or bring it up to date", db)
+
+    demo = command("demo", _demo, "write the demo shop's daily files")
+    demo.add_argument("--to", required=True, type=Path, metavar="DIR")
+    demo.add_argument("--customers", type=_positive, default=2000)
+    demo.add_argument("--days", type=_positive, default=420)
+    demo.add_argument("--seed", type=int, default=7)
+    demo.add_argument("--until", type=_day, help="the last day (default: yesterday in the shop's zone)")
+
+    sync = command("sync", _sync, "land, validate and publish one day of a source")
+    sync.add_argument("--source", required=True)
+    sync.add_argument("--day", required=True, type=_day)
+    sync.add_argument("--path", help="another folder or file than the source's own")
+
+    load = command("load", _load, "load a whole history of a source")
+    load.add_argument("--source", required=True)
+    load.add_argument("--path", required=True, help="a file, a folder or a URL")
+
+    select = command("select", _select, "refresh the selections for a day")
+    select.add_argument("--day", required=True, type=_day)
+    select.add_argument("names", nargs="*", metavar="NAME", help="only these, and what they refer to")
+
+    members = command("members", _members, "who is in a selection: customer references, one a line")
+    members.add_argument("name")
+    members.add_argument("--day", type=_day, help="as it was on that day (default: the newest)")
+
+    campaign = command("campaign", _campaign, "enrol, exit and plan one campaign for a day")
+    campaign.add_argument("name")
+    campaign.add_argument("--day", required=True, type=_day)
+    campaign.add_argument("--test", action="store_true", help="a full run on real data that leaves no trace")
+
+    deliver = command("deliver", _deliver, "send what is due")
+    deliver.add_argument("--campaign")
+    deliver.add_argument("--at", type=_instant, metavar="TIME", help="an instant with its offset (default: now)")
+
+    run = command("run", _run, "the whole chain, day by day, on the clock of the days")
+    run.add_argument("--from", dest="first", required=True, type=_day)
+    run.add_argument("--to", dest="last", required=True, type=_day)
+    run.add_argument("--source")
+    run.add_argument("--path")
+    run.add_argument("--send-for-real", action="store_true", help="allow live delivery on this clock")
+
+    for name, function, help in (("halt", _halt, "stop every later claim"), ("resume", _resume, "lift a halt")):
+        halt = command(name, function, help)
+        which = halt.add_mutually_exclusive_group()
+        which.add_argument("--campaign", metavar="NAME")
+        which.add_argument("--channel", choices=["email", "sms"])
+    return parser
+
+
+def parser_group(commands: Any, name: str, help: str) -> Any:
+    """A command that has commands of its own, like ``retention db init``."""
+    return commands.add_parser(name, help=help, description=help).add_subparsers(required=True, metavar="COMMAND")
+
+
+# --- the commands: each one call into a room ---------------------------------------------------------------------
+
+
+def _up(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention.local import first_run, stack
+
+    return first_run.run(settings) if options.demo else stack.up(settings)
+
+
+def _down(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention.local import stack
+
+    return stack.down(settings)
+
+
+def _status(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention.local import stack
+
+    return stack.status(settings)
+
+
+def _db_init(settings: Settings, options: argparse.Namespace) -> Any:
+    return {"applied": database.migrate(_with_database(settings))}
+
+
+def _demo(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention.local.first_run import yesterday
+    from retention.orders import demo
+
+    return demo.generate(
+        options.to,
+        customers=options.customers,
+        days=options.days,
+        seed=options.seed,
+        until=options.until or yesterday(settings),
+        zone=settings.shop_time_zone,
+    )
+
+
+def _sync(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention.orders import sync
+
+    settings, engine = _database(settings)
+    with _progress() as progress:
+        return sync.sync(settings, engine, options.source, options.day, options.path, progress=progress)
+
+
+def _load(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention.orders import sync
+
+    settings, engine = _database(settings)
+    with _progress() as progress:
+        return sync.load(settings, engine, options.source, options.path, progress=progress)
+
+
+def _select(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention.selections import refresh
+
+    settings, engine = _database(settings)
+    return refresh.select(settings, engine, options.day, options.names or None)
+
+
+def _members(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention.selections import refresh
+
+    settings, engine = _database(settings)
+    refs = refresh.members(settings, engine, options.name, options.day)
+    if options.json:
+        return {"members": list(refs)}
+    for ref in refs:
+        print(ref)
+    return None
+
+
+def _campaign(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention import chain
+    from retention.campaigns import steps
+
+    settings, engine = _database(settings)
+    if not options.test:
+        chain.catch_up(settings, engine, options.name, options.day)
+    return steps.run_day(settings, engine, options.name, options.day, test=options.test)
+
+
+def _deliver(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention import chain
+
+    settings, engine = _database(settings)
+    return chain.deliver(settings, engine, campaign=options.campaign, at=options.at)
+
+
+def _run(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention import chain
+
+    settings, engine = _database(settings)
+    with _progress(unit="days") as progress:
+        return chain.run_days(
+            settings,
+            engine,
+            options.first,
+            options.last,
+            source=options.source,
+            path=options.path,
+            send_for_real=options.send_for_real,
+            progress=progress,
+        )
+
+
+def _halt(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention.delivery import halts
+
+    settings, engine = _database(settings)
+    return halts.halt(settings, engine, campaign=options.campaign, channel=options.channel)
+
+
+def _resume(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention.delivery import halts
+
+    settings, engine = _database(settings)
+    return halts.resume(settings, engine, campaign=options.campaign, channel=options.channel)
+
+
+# --- arguments, database, output ---------------------------------------------------------------------------------
+
+
+def _with_database(settings: Settings) -> Settings:
+    """The settings with a database: the one configured, else the embedded one, started if it does not run."""
+    from retention.local import postgres
+
+    if settings.database_url:
+        return settings
+    server = postgres.start(settings.local / "postgres")
+    return settings.evolve(database_url=postgres.ensure_database(server, "retention"))
+
+
+def _database(settings: Settings) -> tuple[Settings, Engine]:
+    settings = _with_database(settings)
+    return settings, database.connect(settings)
+
+
+def _day(text: str) -> date:
+    try:
+        return days.parse(text)
+    except InputError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from problem
+
+
+def _instant(text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not an instant; write it with its offset, like 2026-11-21T09:00+01:00."
+        )
+    return instant
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number above 0.")
+    return int(text)
+
+
+@contextmanager
+def _progress(unit: str = "bytes") -> Iterator[Any]:
+    """A function (done, total, label) that draws a progress bar on a terminal; None elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    amount = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
+    with Progress(TextColumn("{task.description}"), BarColumn(), amount, TimeElapsedColumn(), console=console) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(done: int, total: int, label: str) -> None:
+            name = label if unit == "bytes" else unit
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=total)
+            bars.update(tasks[name], completed=done, total=total, description=label)
+
+        yield show
+
+
+def _readable(result: Any, indent: str = "") -> str:
+    """Nested counts as indented lines: what a person reads when ``--json`` is not given."""
+    if not isinstance(result, dict):
+        return f"{indent}{result}"
+    lines = []
+    for key, value in result.items():
+        if isinstance(value, dict) and value:
+            lines += [f"{indent}{key}", _readable(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{key}: {value if value != {} else 'none'}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
