@@ -36,7 +36,7 @@ def run_days(
     send_for_real: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Counts]:
-    """The whole chain for each day from `first` to `last`: sync, select, every campaign, its sends. By day, what happened.
+    """The whole chain for each day from `first` to `last`: sync, select, every campaign, its sends. What each day counted.
 
     Without `source` every daily source is synced. A day already done changes nothing and reports what it counted.
     """
@@ -76,8 +76,10 @@ def catch_up(settings: Settings, engine: Engine, campaign: str, day: date, *, se
 
 
 def deliver(settings: Settings, engine: Engine, *, campaign: str | None = None, at: datetime | None = None) -> Counts:
-    """Send what is due. On the wall clock: now, or at the instant `at`. Under the clock ``days``: play each day that all
-    campaigns have done and whose sends have not played yet."""
+    """Send what is due: on the wall clock now, or at the instant `at`.
+
+    Under the clock ``days``: play each day that all campaigns have done and whose sends have not played yet.
+    """
     if settings.clock == "wall" or at is not None:
         return delivery.deliver(settings, engine, at=at, campaign=campaign)
     total: Counts = {}
