@@ -1,0 +1,98 @@
+"""The command line as a person or a script meets it: a real process, its exit code, its last line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import date
+from typing import Any
+
+import pytest
+from shop import Shop
+
+from retention.settings import Settings
+
+
+@pytest.fixture
+def retention(settings: Settings) -> Any:
+    """Run `retention ARGUMENTS` as its own process against this test's database."""
+    environment = {
+        **os.environ,
+        "RETENTION_DATABASE_URL": str(settings.database_url),
+        "RETENTION_LOCAL": str(settings.local),
+    }
+
+    def call(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "retention.cli", *arguments]
+        return subprocess.run(command, env={**environment, **variables}, capture_output=True, text=True, check=False)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["select", "--day", "31-12-2026"], "is not a day; write it like 2026-11-21"),
+        (["select", "--day", "2026-11-21", "no_such_selection"], "no_such_selection"),
+        (["select", "--day", "2026-11-21", "../winback"], "../winback"),
+        (["sync", "--source", "no_such_source", "--day", "2026-11-21"], "no_such_source"),
+        (["sync", "--source", "../../etc/passwd", "--day", "2026-11-21"], "passwd"),
+        (["campaign", "no_such_campaign", "--day", "2026-11-21"], "no_such_campaign"),
+        (["campaign", "../winback", "--day", "2026-11-21"], "../winback"),
+        (["deliver", "--at", "2026-11-21T09:00"], "write it with its offset"),
+        (["demo", "--to", "x", "--customers", "0"], "is not a whole number above 0"),
+        (["run", "--from", "2026-11-21", "--to", "2026-11-20"], "write the older day first"),
+        (["halt", "--channel", "pigeon"], "invalid choice"),
+        (["nonsense"], "invalid choice"),
+    ],
+)
+def test_wrong_input_ends_with_2_and_one_clear_sentence(retention: Any, arguments: list[str], sentence: str) -> None:
+    done = retention(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_setting_is_named(retention: Any) -> None:
+    done = retention("select", "--day", "2026-11-21", RETENTION_CLOCK="sundial")
+    assert done.returncode == 2
+    assert "RETENTION_CLOCK is 'sundial'" in done.stderr
+
+
+def test_a_database_that_is_down_is_said_without_a_traceback(retention: Any) -> None:
+    done = retention("select", "--day", "2026-11-21", RETENTION_DATABASE_URL="postgresql://postgres@127.0.0.1:1/none")
+    assert done.returncode == 1
+    assert "the database does not answer" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_json_is_one_object_on_the_last_line(retention: Any, shop: Shop) -> None:
+    shop.customer("a")
+    shop.order("a", date(2026, 11, 1))
+    shop.publish(date(2026, 11, 20))
+    done = retention("select", "--day", "2026-11-20", "--json")
+    assert done.returncode == 0, done.stderr
+    counts = json.loads(done.stdout.splitlines()[-1])
+    assert counts["customers"]["size"] == 1
+    assert set(counts["customers"]) == {"size", "entered", "left", "seconds"}
+    members = retention("members", "customers")
+    assert members.stdout.splitlines() == ["a"]
+
+
+def test_halt_and_resume_say_what_is_halted(retention: Any) -> None:
+    assert json.loads(retention("halt", "--campaign", "winback", "--json").stdout)
+    assert json.loads(retention("resume", "--campaign", "winback", "--json").stdout) is not None
+
+
+def test_db_init_brings_an_empty_database_up_to_date_once(retention: Any, server: str) -> None:
+    import psycopg
+
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute("drop database if exists cli_empty with (force)")
+        connection.execute("create database cli_empty")
+    first = retention("db", "init", "--json", RETENTION_DATABASE_URL=f"{server}/cli_empty")
+    assert "0001.ground" in json.loads(first.stdout.splitlines()[-1])["applied"]
+    second = retention("db", "init", "--json", RETENTION_DATABASE_URL=f"{server}/cli_empty")
+    assert json.loads(second.stdout.splitlines()[-1]) == {"applied": []}
