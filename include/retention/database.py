@@ -30,6 +30,7 @@ def connect(settings: Settings) -> Engine:
         raise StateError("No database: set RETENTION_DATABASE_URL, or start the embedded one with `retention up`.")
     return create_engine(
         driver_url(settings.database_url),
+        hide_parameters=True,  # an error message never quotes a customer's address
         poolclass=NullPool,  # tasks fork and live for minutes: a pool would only hold connections open
         # Prepared statements get a generic plan from the sixth execution on: far slower where values matter.
         connect_args={"prepare_threshold": None, "application_name": "retention"},

@@ -20,7 +20,8 @@ create table delivery.messages (
     window_end time not null,
     attempts integer not null default 0,
     retry_at timestamptz, -- not before, after a safe retry
-    claim uuid, -- the worker's claim that attempts or attempted it
+    claim uuid, -- the worker's claim that attempts it, attempted it or skipped it
+    provider text, -- who the claim hands it to: outbox, sendgrid, twilio
     attempted_at timestamptz,
     settled_at timestamptz,
     provider_id text,
