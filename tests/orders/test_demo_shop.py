@@ -1,0 +1,200 @@
+import csv
+import gzip
+import io
+import json
+from collections import Counter, defaultdict
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from retention.errors import InputError
+from retention.orders import demo
+
+ZONE = ZoneInfo("Europe/Amsterdam")
+FIRST = date(2025, 9, 28)
+FILES = {"orders.csv", "order_lines.csv", "customers.jsonl", "consents.csv.gz", "_COMPLETE"}
+
+
+def generate(to: Path, *, days: int, **options: Any) -> dict[str, Any]:
+    """The shop that opens on FIRST, for so many days."""
+    return demo.generate(to, days=days, until=FIRST + timedelta(days=days - 1), zone=ZONE, **options)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def table(folder: Path, name: str) -> list[tuple[date, dict[str, str]]]:
+    """Each row of a CSV file of all days, with the day of its folder."""
+    found = []
+    for day in sorted(folder.iterdir()):
+        data = (day / name).read_bytes()
+        text = (gzip.decompress(data) if name.endswith(".gz") else data).decode()
+        found += [(date.fromisoformat(day.name), row) for row in csv.DictReader(io.StringIO(text))]
+    return found
+
+
+def people(folder: Path) -> list[tuple[date, dict[str, Any]]]:
+    return [
+        (date.fromisoformat(day.name), json.loads(line))
+        for day in sorted(folder.iterdir())
+        for line in (day / "customers.jsonl").read_text().splitlines()
+    ]
+
+
+@pytest.fixture(scope="module")
+def year(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """420 days of the shop that `make run` uses."""
+    folder = tmp_path_factory.mktemp("year")
+    return folder, generate(folder, days=420)
+
+
+def test_the_same_arguments_give_the_same_bytes_and_another_seed_gives_others(tmp_path: Path) -> None:
+    generate(tmp_path / "a", days=20, customers=200)
+    generate(tmp_path / "b", days=20, customers=200)
+    generate(tmp_path / "c", days=20, customers=200, seed=8)
+    assert content(tmp_path / "a") == content(tmp_path / "b") != content(tmp_path / "c")
+
+
+def test_a_longer_run_extends_a_shorter_one_and_touches_no_file_of_it(tmp_path: Path) -> None:
+    generate(tmp_path, days=20, customers=200)
+    before = content(tmp_path)
+    stamps = {name: (tmp_path / name).stat().st_mtime_ns for name in before}
+    generate(tmp_path, days=30, customers=200)
+    after = content(tmp_path)
+    assert {name: after[name] for name in before} == before
+    assert {name: (tmp_path / name).stat().st_mtime_ns for name in before} == stamps
+    assert len(after) == 30 * len(FILES)
+
+
+def test_every_day_has_its_files_and_the_mark_that_they_are_complete(year: tuple[Path, dict[str, Any]]) -> None:
+    folder, counts = year
+    assert len(list(folder.iterdir())) == counts["days"] == 420
+    assert all({path.name for path in day.iterdir()} == FILES for day in folder.iterdir())
+    assert all((day / "customers.jsonl").stat().st_size > 0 for day in folder.iterdir())
+
+
+def test_the_counts_are_those_of_the_files(year: tuple[Path, dict[str, Any]]) -> None:
+    folder, counts = year
+    orders = [row for _, row in table(folder, "orders.csv")]
+    good = {row["order_id"] for row in orders if not row["order_id"].startswith("X")}
+    assert len(good) == counts["orders"]
+    assert len(orders) == counts["rows"]["orders"]
+    assert len(table(folder, "order_lines.csv")) == counts["rows"]["order_lines"]
+    assert len(table(folder, "consents.csv.gz")) == counts["rows"]["consents"]
+    assert len(people(folder)) == counts["rows"]["customers"]
+    assert counts["customers"] == 2000
+
+
+def test_half_a_percent_of_the_rows_is_bad_of_every_kind_and_the_rest_holds_together(
+    year: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, counts = year
+    bad = {feed: sum(kinds.values()) for feed, kinds in counts["bad_rows"].items()}
+    assert 0.003 < bad["orders"] / counts["rows"]["orders"] < 0.007
+    assert {feed: set(kinds) for feed, kinds in counts["bad_rows"].items()} == {
+        feed: set(kinds) for feed, kinds in demo.BAD.items()
+    }
+    orders = [row for _, row in table(folder, "orders.csv")]
+    assert sum(row["order_id"].startswith("X") for row in orders) == bad["orders"]
+    customers = {row["customer_id"] for _, row in people(folder)}
+    assert {row["customer_id"] for row in orders if not row["order_id"].startswith("X")} <= customers
+    assert {row["order_id"] for _, row in table(folder, "order_lines.csv")} <= {row["order_id"] for row in orders}
+
+
+def test_no_row_is_bad_when_none_is_asked_for(tmp_path: Path) -> None:
+    assert generate(tmp_path, days=30, customers=200, bad_share=0)["bad_rows"] == {}
+
+
+def test_an_order_comes_again_on_the_day_its_status_changes(year: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = year
+    versions = defaultdict(list)
+    for day, row in table(folder, "orders.csv"):
+        if not row["order_id"].startswith("X"):
+            assert datetime.fromisoformat(row["updated_at"]).astimezone(ZONE).date() in (day, day - timedelta(days=1))
+            versions[row["order_id"]].append(row)
+    paths = Counter(tuple(row["status"] for row in rows) for rows in versions.values())
+    assert paths[("pending", "complete")] > paths[("pending", "cancelled")] > 100
+    assert paths[("pending", "complete", "refunded")] > 100
+    assert paths[("pending", "complete", "complete")] > 50  # a part of it was refunded
+    assert set(paths) <= {
+        ("pending",), ("complete",), ("pending", "complete"), ("pending", "cancelled"), ("complete", "refunded"),
+        ("complete", "complete"), ("pending", "complete", "refunded"), ("pending", "complete", "complete"),
+    }  # fmt: skip
+    for rows in versions.values():
+        stamps = [datetime.fromisoformat(row["updated_at"]) for row in rows]
+        assert stamps == sorted(stamps)
+        assert len({row["customer_id"] for row in rows}) == 1
+
+
+def test_on_each_of_the_last_days_several_customers_have_been_away_for_a_year(
+    year: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, counts = year
+    last: dict[str, date] = {}
+    newest = {row["order_id"]: row for _, row in table(folder, "orders.csv") if not row["order_id"].startswith("X")}
+    for row in newest.values():
+        day = datetime.fromisoformat(row["created_at"]).astimezone(ZONE).date()
+        if row["status"] == "complete":
+            last[row["customer_id"]] = max(day, last.get(row["customer_id"], day))
+    until = date.fromisoformat(counts["last_day"])
+    away = Counter((until - day).days for day in last.values())
+    assert all(away[days] >= 2 for days in range(366, 386))
+    assert 0.05 < sum(number for days, number in away.items() if days > 365) / len(last) < 0.3
+
+
+def test_customers_have_names_of_their_language_and_addresses_nobody_can_have(
+    year: tuple[Path, dict[str, Any]],
+) -> None:
+    rows = [row for _, row in people(year[0]) if row["customer_id"] and not row["customer_id"].startswith("X")]
+    by_language = Counter(row["language"] for row in rows)
+    assert set(by_language) == {"nl", "pl", "el", "en"}
+    assert all("ά" <= row["last_name"][-1] <= "ώ" for row in rows if row["language"] == "el")
+    assert any("Ł" in row["first_name"] for row in rows if row["language"] == "pl")
+    addresses = [row["email"] for row in rows if row["email"]]
+    assert all(address.endswith(".example") and address.isascii() for address in addresses)
+    assert 0.9 < sum("@" in address for address in addresses) / len(rows) < 1
+    assert 0.7 < sum(bool(row["phone"]) for row in rows) / len(rows) < 0.9
+    assert any(row["household"] for row in rows)
+    assert any(not row["time_zone"].startswith("Europe/") for row in rows if row["time_zone"])
+    for zone in {row["time_zone"] for row in rows if row["time_zone"]}:
+        ZoneInfo(zone)
+
+
+def test_consents_are_given_at_registration_and_withdrawn_over_time(year: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = year
+    given: dict[tuple[str, str], str] = {}
+    withdrawn = 0
+    for _, row in table(folder, "consents.csv.gz"):
+        if row["granted"] in ("yes", "no") and row["channel"] in ("email", "sms"):
+            key = (row["customer_id"], row["channel"])
+            withdrawn += given.get(key) == "yes" and row["granted"] == "no"
+            given[key] = row["granted"]
+    agreed = Counter(channel for (_, channel), granted in given.items() if granted == "yes")
+    assert 0.75 < agreed["email"] / 2000 < 0.9
+    assert 0.4 < agreed["sms"] / 2000 < 0.6
+    assert withdrawn > 50
+
+
+def test_a_day_whose_clock_changes_has_its_orders_between_its_midnights(tmp_path: Path) -> None:
+    until = date(2026, 3, 30)
+    demo.generate(tmp_path, customers=3000, days=3, until=until, zone=ZONE, bad_share=0)
+    for day, row in table(tmp_path, "orders.csv"):
+        updated = datetime.fromisoformat(row["updated_at"]).astimezone(ZONE).date()
+        assert updated in (day, day - timedelta(days=1))  # a shop's till may be a day late
+
+
+def test_a_day_that_changes_loses_its_mark_before_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generate(tmp_path, days=1, customers=200)
+    monkeypatch.setattr(Path, "replace", lambda path, target: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        generate(tmp_path, days=1, customers=200, seed=8)
+    assert not (tmp_path / FIRST.isoformat() / "_COMPLETE").exists()
+
+
+def test_a_shop_without_customers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="customers and days above 0"):
+        generate(tmp_path, days=1, customers=0)
