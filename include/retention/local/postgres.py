@@ -6,11 +6,13 @@ As root the server runs as ``nobody``, since PostgreSQL refuses uid 0.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
 import socket
 import subprocess
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -39,22 +41,32 @@ def start(data: Path, port: int | None = None, *, fsync: bool = True) -> str:
     A server that already runs there is used as it is. It outlives the process that started it. Raises StateError
     when it cannot start; the message ends with the server's own log.
     """
+    data.parent.mkdir(parents=True, exist_ok=True)
+    with data.with_name(f"{data.name}.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # two first commands at once make one server
+        return _start(data, port, fsync)
+
+
+def _start(data: Path, port: int | None, fsync: bool) -> str:
     if not (data / "PG_VERSION").exists():
-        _create(data, port or _free_port(), fsync)
+        if data.exists() and any(data.iterdir()):
+            raise StateError(f"{data} holds files but no PostgreSQL; move them away, or name another folder.")
+        _create(data, port or free_port(), fsync)
     url = f"postgresql://postgres@127.0.0.1:{_port_of(data)}"
     if not is_ready(data):
         log = data.parent / f"{data.name}.log"
         log.touch()
         _own(log)
-        done = _run("pg_ctl", "-D", data, "-w", "-t", "60", "-l", log, "start", check=False, stdout=subprocess.DEVNULL)
-        if done.returncode != 0 or not is_ready(data):
+        _run("pg_ctl", "-D", data, "-w", "-t", "60", "-l", log, "start", check=False, stdout=subprocess.DEVNULL,
+             stderr=subprocess.DEVNULL)  # fmt: skip
+        if not _becomes_ready(data):
             raise StateError(f"PostgreSQL in {data} does not start. Its log ends:\n{log.read_text()[-2000:]}")
     return url
 
 
 def stop(data: Path) -> bool:
     """Stop the server of `data`; False if none ran. Clients are disconnected, transactions rolled back."""
-    if not (data / "postmaster.pid").exists():
+    if not _runs(data):
         return False
     return _run("pg_ctl", "-D", data, "-m", "fast", "-w", "stop", check=False, capture_output=True).returncode == 0
 
@@ -64,7 +76,27 @@ def is_ready(data: Path) -> bool:
     if not (data / "PG_VERSION").exists():
         return False
     answer = _run("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(_port_of(data)), check=False)
-    return answer.returncode == 0 and (data / "postmaster.pid").exists()
+    return answer.returncode == 0 and _runs(data)
+
+
+def _runs(data: Path) -> bool:
+    """Whether the process noted in `data` is there: after a crash the note stays, and the port may be another's."""
+    try:
+        os.kill(int((data / "postmaster.pid").read_text().split()[0]), 0)
+    except PermissionError:
+        return True  # there, and somebody else's
+    except (OSError, ValueError, IndexError):
+        return False
+    return True
+
+
+def _becomes_ready(data: Path, patience: float = 10.0) -> bool:
+    deadline = time.monotonic() + patience
+    while not is_ready(data):
+        if time.monotonic() > deadline or not (data / "postmaster.pid").exists():
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def ensure_database(url: str, name: str) -> str:
@@ -80,14 +112,19 @@ def ensure_database(url: str, name: str) -> str:
 
 
 def _create(data: Path, port: int, fsync: bool) -> None:
-    data.mkdir(parents=True, exist_ok=True)
-    data.chmod(0o700)
-    _own(data)
-    _check_reachable(data)
-    _run("initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync",
-         capture_output=True)  # fmt: skip
-    with (data / "postgresql.conf").open("a") as conf:
+    """Make a new cluster beside `data` and put it there when it is complete: a killed one is not mistaken for one."""
+    draft = data.with_name(f"{data.name}.new")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(mode=0o700)
+    _own(draft)
+    _check_reachable(draft)
+    done = _run("initdb", "-D", draft, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8",
+                "--no-sync", check=False, capture_output=True)  # fmt: skip
+    if done.returncode != 0:
+        raise StateError(f"PostgreSQL cannot create its files in {draft}:\n{done.stderr.decode(errors='replace')}")
+    with (draft / "postgresql.conf").open("a") as conf:
         conf.write(CONFIGURATION.format(port=port, fsync="on" if fsync else "off"))
+    draft.rename(data)
 
 
 def _bin() -> Path:
@@ -142,7 +179,8 @@ def _port_of(data: Path) -> int:
     return int(next(line for line in reversed(lines) if line.startswith("port =")).split("=")[1])
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on loopback that nobody uses at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,0 +1,119 @@
+"""# campaign_<name>: one campaign's day
+
+**Purpose.** For one day: enrol who enters, end the enrolment of who bought or left, plan the messages that are due.
+Nothing is sent here: `deliver_messages` is the only sender.
+
+**Tasks**
+
+| task | what it does |
+|---|---|
+| `catch_up` | does every earlier day that this campaign has not finished, oldest first |
+| `enrol` | members of the selection who may be written to and are not inside; draws the control group |
+| `exit` | ends enrolments by order, unsubscribing or end; takes back what was planned for them |
+| `day_0_email` ... | one per step: plans its messages, or records why somebody gets none |
+| `finish` | closes the day and reports its counts |
+| `test_run` | only with `test`: the whole day in one transaction that is taken back |
+
+**Inputs.** The asset `selections`; the day is the run's partition key. A one-off run by hand, with a partition key or
+this configuration (without a day: the newest day that is published):
+
+    {"day": "2026-11-21", "test": false}
+
+With `"test": true` everything is computed on the real data and the counts are shown, and nothing is left behind: nobody
+is enrolled, no message, no coupon, no call to a provider. Try a new campaign so first.
+
+**When it fails**
+
+- `enrol`, *its selection is not refreshed for that day*: see `refresh_selections`; then clear `catch_up` downstream.
+- *A template or the YAML is wrong*: the message names file and line. Correct it, clear the task. While a YAML cannot
+  be read at all, its DAG has the single task `cannot_be_read` with the reason; all other campaigns go on.
+- Anything else: clear the task. If you do nothing, the next day's run does this day first. What is late by more than
+  its grace is recorded as `too_late` and not sent.
+
+To stop a campaign's messages at once: `retention halt --campaign <name>`. Pausing this DAG stops new enrolments only.
+
+**Running it again** is harmless: a part of a day that is done returns what it counted, and nobody is enrolled, planned
+or written to twice.
+"""
+
+from airflow.sdk import DAG, Asset, Param, PartitionedAssetTimetable, chain, get_parsing_context, task
+
+from retention import chain as days_in_order
+from retention.campaigns import definitions, steps
+from retention.errors import InputError
+from retention.local.airflow import DAY_PARAM, DEFAULTS, announce, do, fail, is_test, run_day
+from retention.settings import from_environment
+
+include = from_environment().include
+TEST_PARAM = Param(False, type="boolean", title="Test run", description="Compute everything, leave nothing behind.")
+
+
+def campaign_dag(name: str, about: str, owner: str) -> DAG:
+    """What the DAGs of all campaigns have in common."""
+    return DAG(
+        f"campaign_{name}",
+        description=about,
+        doc_md=__doc__,
+        schedule=PartitionedAssetTimetable(assets=Asset("selections")),
+        catchup=False,
+        max_active_runs=1,
+        default_args=DEFAULTS | {"owner": owner},
+        params={"day": DAY_PARAM, "test": TEST_PARAM},
+        tags=["retention", "campaigns"],
+    )
+
+
+def build(name: str) -> DAG:
+    """The DAG of the campaign `name`."""
+    campaign = definitions.read(include, name)
+    done = Asset(f"campaign_{name}", group="retention")
+
+    with campaign_dag(name, campaign.about, campaign.owner) as dag:
+
+        @task.skip_if(is_test)
+        @task
+        def catch_up():
+            return do(days_in_order.catch_up, name, run_day())
+
+        @task
+        def enrol():
+            return do(steps.enrol, name, run_day())
+
+        @task
+        def exit():
+            return do(steps.exit, name, run_day())
+
+        @task
+        def plan(step: str):
+            return do(steps.plan, name, step, run_day())
+
+        @task(outlets=[done])
+        def finish():
+            return announce(done, do(steps.finish, name, run_day()), run_day())
+
+        @task.run_if(is_test)
+        @task
+        def test_run():
+            return do(steps.run_day, name, run_day(), test=True)
+
+        plans = [plan.override(task_id=step.task_id)(step.step) for step in campaign.steps]
+        chain(catch_up(), enrol(), exit(), *plans, finish())
+        test_run()
+    return dag
+
+
+def explain(name: str, problem: InputError) -> DAG:
+    """A DAG that says why the campaign cannot run: a mistake in one file must not take the other campaigns away."""
+    reason = str(problem)
+    with campaign_dag(name, "Cannot be read", DEFAULTS["owner"]) as dag:
+        task(task_id="cannot_be_read", retries=0)(fail)(reason)
+    return dag
+
+
+asked = get_parsing_context().dag_id  # in a task's process: only the DAG that the task belongs to
+for name in definitions.names(include):
+    if asked in (None, f"campaign_{name}"):
+        try:
+            globals()[f"campaign_{name}"] = build(name)
+        except InputError as problem:
+            globals()[f"campaign_{name}"] = explain(name, problem)
