@@ -1,0 +1,167 @@
+"""View "data quality": each expectation of a day's loads with its numbers, and the rows that were rejected."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import date, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from retention import days
+from retention.database import run
+from retention.errors import InputError
+from retention.page.masking import masked, masked_row, masked_text
+
+Row = dict[str, Any]
+
+ROWS = 20  # rejected rows shown per rule
+EXAMPLES = 5  # unexpected values shown per expectation
+AROUND = 30  # days listed to choose from
+ORDER = {"error": 0, "failed": 1, "warning": 2, "passed": 3}
+# Arguments of an expectation that are shown elsewhere, or mean nothing to a reader.
+HIDDEN = {"column", "column_list", "batch_id", "result_format", "catch_exceptions", "include_config", "severity"}
+NUMBERS = {"checked": "element_count", "unexpected": "unexpected_count", "percent": "unexpected_percent",
+           "missing": "missing_count"}  # fmt: skip
+
+
+def read(connection: Connection, key: str | None, source: str | None) -> Row:
+    """All the view shows for the loads of `key` (a day or a history; none: the newest), of all sources or one."""
+    chosen = key or _newest(connection, source)
+    loads = _rows(connection, "quality_loads", load_key=chosen, source=source) if chosen else []
+    identifiers = [load["load_id"] for load in loads]
+    suites = _rows(connection, "quality_suites", load_ids=identifiers)
+    rules = _rows(connection, "quality_rules", load_ids=identifiers)
+    for load in loads:
+        load["suites"] = [_suite(suite) for suite in suites if suite["load_id"] == load["load_id"]]
+        load["rules"] = [
+            {"rule": rule["rule"], "rejected": rule["rejected"], "rows": _rejected(connection, load, rule["rule"])}
+            for rule in rules
+            if rule["load_id"] == load["load_id"]
+        ]
+    return {"key": chosen, "source": source, "loads": loads, "choices": _choices(connection, chosen)}
+
+
+def _newest(connection: Connection, source: str | None) -> str | None:
+    found: str | None = run(connection, "page/quality_newest", source=source).scalar()
+    return found
+
+
+def _choices(connection: Connection, chosen: str | None) -> list[Row]:
+    """The days around the chosen one, each with its sources and whether their suites held."""
+    last = date.max
+    if chosen:
+        try:
+            last = days.parse(chosen) + timedelta(days=AROUND // 2)
+        except (InputError, OverflowError):
+            last = date.max
+    newest = run(connection, "page/quality_newest_day", last=last).scalar()
+    if newest is None:
+        last = first = date.min
+    else:
+        last, first = newest, newest - timedelta(days=AROUND)
+    return _rows(connection, "quality_by_day", first=first, last=last, with_histories=True)
+
+
+def _rejected(connection: Connection, load: Row, rule: str) -> list[Row]:
+    return [
+        {
+            "file": row["file"],
+            "row_no": row["row_no"],
+            "value": masked(row["value"], rule),
+            "fields": masked_row(row["row_text"]),
+        }
+        for row in _rows(connection, "quality_rows", load_id=load["load_id"], rule=rule, number=ROWS)
+    ]
+
+
+def _suite(row: Row) -> Row:
+    found = sorted((_expectation(each) for each in _results(row["results"])), key=lambda e: ORDER[e["state"]])
+    return {
+        "suite": row["suite"],
+        "success": row["success"],
+        "validated_at": row["validated_at"],
+        "expectations": found,
+        "states": {state: sum(e["state"] == state for e in found) for state in ORDER},
+    }
+
+
+def _results(document: Any) -> Iterator[Mapping[str, Any]]:
+    """The results of the single expectations, whether a validation's or a checkpoint's result was stored."""
+    if isinstance(document, list):
+        for each in document:
+            yield from _results(each)
+    elif isinstance(document, Mapping):
+        if "expectation_config" in document:
+            yield document
+        elif isinstance(document.get("run_results"), Mapping):
+            yield from _results(list(document["run_results"].values()))
+        else:
+            yield from _results(document.get("results") or document.get("validation_result"))
+
+
+def _expectation(result: Mapping[str, Any]) -> Row:
+    """One expectation in words and numbers. What a key is missing for is left empty: the document's shape is theirs."""
+    config = _mapping(result.get("expectation_config"))
+    kwargs = _mapping(config.get("kwargs"))
+    meta = _mapping(config.get("meta"))
+    found = _mapping(result.get("result"))
+    kind = str(config.get("type") or config.get("expectation_type") or "expectation")
+    severity = str(config.get("severity") or meta.get("severity") or kwargs.get("severity") or "critical").lower()
+    error = _error(result.get("exception_info"))
+    column = kwargs.get("column") or ", ".join(map(str, kwargs.get("column_list") or []))
+    told = next((meta[key] for key in ("rule", "name", "about", "notes") if isinstance(meta.get(key), str)), "")
+    examples = found.get("partial_unexpected_list") or []
+    return {
+        "kind": kind.removeprefix("expect_").replace("_", " "),
+        "rule": told,
+        "about": config.get("description") or kwargs.get("description") or meta.get("about") or "",
+        "severity": severity,
+        "state": _state(bool(result.get("success")), severity, error),
+        "column": column,
+        "expected": [
+            (key, masked(_plain(value), key))
+            for key, value in kwargs.items()
+            if key not in HIDDEN | {"description"} and value is not None
+        ],
+        "observed": masked(_plain(found["observed_value"]), str(column)) if "observed_value" in found else "",
+        "examples": [masked(_plain(value), f"{column} {told}") for value in examples[:EXAMPLES]],
+        "error": error,
+        **{name: found.get(key) for name, key in NUMBERS.items()},
+    }
+
+
+def _state(success: bool, severity: str, error: str) -> str:
+    if success:
+        return "passed"
+    if error:
+        return "error"
+    return "failed" if severity == "critical" else "warning"
+
+
+def _error(info: Any) -> str:
+    """The message of an expectation that could not be computed; some versions tell one per metric."""
+    if not isinstance(info, Mapping):
+        return ""
+    if "raised_exception" in info:
+        return masked_text(str(info.get("exception_message") or "failed")) if info["raised_exception"] else ""
+    return "; ".join(filter(None, (_error(each) for each in info.values())))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.0f}"
+    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+
+
+def _rows(connection: Connection, name: str, **parameters: Any) -> list[Row]:
+    return [dict(row) for row in run(connection, f"page/{name}", **parameters).mappings()]
