@@ -1,0 +1,159 @@
+"""Refresh: compute a selection for a day, write only who entered and who left, keep when that was.
+
+One refresh is one transaction: the new set goes to ``selections.work``, is compared with the old one, and the
+difference is applied to the selection's table and to ``selections.membership``. Days are done in order (``shop.days``).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from datetime import date
+from time import perf_counter
+
+from sqlalchemy import Connection, Engine
+
+from retention import database, days
+from retention.days import Counts
+from retention.errors import InputError, RetentionError, StateError
+from retention.selections import worlds
+from retention.selections.definitions import Definition, closure, get, read_all
+from retention.selections.worlds import STAGE, WORK
+from retention.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def refresh(settings: Settings, engine: Engine, name: str, day: date) -> Counts:
+    """Bring the selection `name` up to `day`: {size, entered, left, seconds}.
+
+    Every earlier published day that it has not done comes first; a day already done returns its recorded counts. A day
+    before the newest one done is computed as it was known then and written nowhere: `entered` and `left` are None.
+    What it refers to must have done the day. Raises InputError when the selection's SQL is wrong, StateError when a
+    selection it refers to has not done the day; the database is then as before.
+    """
+    definitions = read_all(settings.include)
+    return _refresh(settings, engine, definitions, get(definitions, name), day)
+
+
+def select(settings: Settings, engine: Engine, day: date, names: list[str] | None = None) -> dict[str, Counts]:
+    """Refresh all selections, or `names` and what they refer to, in order; the counts of each.
+
+    One that fails holds up only those that depend on it. Raises at the end, naming those that failed: InputError when
+    their SQL is to blame, StateError otherwise.
+    """
+    definitions = read_all(settings.include)
+    counts: dict[str, Counts] = {}
+    failed: dict[str, RetentionError] = {}
+    for name in closure(definitions, definitions if names is None else names):
+        definition = definitions[name]
+        if broken := [one for one in definition.references if one in failed]:
+            failed[name] = StateError(f"{name} waits for {', '.join(broken)}, which failed.")
+            _record_failed(engine, name, day, failed[name])
+            continue
+        try:
+            counts[name] = _refresh(settings, engine, definitions, definition, day)
+        except RetentionError as problem:
+            failed[name] = problem
+            _record_failed(engine, name, day, problem)
+    if failed:
+        is_input = all(isinstance(one, InputError) for one in failed.values() if "waits for" not in str(one))
+        raise (InputError if is_input else StateError)(
+            f"{len(failed)} of {len(failed) + len(counts)} selections failed for {day}: "
+            + " ".join(f"[{name}] {problem}" for name, problem in failed.items())
+        )
+    return counts
+
+
+def members(settings: Settings, engine: Engine, name: str, day: date | None = None) -> Iterator[str]:
+    """The customer_refs in the selection on `day` (by default the last day it did), sorted.
+
+    A day that it did is read from the membership history; any other is computed as it was known then, written nowhere.
+    Raises InputError for an unknown selection, StateError without `day` when it never did one.
+    """
+    definitions = read_all(settings.include)
+    get(definitions, name)
+    with engine.connect() as connection:
+        at = day or worlds.newest_done(connection, name)
+        if at is None:
+            raise StateError(f"The selection {name} was never refreshed: run `retention select --day D {name}`.")
+        if days.recorded(connection, STAGE, name, at) is not None:
+            yield from _refs(connection, "refresh/members", selection=name, day=at)
+            return
+        with worlds.opened(connection, settings, definitions, at, may_compute=True) as world:
+            world.fill(name)
+            yield from _refs(connection, "refresh/computed_members", {"work": world.own_work}, selection=name)
+        connection.rollback()
+
+
+def _refs(
+    connection: Connection, statement: str, names: Mapping[str, str] | None = None, /, **values: object
+) -> Iterator[str]:
+    for (ref,) in database.run(connection, statement, names, **values).yield_per(10_000):
+        yield ref
+
+
+def _refresh(
+    settings: Settings, engine: Engine, definitions: Mapping[str, Definition], definition: Definition, day: date
+) -> Counts:
+    name = definition.name
+    with engine.connect() as connection:
+        newest = worlds.newest_done(connection, name)
+        if newest and day < newest and days.recorded(connection, STAGE, name, day) is None:
+            return _look_back(connection, settings, definitions, name, day)
+
+    def do(connection: Connection, one_day: date) -> Counts:
+        return _write(connection, settings, definitions, name, one_day)
+
+    return days.in_order(engine, STAGE, name, day, do)
+
+
+def _look_back(
+    connection: Connection, settings: Settings, definitions: Mapping[str, Definition], name: str, day: date
+) -> Counts:
+    """The selection's size on a day that is past, computed in a transaction that is not committed."""
+    began = perf_counter()
+    with worlds.opened(connection, settings, definitions, day, may_compute=True) as world:
+        size = world.fill(name)
+    connection.rollback()
+    return {"size": size, "entered": None, "left": None, "seconds": _seconds_since(began)}
+
+
+def _write(
+    connection: Connection, settings: Settings, definitions: Mapping[str, Definition], name: str, day: date
+) -> Counts:
+    began = perf_counter()
+    table = f"selections.{name}"
+    database.customer_table(connection, table, "customer_id bigint primary key")
+    size = _fill_work(connection, settings, definitions, name, day)
+    database.run(connection, "refresh/leave", {"table": table}, selection=name)
+    database.run(connection, "refresh/enter", {"table": table}, selection=name)
+    left = database.count(connection, "refresh/close_membership", selection=name, day=day)
+    entered = database.count(connection, "refresh/open_membership", selection=name, day=day)
+    database.run(connection, "refresh/clear_work", selection=name)
+    counts = {"size": size, "entered": entered, "left": left, "seconds": _seconds_since(began)}
+    log.info("selection %s, %s: %s", name, day, counts)
+    return counts
+
+
+def _fill_work(
+    connection: Connection, settings: Settings, definitions: Mapping[str, Definition], name: str, day: date
+) -> int:
+    """Fill selections.work; once more when a sync or a refresh came in between and the day became a past one."""
+    while True:
+        before = worlds.situation(connection, definitions, name)
+        with worlds.opened(connection, settings, definitions, day) as world:
+            size = world.fill(name, WORK)
+        if worlds.situation(connection, definitions, name) == before:
+            return size
+        database.run(connection, "refresh/clear_work", selection=name)
+
+
+def _record_failed(engine: Engine, name: str, day: date, problem: RetentionError) -> None:
+    """Leave a trace of the day, so that the next run catches it up even if this was the selection's first."""
+    with engine.begin() as connection:
+        days.record(connection, STAGE, name, day, "failed", message=f"{type(problem).__name__}: {problem}")
+
+
+def _seconds_since(began: float) -> float:
+    return round(perf_counter() - began, 3)

@@ -1,0 +1,208 @@
+"""Worlds: what the bare table names in a selection's SQL mean on a day.
+
+The present, used when the day is the newest published one or later: ``search_path`` is ``shop``. As of a day in the
+past: a schema of views over the history tables stands in front of it. Selections are read as they were on the day:
+their table where that is the last day they did, their membership where they have gone on since, and computed anew where
+the day is one they never did. Such a schema lives inside one transaction; an error takes it along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from uuid import uuid4
+
+import psycopg
+import sqlalchemy
+from sqlalchemy import Connection
+
+from retention import database, days
+from retention.database import Fragment
+from retention.errors import InputError, StateError
+from retention.selections import rendering
+from retention.selections.definitions import Definition, closure
+from retention.selections.rendering import Occasion, Rule, shown
+from retention.settings import Settings
+
+STAGE = "selections"
+WORK = "selections.work"
+
+# In this order: the later views read the earlier ones.
+_FACTS = ("customers", "orders", "order_lines", "customer_stats", "consents", "suppressions", "engagement")
+
+
+def situation(connection: Connection, definitions: Mapping[str, Definition], name: str) -> tuple[object, ...]:
+    """What a world for `name` is chosen by: the newest published day, and how far each selection below it is."""
+    newest = [newest_done(connection, one) for one in closure(definitions, [name]) if one != name]
+    return (days.newest_published(connection), *newest)
+
+
+def newest_done(connection: Connection, name: str) -> date | None:
+    """The newest day that a selection has done."""
+    day: date | None = database.one(connection, "days/newest_done", stage=STAGE, part=name)["day"]
+    return day
+
+
+@dataclass(kw_only=True)
+class World:
+    """One world on one connection, inside its transaction."""
+
+    connection: Connection
+    settings: Settings
+    definitions: Mapping[str, Definition]
+    day: date
+    may_compute: bool  # selections that are still to do the day: compute them here, or refuse
+    schema: str = field(default_factory=lambda: f"as_of_{uuid4().hex[:16]}")
+    search_path: str = '"shop"'
+    _tables: dict[str, str] = field(default_factory=dict)
+    _is_made: bool = False
+
+    def fill(self, name: str, work: str | None = None) -> int:
+        """Put the members of `name` on this day into `work` (by default the world's own table); how many they are.
+
+        Raises InputError naming file and line when the SQL fails or gives a customer twice or none.
+        """
+        definition = self.definitions[name]
+        for reference in definition.references:
+            self._open_selection(reference)
+        occasion = Occasion(
+            day=self.day,
+            zone=self.settings.shop_time_zone,
+            inactive_days=self.settings.inactive_days,
+            table=self._table,
+        )
+        rule = rendering.render(self.settings.include, definition.file, occasion)
+        self._search()
+        return _fill(
+            self.connection,
+            definition,
+            rule,
+            work=work or self._own_work(),
+            parent=self._tables[definition.parent] if definition.parent else None,
+            where=shown(self.settings.include, definition.file),
+        )
+
+    @property
+    def own_work(self) -> str:
+        """The world's own table of computed members, shaped like selections.work."""
+        return f"{self.schema}.work"
+
+    def _table(self, name: str) -> str:
+        return database.identifier(self._tables[name])
+
+    def _open_selection(self, name: str) -> None:
+        if name in self._tables:
+            return
+        newest = newest_done(self.connection, name)
+        if newest == self.day:
+            self._tables[name] = f"selections.{name}"
+        elif days.recorded(self.connection, STAGE, name, self.day) is not None:
+            self._view_of(name, "refresh/as_of_membership", day=Fragment(f"date '{self.day}'"))
+        elif self.may_compute or (newest and newest > self.day):
+            self.fill(name)
+            self._view_of(name, "refresh/as_of_computed", work=self.own_work)
+        else:
+            raise StateError(
+                f"The selection {name} has not done {self.day} yet: refresh it first, "
+                f"with `retention select --day {self.day} {name}`."
+            )
+
+    def _view_of(self, name: str, statement: str, **names: str) -> None:
+        self._make()
+        self._tables[name] = f"{self.schema}.selection_{name}"
+        quoted = Fragment("'" + name.replace("'", "''") + "'")
+        database.run(self.connection, statement, {"view": self._tables[name], "name": quoted, **names})
+
+    def _own_work(self) -> str:
+        self._make()
+        columns = "selection text not null, customer_id bigint not null, primary key (selection, customer_id)"
+        database.customer_table(self.connection, self.own_work, columns)
+        return self.own_work
+
+    def open_facts(self) -> None:
+        """Stand the views of what was known by the end of the day in front of the present."""
+        self._make()
+        known_by = days.known_at(self.day, self.settings.shop_time_zone).isoformat(sep=" ")
+        names = {
+            "schema": self.schema,
+            "orders": f"{self.schema}.orders",
+            "order_lines": f"{self.schema}.order_lines",
+            "known_by": Fragment(f"timestamptz '{known_by}'"),
+        }
+        for fact in _FACTS:
+            database.run(self.connection, f"refresh/as_of_{fact}", names)
+        self.search_path = f'"{self.schema}", "shop"'
+
+    def _make(self) -> None:
+        if not self._is_made:
+            database.run(self.connection, "refresh/create_world", {"schema": self.schema})
+            self._is_made = True
+
+    def _search(self) -> None:
+        database.run(self.connection, "refresh/set_search_path", search_path=self.search_path)
+
+    def drop(self) -> None:
+        """Leave nothing behind."""
+        if self._is_made:
+            database.run(self.connection, "refresh/drop_world", {"schema": self.schema})
+
+
+@contextmanager
+def opened(
+    connection: Connection,
+    settings: Settings,
+    definitions: Mapping[str, Definition],
+    day: date,
+    *,
+    may_compute: bool = False,
+) -> Iterator[World]:
+    """The world of `day`, dropped at the end; after an error the transaction it lives in must be rolled back."""
+    world = World(connection=connection, settings=settings, definitions=definitions, day=day, may_compute=may_compute)
+    newest = days.newest_published(connection)
+    if newest is not None and day < newest:
+        world.open_facts()
+    yield world
+    world.drop()
+
+
+def _fill(
+    connection: Connection, definition: Definition, rule: Rule, *, work: str, parent: str | None, where: str
+) -> int:
+    names: dict[str, str] = {"work": work, "rule": Fragment(_escaped(rule.sql))}
+    if parent:
+        names["parent"] = parent
+    try:
+        return database.count(connection, "refresh/fill", names, selection=definition.name)
+    except sqlalchemy.exc.OperationalError:
+        raise  # the server or a time limit, not the rule
+    except sqlalchemy.exc.DBAPIError as problem:
+        cause = problem.orig
+        if not isinstance(cause, psycopg.Error):
+            raise
+        statement = database.sql(
+            connection.get_execution_options()["include"], "refresh/fill", {**names, "rule": Fragment(rule.sql)}
+        )
+        raise InputError(_explained(where, definition, rule, cause, statement.index(rule.sql))) from None
+
+
+def _escaped(sql: str) -> str:
+    """`sql` with its colons kept from being read as names of values."""
+    return sql.replace(":", "\\:")
+
+
+def _explained(where: str, definition: Definition, rule: Rule, problem: psycopg.Error, offset: int) -> str:
+    """One sentence about a failed rule: file, line where PostgreSQL knows it, and what is wrong."""
+    state = problem.sqlstate or ""
+    if state == "23505":
+        return f"{where} gives a customer more than once: {problem.diag.message_detail or ''} Each must come once."
+    if state == "23502":
+        return f"{where} gives a customer_id that is null. Leave such rows out."
+    index = int(problem.diag.statement_position or 0) - 1 - offset
+    line = f", line {rule.line(index)}" if 0 <= index < len(rule.sql) else ""
+    message = problem.diag.message_primary or type(problem).__name__
+    if state.startswith("22"):  # such a message quotes the value, which may be an address
+        message = message.split(': "')[0]
+    hint = f" {problem.diag.message_hint}" if problem.diag.message_hint else ""
+    return f"{where}{line}: {message}.{hint} (The selection {definition.name} is one select of customer_id, bigint.)"

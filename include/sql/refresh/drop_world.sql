@@ -1,0 +1,2 @@
+-- Takes the views and tables of a world along.
+drop schema {{ schema }} cascade
