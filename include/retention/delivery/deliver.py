@@ -1,0 +1,254 @@
+"""Deliver: claim due messages, commit, hand them over, settle. The only sender; docs/states.md draws its states."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Engine
+
+from retention import days
+from retention.database import one
+from retention.days import Counts
+from retention.delivery import halts
+from retention.delivery.channels import (
+    Channel,
+    ChannelRefused,
+    Clock,
+    Outcome,
+    Outgoing,
+    refused,
+    returned,
+)
+from retention.delivery.ledger import Ledger, Row
+from retention.delivery.links import unsubscribe_url
+from retention.delivery.outbox import Outbox
+from retention.delivery.render import TemplateError, Templates, variables
+from retention.errors import DeliveryError, InputError
+from retention.settings import Settings
+
+log = logging.getLogger(__name__)
+
+FRESH = timedelta(hours=24)  # how long after its end the newest published day is still good enough to send on
+KEYS = ("accepted", "refused", "unknown", "deferred", "skipped")
+
+
+def deliver(
+    settings: Settings,
+    engine: Engine,
+    at: datetime | None = None,
+    campaign: str | None = None,
+    send_for_real: bool = False,
+) -> Counts:
+    """Send all that is due at `at` (now, if None), of every campaign or of one.
+
+    Returns how many were accepted, refused, unknown or skipped, and how many are due but deferred. Also `blocked`, the
+    reason, where nothing may be sent since the orders are too old, and `halted`, what is halted, where something is.
+    Raises DeliveryError where live delivery is not possible or not meant, InputError for an instant without an offset.
+    """
+    _check_meant(settings, settings.clock, send_for_real)
+    clock = _clock(at)
+    with engine.connect() as connection:
+        ledger = Ledger(settings, connection)
+        counts = Counter(ledger.bury_the_dead(clock()))
+        blocked = _why_blocked(settings, connection, clock())
+        if blocked:
+            log.warning("Nothing is sent: %s", blocked)
+        else:
+            counts += _Worker(settings, ledger, clock).send_all(campaign)
+        report: Counts = {key: counts[key] for key in KEYS}
+        report["deferred"] = ledger.deferred(clock(), campaign)
+        if blocked:
+            report["blocked"] = blocked
+        with connection.begin():
+            if halted := halts.in_force(connection):
+                report["halted"] = halted
+    log.info("delivered: %s", report)
+    return report
+
+
+def play(settings: Settings, engine: Engine, day: date, send_for_real: bool = False) -> Counts:
+    """Clock `days`: the sends of run `day`, each at its instant of the day after, with what was known then.
+
+    In order of days, each once; the counts are read from the ledger, so a day that crashed and was played to its end
+    counts like one that did not. Raises DeliveryError for live delivery unless `send_for_real`.
+    """
+    _check_meant(settings, "days", send_for_real)
+    settings = settings.evolve(clock="days")
+
+    def do(connection: Connection, each: date) -> Counts:
+        start, until = days.known_at(each, settings.shop_time_zone), days.known_at(
+            each + timedelta(days=1), settings.shop_time_zone
+        )  # fmt: skip
+        with engine.connect() as own:
+            ledger = Ledger(settings, own)
+            ledger.bury_the_dead(start)
+            instant = ledger.next_instant(start, until, None)
+            while instant is not None:
+                deliver(settings, engine, at=instant, send_for_real=send_for_real)
+                instant = ledger.next_instant(start, until, instant)
+        return one(connection, "delivery/played", **{"from": start, "until": until})
+
+    return days.in_order(engine, "delivery", "", day, do)
+
+
+class _Worker:
+    """One worker: batch after batch, each claimed and committed before any of it is handed over."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, clock: Clock) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._clock = clock
+        self._templates: dict[tuple[str, str], Templates] = {}
+
+    def send_all(self, campaign: str | None) -> Counter[str]:
+        """Until nothing is due. An empty batch is not the end while channels with due messages are left."""
+        counts: Counter[str] = Counter()
+        names = self._ledger.due_channels(self._clock(), campaign)
+        channels = {name: open_channel(self._settings, name, self._clock) for name in names}
+        while channels:
+            with self._ledger.claim_held() as claim:
+                rows, skipped = self._ledger.claim(claim, self._clock(), campaign, channels)
+                if not rows and not skipped:
+                    break
+                counts["skipped"] += skipped
+                counts.update(self._hand_over(claim, rows, channels))
+        return counts
+
+    def _hand_over(self, claim: str, rows: list[Row], channels: Mapping[str, Channel]) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        messages = self._render(claim, rows, counts)
+        for name, channel in channels.items():
+            mine = [message for message in messages if message.channel == name]
+            if mine:
+                counts.update(self._send(claim, name, channel, mine))
+        if counts.total() < len(rows):
+            log.error(
+                "%s messages of claim %s were settled by somebody else: this worker was taken for dead. They are "
+                "unknown; see docs/states.md.", len(rows) - counts.total(), claim,
+            )  # fmt: skip
+        return counts
+
+    def _send(self, claim: str, name: str, channel: Channel, messages: list[Outgoing]) -> Mapping[str, int]:
+        """Call outside a transaction, settle in one."""
+        halted = False
+        try:
+            settled = channel.send(messages)
+        except ChannelRefused as problem:
+            log.error("The channel %s is halted: %s", name, problem)
+            done = {message.message_key for message, _ in problem.settled}
+            rest = [message for message in messages if message.message_key not in done]
+            settled = [*problem.settled, *((message, returned("channel_refused")) for message in rest)]
+            halted = True
+        connection = self._ledger.connection
+        with connection.begin():
+            if halted:  # in the transaction that plans the rest again, so that nobody claims it in between
+                halts.write(connection, "channel", name)
+            return self._ledger.settle(claim, self._clock(), channel, settled)
+
+    def _render(self, claim: str, rows: list[Row], counts: Counter[str]) -> list[Outgoing]:
+        """The rows as messages; those whose template fails are refused at once."""
+        messages: list[Outgoing] = []
+        failed: list[tuple[Row, Outcome]] = []
+        problems: Counter[str] = Counter()
+        for row in rows:
+            try:
+                messages.append(self._outgoing(row))
+            except TemplateError as problem:
+                problems[f"{problem} (campaign {row['campaign']}, version {row['version']})"] += 1
+                failed.append((row, refused(f"template_error: {problem}"[:500])))
+        for sentence, number in problems.items():
+            log.error("%s messages refused, their template fails: %s", number, sentence)
+        if failed:
+            with self._ledger.connection.begin():
+                counts.update(self._ledger.settle_rows(claim, self._clock(), failed))
+        return messages
+
+    def _outgoing(self, row: Row) -> Outgoing:
+        templates = self._templates_of(row["campaign"], row["version"])
+        rendered = templates.render(
+            row["step"], row["channel"], row["language"], variables(self._settings, row), ZoneInfo(row["time_zone"])
+        )
+        headers = {}
+        if row["channel"] == "email":
+            link = unsubscribe_url(self._settings, row["customer_id"], row["channel"])
+            headers = {"List-Unsubscribe": f"<{link}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
+        return Outgoing(
+            customer_id=row["customer_id"],
+            message_key=row["message_key"],
+            campaign=row["campaign"],
+            version=row["version"],
+            step=row["step"],
+            channel=row["channel"],
+            language=rendered.language,
+            recipient=row["recipient"],
+            subject=rendered.subject,
+            text=rendered.text,
+            html=rendered.html,
+            headers=headers,
+            send_before=row["send_before"],
+            attempts=row["attempts"],
+        )
+
+    def _templates_of(self, campaign: str, version: str) -> Templates:
+        if (campaign, version) not in self._templates:
+            with self._ledger.connection.begin():
+                row = one(self._ledger.connection, "delivery/version", campaign=campaign, version=version)
+            self._templates[campaign, version] = Templates(row["templates"])
+        return self._templates[campaign, version]
+
+
+def open_channel(settings: Settings, name: str, clock: Clock) -> Channel:
+    """The channel as the settings want it. Raises DeliveryError, naming the setting, where live delivery lacks one."""
+    if settings.delivery == "outbox":
+        return Outbox(settings, clock)
+    if not settings.public_url.startswith("https://"):
+        raise DeliveryError(
+            f"RETENTION_PUBLIC_URL is {settings.public_url!r}; live delivery needs an https address that the world "
+            "reaches: links to unsubscribe and reports of the provider lead there."
+        )
+    # Imported when they are needed: the official clients take a second, and the outbox does without.
+    if name == "email":
+        from retention.delivery.sendgrid_email import SendgridEmail
+
+        return SendgridEmail(settings, clock)
+    from retention.delivery.twilio_sms import TwilioSms
+
+    return TwilioSms(settings, clock)
+
+
+def _check_meant(settings: Settings, clock: str, send_for_real: bool) -> None:
+    if settings.delivery == "live" and clock == "days" and not send_for_real:
+        raise DeliveryError(
+            "RETENTION_DELIVERY is 'live', but the clock is 'days': messages of past days would go out for real. "
+            "Set RETENTION_DELIVERY=outbox, or say --send-for-real."
+        )
+
+
+def _clock(at: datetime | None) -> Clock:
+    if at is None:
+        return lambda: datetime.now(UTC)
+    if at.tzinfo is None:
+        raise InputError(f"{at.isoformat()} has no offset; write it like 2026-11-21T09:00:00+01:00.")
+    return lambda: at
+
+
+def _why_blocked(settings: Settings, connection: Connection, now: datetime) -> str | None:
+    """Why nothing may be sent at `now`, None if it may: with old orders everybody looks lapsed, and gets a mail."""
+    zone = settings.shop_time_zone
+    ended = now.astimezone(zone).date() - timedelta(days=1)
+    with connection.begin():
+        newest = one(connection, "delivery/newest_published_by", day=ended)["day"]
+    if newest is None:
+        return f"no day has been published by {now.isoformat()}; sync the shop's orders first."
+    # In UTC, since Python subtracts two times of one zone by their clocks, an hour off when summer time ends.
+    age = now.astimezone(UTC) - days.known_at(newest, zone).astimezone(UTC)
+    if age <= FRESH:
+        return None
+    return (
+        f"the newest day published is {newest}; it ended more than 24 hours before {now.isoformat()}. "
+        "Sync the days since, then deliver again."
+    )

@@ -1,0 +1,155 @@
+"""The ledger: who may move a message, and the proof that a worker is alive.
+
+A worker holds a session lock on its claim from before the claim is committed until all of it is settled. Whoever finds
+messages being attempted under a lock that nobody holds knows that their worker is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from retention.database import lock, one, run
+from retention.delivery.channels import Channel, Outcome, Settled
+from retention.settings import Settings
+
+Row = Mapping[str, Any]
+
+
+class Ledger:
+    """The ledger as one worker sees it, over a connection of its own."""
+
+    def __init__(self, settings: Settings, connection: Connection) -> None:
+        self._settings = settings
+        self.connection = connection
+        with connection.begin():
+            self._zones = {
+                "zones": list(run(connection, "delivery/known_zones").scalars()),
+                "shop_zone": settings.shop_time_zone.key,
+            }
+
+    @contextlib.contextmanager
+    def claim_held(self) -> Iterator[str]:
+        """A new claim, its lock held."""
+        claim = str(uuid4())
+        with self.connection.begin():
+            run(self.connection, "delivery/hold_claim", key=_key(claim))
+        try:
+            yield claim
+        finally:
+            with contextlib.suppress(DBAPIError), self.connection.begin():  # a lost session has let go of its locks
+                run(self.connection, "delivery/let_go_of_claim", key=_key(claim))
+
+    def claim(
+        self, claim: str, now: datetime, campaign: str | None, channels: Mapping[str, Channel]
+    ) -> tuple[list[Row], int]:
+        """Claim due messages and commit. What to hand over, and how many were skipped; both empty: nothing is due."""
+        providers = {
+            f"{name}_provider": channels[name].provider if name in channels else None for name in ("email", "sms")
+        }
+        with self.connection.begin():
+            lock(self.connection, "delivery", "claim")
+            decided = self._run(
+                "claim", claim=claim, now=now, known_by=now, campaign=campaign, channels=list(channels),
+                size=self._settings.batch_size, **providers, **self._zones,
+            )  # fmt: skip
+            if not decided:
+                return [], 0
+            skipped = [row for row in decided if row["state"] == "skipped"]
+            self._release_coupons(skipped)
+            run(self.connection, "delivery/issue_coupons", claim=claim, now=now, shop_zone=self._zones["shop_zone"])
+            return self._run("claimed", claim=claim, now=now, **self._zones), len(skipped)
+
+    def settle(self, claim: str, now: datetime, channel: Channel | None, settled: Sequence[Settled]) -> dict[str, int]:
+        """Write what became of messages of `claim`; how many got which state. Call it in a transaction."""
+        pairs: list[tuple[Row, Outcome]] = [
+            ({"customer_id": message.customer_id, "message_key": message.message_key}, outcome)
+            for message, outcome in settled
+        ]
+        counts = self.settle_rows(claim, now, pairs)
+        if channel and (kept := [message for message, outcome in settled if outcome.state == "accepted"]):
+            channel.keep(self.connection, claim, kept, now)
+        return counts
+
+    def settle_rows(self, claim: str, now: datetime, settled: Sequence[tuple[Row, Outcome]]) -> dict[str, int]:
+        """The same for rows that never became a message. Call it in a transaction."""
+        if not settled:
+            return {}
+        written = self._run(
+            "settle", claim=claim, now=now,
+            customer_ids=[row["customer_id"] for row, _ in settled],
+            message_keys=[row["message_key"] for row, _ in settled],
+            states=[outcome.state for _, outcome in settled],
+            reasons=[outcome.reason for _, outcome in settled],
+            provider_ids=[outcome.provider_id for _, outcome in settled],
+            retry_ats=[now + outcome.after if outcome.after else None for _, outcome in settled],
+            are_burned=[outcome.is_burned for _, outcome in settled],
+        )  # fmt: skip
+        self._release_coupons([row for row in written if row["state"] in ("planned", "refused")])
+        return _count(written)
+
+    def bury_the_dead(self, now: datetime) -> dict[str, int]:
+        """Settle what workers that died left behind; how many messages got which state."""
+        counts: dict[str, int] = {}
+        with self.connection.begin():
+            claims = [str(claim) for claim in run(self.connection, "delivery/attempting_claims").scalars()]
+        for claim in claims:
+            with self.connection.begin():
+                if not one(self.connection, "delivery/is_worker_dead", key=_key(claim))["is_dead"]:
+                    continue
+                written = self._run("declare_dead", claim=claim, now=now)
+                self._release_coupons([row for row in written if row["state"] == "planned"])
+            for state, number in _count(written).items():
+                counts[state] = counts.get(state, 0) + number
+        return counts
+
+    def due_channels(self, now: datetime, campaign: str | None) -> list[str]:
+        """The channels, not halted, that have due messages."""
+        with self.connection.begin():
+            return sorted(run(self.connection, "delivery/due_channels", now=now, campaign=campaign).scalars())
+
+    def deferred(self, now: datetime, campaign: str | None) -> int:
+        """How many messages are due and still planned."""
+        with self.connection.begin():
+            return int(one(self.connection, "delivery/deferred", now=now, campaign=campaign)["messages"])
+
+    def next_instant(self, start: datetime, until: datetime, after: datetime | None) -> datetime | None:
+        """The first instant after `after` at which a planned message can be decided on, None if there is none."""
+        parameters = {"from": start, "until": until, "after": after}
+        with self.connection.begin():
+            instant: datetime | None = one(
+                self.connection, "delivery/next_instant", **parameters, **self._zones
+            )["instant"]  # fmt: skip
+        return instant
+
+    def _run(self, name: str, **parameters: Any) -> list[Row]:
+        return [dict(row) for row in run(self.connection, f"delivery/{name}", **parameters).mappings()]
+
+    def _release_coupons(self, rows: Sequence[Row]) -> None:
+        """Give back the coupons of messages that were not sent."""
+        if rows := [row for row in rows if row["offer"]]:
+            run(
+                self.connection, "delivery/release_coupons",
+                customer_ids=[row["customer_id"] for row in rows],
+                campaigns=[row["campaign"] for row in rows],
+                entry_nos=[row["entry_no"] for row in rows],
+                offers=[row["offer"] for row in rows],
+            )  # fmt: skip
+
+
+def _key(claim: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"claim\x1f{claim}".encode()).digest()[:8], "big", signed=True)
+
+
+def _count(rows: Sequence[Row]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row["state"]] = counts.get(row["state"], 0) + 1
+    return counts

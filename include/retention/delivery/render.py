@@ -1,0 +1,145 @@
+"""Rendering: a template's blocks, one person's values, a subject and bodies.
+
+Templates are Jinja, in a sandbox, and strict: a value that is not there is an error, never an empty space in a mail.
+Only the block ``html`` is escaped. Dates are written in the language of the template and the customer's own time.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import jinja2
+from babel.dates import format_date, format_datetime
+from jinja2 import nodes
+from jinja2.runtime import Context
+
+from retention.campaigns.templates import environment
+from retention.delivery.links import unsubscribe_url
+from retention.settings import Settings
+
+FALLBACK_LANGUAGE = "en"
+_ZONE = "_time_zone"  # a name that templates do not use
+
+
+class TemplateError(Exception):
+    """A template cannot be rendered for a message; names the template and what is wrong, never a person's data."""
+
+
+class Absent(jinja2.StrictUndefined):
+    """A known variable without a value for this person: false when asked, an error when printed."""
+
+    def __bool__(self) -> bool:  # type: ignore[override]
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendered:
+    """What one person reads. `language` is the template's: the person's own, or the fallback."""
+
+    subject: str | None = field(repr=False)
+    text: str = field(repr=False)
+    html: str | None = field(repr=False)
+    language: str
+
+
+class Templates:
+    """The templates of one version of a campaign: file name -> text."""
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self._files = files
+        filters = {"day": _day, "moment": _moment}
+        self._plain = environment(files, html=False, filters=filters)
+        self._html = environment(files, html=True, filters=filters)
+        self._pages: dict[str, bool] = {}  # whether a template extends a layout
+
+    def render(
+        self, step: str, channel: str, language: str | None, variables: Mapping[str, Any], zone: ZoneInfo
+    ) -> Rendered:
+        """Render the step for one person. Raises TemplateError."""
+        name, language = self._pick(step, language)
+        values = {**variables, "language": language, _ZONE: zone}
+        try:
+            text = _block(self._plain, name, "text", values).strip()
+            if channel == "sms":
+                return Rendered(subject=None, text=text, html=None, language=language)
+            subject = one_line(_block(self._plain, name, "subject", values))
+            return Rendered(subject=subject, text=text, html=self._page(name, values), language=language)
+        except jinja2.TemplateError as problem:
+            raise TemplateError(f"{name}: {problem.message}") from None
+        except (TemplateError, MemoryError):
+            raise
+        except Exception as problem:  # whatever an expression in a template can raise; its text may quote a value
+            raise TemplateError(f"{name}: {type(problem).__name__}") from None
+
+    def _pick(self, step: str, language: str | None) -> tuple[str, str]:
+        for each in (language or FALLBACK_LANGUAGE, FALLBACK_LANGUAGE):
+            if (name := f"{step}.{each}.j2") in self._files:
+                return name, each
+        raise TemplateError(f"{step}.{FALLBACK_LANGUAGE}.j2: there is no such template")
+
+    def _page(self, name: str, values: Mapping[str, Any]) -> str:
+        """A template that extends a layout is rendered as a whole page, another one gives its block ``html``."""
+        if name not in self._pages:
+            self._pages[name] = self._html.parse(self._files[name]).find(nodes.Extends) is not None
+        if self._pages[name]:
+            return self._html.get_template(name).render(values).strip()
+        return _block(self._html, name, "html", values).strip()
+
+
+def variables(settings: Settings, message: Mapping[str, Any]) -> dict[str, Any]:
+    """What a template may say to the person of `message` (a row of sql/delivery/claimed)."""
+    values = {
+        "first_name": " ".join((message["first_name"] or "").split()),
+        "shop_name": settings.shop_name,
+        "shop_address": settings.shop_address,
+        "public_url": settings.public_url.rstrip("/"),
+        "unsubscribe_url": unsubscribe_url(settings, message["customer_id"], message["channel"]),
+        "campaign": message["campaign"],
+        "step": message["step"],
+    }
+    for name in ("last_order_on", "offer_percent", "coupon_code", "coupon_expires_at"):
+        values[name] = Absent(name=name) if message[name] is None else message[name]
+    if message["offer_percent"] is not None:
+        values["offer_percent"] = f"{message['offer_percent']:f}".rstrip("0").rstrip(".")
+    return values
+
+
+def one_line(text: str) -> str:
+    """`text` without line ends and control characters: nobody's first name starts a header of its own."""
+    return " ".join("".join(" " if unicodedata.category(sign) in ("Cc", "Zl", "Zp") else sign for sign in text).split())
+
+
+@jinja2.pass_context
+def _day(context: Context, value: Any) -> str:
+    """A day in words: 24 November 2026, in the reader's language."""
+    if isinstance(value, datetime):
+        value = value.astimezone(context[_ZONE])
+    if not isinstance(value, date):
+        raise jinja2.UndefinedError(f"{_name_of(value)} is not a day")
+    return format_date(value, "long", locale=context["language"])
+
+
+@jinja2.pass_context
+def _moment(context: Context, value: Any) -> str:
+    """A day and a time of day in words, in the reader's language and own time."""
+    if not isinstance(value, datetime):
+        raise jinja2.UndefinedError(f"{_name_of(value)} is not a moment")
+    local = value.astimezone(context[_ZONE])
+    pattern = "EEEE d MMMM y, HH:mm"
+    return format_datetime(local, pattern, locale=context["language"])
+
+
+def _name_of(value: Any) -> str:
+    return repr(value._undefined_name) if isinstance(value, jinja2.Undefined) else "a value"
+
+
+def _block(environment: jinja2.Environment, name: str, block: str, values: Mapping[str, Any]) -> str:
+    template = environment.get_template(name)
+    if block not in template.blocks:
+        raise TemplateError(f"{name}: there is no block {block}")
+    return "".join(template.blocks[block](template.new_context(dict(values))))

@@ -1,0 +1,215 @@
+"""E-mail by SendGrid, through its official client.
+
+One request carries many people, one personalization each, with the key in its ``custom_args``. Lines that differ
+between them travel as substitutions, so each person gets exactly the text that was rendered for them.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import http.client
+import logging
+import re
+import socket
+import ssl
+import time
+import urllib.error
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+from python_http_client.exceptions import HTTPError
+from sendgrid import SendGridAPIClient
+from sqlalchemy import Connection
+
+from retention.delivery.channels import (
+    ChannelRefused,
+    Clock,
+    Outcome,
+    Outgoing,
+    Settled,
+    accepted,
+    backoff,
+    refused,
+    retry,
+    unknown,
+)
+from retention.errors import DeliveryError
+from retention.settings import Settings
+
+# The client writes whole requests, addresses included, to its log when debugging is on.
+logging.getLogger("python_http_client").setLevel(logging.INFO)
+
+PER_REQUEST = 100  # people in one request: what one lost answer leaves unknown
+SUBSTITUTION_BYTES = 10_000  # SendGrid's limit for one personalization
+WE_ARE_REFUSED = (401, 403, 404, 405)
+TOO_MUCH_OR_BAD = (400, 406, 411, 413, 414, 415, 422)
+NEVER_CONNECTED = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH)
+
+
+class SendgridEmail:
+    """E-mail for real."""
+
+    provider = "sendgrid"
+
+    def __init__(self, settings: Settings, clock: Clock, per_request: int = PER_REQUEST) -> None:
+        key = settings.sendgrid_api_key
+        if not key:
+            raise DeliveryError("Live e-mail needs SENDGRID_API_KEY; set it, or keep RETENTION_DELIVERY at 'outbox'.")
+        if not re.fullmatch(r"[!-~]+", key):
+            raise DeliveryError("SENDGRID_API_KEY holds a space, a line end or another sign no key has; set it anew.")
+        self._client = SendGridAPIClient(key, host=settings.sendgrid_host.rstrip("/"))
+        self._client.client.timeout = settings.provider_timeout  # the client's own default is to wait for ever
+        self._settings = settings
+        self._clock = clock
+        self._per_request = per_request
+
+    def send(self, messages: Sequence[Outgoing]) -> list[Settled]:
+        """Hand the messages over. A request that is refused as a whole is halved until single messages are refused."""
+        settled: list[Settled] = []
+        waiting = list(_groups(messages, self._per_request))[::-1]
+        while waiting:
+            group = waiting.pop()
+            try:
+                outcome = self._post(group)
+            except ChannelRefused as problem:
+                raise ChannelRefused(str(problem), settled) from None
+            if outcome.state == "refused" and len(group) > 1:
+                half = len(group) // 2
+                waiting += [group[half:], group[:half]]
+                continue
+            settled += [(message, outcome) for message in group]
+            if outcome.state == "planned":  # it will not be better for the next request
+                settled += [(message, outcome) for rest in waiting for message in rest]
+                break
+        return settled
+
+    def keep(self, connection: Connection, claim: str, messages: Sequence[Outgoing], now: datetime) -> None:
+        """Nothing to keep: SendGrid has it."""
+
+    def _post(self, group: Sequence[Outgoing]) -> Outcome:
+        try:
+            response = self._client.send(request(self._settings, group))
+        except HTTPError as problem:
+            return _refusal(problem, group)
+        except urllib.error.URLError as problem:
+            return _no_connection(problem, group)
+        except TimeoutError:
+            return unknown("timeout")
+        except (OSError, http.client.HTTPException):
+            return unknown("connection_lost")
+        if response.status_code != 202:  # anything else is no promise to send, not even a 200
+            return unknown(f"provider_error: {response.status_code}")
+        return accepted(response.headers.get("X-Message-Id"))
+
+
+def request(settings: Settings, group: Sequence[Outgoing]) -> dict[str, Any]:
+    """The request for messages of one step, version and language: what they share once, the rest per person."""
+    first = group[0]
+    text, text_parts = _fold([each.text for each in group], "t")
+    html, html_parts = _fold([each.html or "" for each in group], "h")
+    content = [{"type": "text/plain", "value": text}]
+    if first.html is not None:
+        content.append({"type": "text/html", "value": html})
+    people = [
+        {
+            "to": [{"email": each.recipient}],
+            "subject": each.subject,
+            "headers": each.headers,
+            "custom_args": {"message_key": each.message_key, "customer_id": str(each.customer_id)},
+            **({"substitutions": parts} if (parts := text_parts[number] | html_parts[number]) else {}),
+        }
+        for number, each in enumerate(group)
+    ]
+    return {
+        "from": {"email": settings.email_from, "name": settings.shop_name},
+        "subject": first.subject,
+        "personalizations": people,
+        "content": content,
+        "categories": [first.campaign, f"{first.campaign}/{first.step}"],
+        # Off, or SendGrid would put its own List-Unsubscribe beside ours, and opt-outs would not reach us first.
+        "tracking_settings": {"subscription_tracking": {"enable": False}},
+    }
+
+
+def _groups(messages: Sequence[Outgoing], size: int) -> Iterator[list[Outgoing]]:
+    """Messages that can share a request: one content, as many lines, nobody above the limit for substitutions."""
+
+    def content(each: Outgoing) -> tuple[Any, ...]:
+        is_long = len(each.text.encode()) + len((each.html or "").encode()) > SUBSTITUTION_BYTES
+        return (
+            each.campaign, each.version, each.step, each.language, each.html is None, each.text.count("\n"),
+            (each.html or "").count("\n"), is_long,
+        )  # fmt: skip
+
+    for key, group in groupby(sorted(messages, key=content), content):
+        together = list(group)
+        whole_size = _shareable(together) if key[-1] else size
+        step = min(size, whole_size)
+        for start in range(0, len(together), step):
+            yield together[start : start + step]
+
+
+def _shareable(messages: Sequence[Outgoing]) -> int:
+    """1 if the lines that differ can exceed the limit for one person, else no limit."""
+    _, text_parts = _fold([each.text for each in messages], "t")
+    _, html_parts = _fold([each.html or "" for each in messages], "h")
+    for one, other in zip(text_parts, html_parts, strict=True):
+        if sum(len(tag) + len(line.encode()) for tag, line in (one | other).items()) > SUBSTITUTION_BYTES:
+            return 1
+    return len(messages)
+
+
+def _fold(texts: Sequence[str], kind: str) -> tuple[str, list[dict[str, str]]]:
+    """The lines all `texts` share, with a tag for each other line, and per text what its tags stand for."""
+    rows = [text.split("\n") for text in texts]
+    mark = hashlib.sha256("\x1f".join(texts).encode()).hexdigest()[:12]  # no text can contain it by accident
+    shared: list[str] = []
+    parts: list[dict[str, str]] = [{} for _ in texts]
+    for number, lines in enumerate(zip(*rows, strict=True)):
+        if len(set(lines)) == 1:
+            shared.append(lines[0])
+            continue
+        tag = f"-{kind}{mark}.{number}-"
+        shared.append(tag)
+        for part, line in zip(parts, lines, strict=True):
+            part[tag] = line
+    return "\n".join(shared), parts
+
+
+def _refusal(problem: HTTPError, group: Sequence[Outgoing]) -> Outcome:
+    """What an answer of 4xx or 5xx means. Its text is not kept: it may quote an address."""
+    status = int(problem.status_code)
+    if status == 429:
+        return retry("rate_limited", _until_reset(problem) or backoff(group[0].attempts))
+    if status in WE_ARE_REFUSED:
+        raise ChannelRefused(
+            f"SendGrid answered {status}: look at SENDGRID_API_KEY, its permissions and SENDGRID_HOST, "
+            "then `retention resume --channel email`."
+        )
+    if status in TOO_MUCH_OR_BAD:
+        return refused(f"provider_refused: {status}")
+    return unknown(f"provider_error: {status}")
+
+
+def _until_reset(problem: HTTPError) -> timedelta | None:
+    """How long SendGrid asks us to wait: the header is an instant of the real clock, in seconds."""
+    try:
+        seconds = float(problem.headers["X-RateLimit-Reset"]) - time.time()
+    except (KeyError, TypeError, ValueError):
+        return None
+    return timedelta(seconds=min(max(seconds, 1), 3600))
+
+
+def _no_connection(problem: urllib.error.URLError, group: Sequence[Outgoing]) -> Outcome:
+    """urllib wraps what happens while connecting and while writing alike: only the former is safe to try again."""
+    cause = problem.reason
+    never = (
+        isinstance(cause, (socket.gaierror, ssl.SSLCertVerificationError))
+        or getattr(cause, "errno", None) in NEVER_CONNECTED
+    )
+    if never:
+        return retry("not_connected", backoff(group[0].attempts))
+    return unknown("timeout" if isinstance(cause, TimeoutError) else "connection_lost")

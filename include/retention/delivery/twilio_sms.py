@@ -1,0 +1,142 @@
+"""SMS by Twilio, through its official client: one request a message.
+
+The key travels in the query of the status callback, since messages take no other data. The validity ends inside the
+customer's window, so that a text queued at Twilio does not arrive at night.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from urllib.parse import urlencode
+
+import requests
+from sqlalchemy import Connection
+from twilio.base.exceptions import TwilioException, TwilioRestException, TwilioServiceException
+from twilio.http.http_client import TwilioHttpClient
+from twilio.rest import Client
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
+
+from retention.delivery.channels import (
+    ChannelRefused,
+    Clock,
+    Outcome,
+    Outgoing,
+    Settled,
+    accepted,
+    backoff,
+    refused,
+    retry,
+    unknown,
+)
+from retention.errors import DeliveryError
+from retention.settings import Settings
+
+# The client logs answers, numbers and texts included, as information: it gets a logger that keeps quiet.
+_quiet = logging.getLogger("retention.delivery.twilio_client")
+_quiet.setLevel(logging.WARNING)
+
+LONGEST_VALIDITY = 36_000  # seconds, Twilio's own limit
+SHORTEST_VALIDITY = 10  # with less of the window left, another day is better
+WE_ARE_REFUSED = {20003, 20404, 21212, 21603, 21606, 21609, 21659, 21660}  # key, account, sender, callback address
+REASONS = {21610: "opted_out", 21211: "invalid_number", 21614: "invalid_number", 21635: "invalid_number"}
+
+
+class TwilioSms:
+    """SMS for real."""
+
+    provider = "twilio"
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        values = {
+            "TWILIO_ACCOUNT_SID": settings.twilio_account_sid,
+            "TWILIO_AUTH_TOKEN": settings.twilio_auth_token,
+            "TWILIO_FROM": settings.twilio_from,
+        }
+        if missing := [name for name, value in values.items() if not value]:
+            raise DeliveryError(
+                f"Live SMS needs {' and '.join(missing)}; set it, or keep RETENTION_DELIVERY at 'outbox'."
+            )
+        self._client = Client(
+            settings.twilio_account_sid,
+            settings.twilio_auth_token,
+            http_client=TwilioHttpClient(timeout=settings.provider_timeout, logger=_quiet),
+        )
+        self._client.api.base_url = settings.twilio_base_url.rstrip("/")
+        self._settings = settings
+        self._clock = clock
+
+    def send(self, messages: Sequence[Outgoing]) -> list[Settled]:
+        """Hand the messages over one by one; stop early where the next one would fare no better."""
+        settled: list[Settled] = []
+        for number, message in enumerate(messages):
+            try:
+                outcome = self._create(message)
+            except ChannelRefused as problem:
+                raise ChannelRefused(str(problem), settled) from None
+            settled.append((message, outcome))
+            if outcome.state == "planned" and outcome.reason != "window_closed":
+                return settled + [(rest, outcome) for rest in messages[number + 1 :]]
+        return settled
+
+    def keep(self, connection: Connection, claim: str, messages: Sequence[Outgoing], now: datetime) -> None:
+        """Nothing to keep: Twilio has it."""
+
+    def _create(self, message: Outgoing) -> Outcome:
+        validity = int((message.send_before - self._clock()).total_seconds())
+        if validity < SHORTEST_VALIDITY:
+            return retry("window_closed", timedelta(minutes=1))
+        try:
+            created = self._client.messages.create(
+                to=message.recipient,
+                body=message.text,
+                status_callback=status_callback(self._settings, message),
+                validity_period=min(validity, LONGEST_VALIDITY),
+                **_sender(self._settings.twilio_from or ""),
+            )
+        except (TwilioRestException, TwilioServiceException) as problem:
+            return _refusal(problem.status, problem.code, message)
+        except requests.RequestException as problem:
+            return _no_answer(problem, message)
+        except (TwilioException, ValueError, KeyError, TypeError):  # an answer that no one can read
+            return unknown("unreadable_answer")
+        return accepted(created.sid)
+
+
+def status_callback(settings: Settings, message: Outgoing) -> str:
+    """Where Twilio reports; the fragment asks it to repeat a report that did not get through."""
+    query = urlencode({"message_key": message.message_key, "customer_id": message.customer_id})
+    return f"{settings.public_url.rstrip('/')}/events/twilio?{query}#rc=5&rp=all"
+
+
+def _sender(name: str) -> dict[str, str]:
+    """TWILIO_FROM is a number, a name, or the id of a messaging service."""
+    return {"messaging_service_sid": name} if re.fullmatch(r"MG[0-9a-fA-F]{32}", name) else {"from_": name}
+
+
+def _refusal(status: int, code: int | None, message: Outgoing) -> Outcome:
+    """What an answer of 4xx or 5xx means. Its text is not kept: it quotes the number."""
+    if status == 429 or code == 20429:
+        return retry("rate_limited", backoff(message.attempts))
+    if status >= 500 or status < 400:
+        return unknown(f"provider_error: {code or status}")
+    if code == 21611:
+        return retry("queue_full", backoff(message.attempts + 4))
+    if status in (401, 403, 404) or code in WE_ARE_REFUSED:
+        raise ChannelRefused(
+            f"Twilio answered {status} ({code}): look at TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_FROM and "
+            "RETENTION_PUBLIC_URL, then `retention resume --channel sms`."
+        )
+    return refused(REASONS.get(code or 0, f"provider_refused: {code or status}"))
+
+
+def _no_answer(problem: requests.RequestException, message: Outgoing) -> Outcome:
+    """Only a connection that never came about is safe to try again."""
+    cause = problem.args[0] if problem.args else None
+    if isinstance(cause, MaxRetryError):
+        cause = cause.reason
+    if isinstance(problem, requests.ConnectTimeout) or isinstance(cause, (NewConnectionError, ConnectTimeoutError)):
+        return retry("not_connected", backoff(message.attempts))
+    return unknown("timeout" if isinstance(problem, requests.Timeout) else "connection_lost")

@@ -1,0 +1,40 @@
+-- One row per message of :claim that is being attempted, with what its template may say, as known at :now.
+select
+    m.customer_id,
+    m.message_key,
+    m.campaign,
+    m.version,
+    m.entry_no,
+    m.step,
+    m.channel,
+    m.offer,
+    m.attempts,
+    case when m.channel = 'email' then c.email else c.phone end as recipient,
+    c.first_name,
+    c.language,
+    {% include "delivery/_zone.sql" %} as time_zone,
+    least(
+        m.expires_at,
+        (
+            cast(cast(:now as timestamptz) at time zone ({% include "delivery/_zone.sql" %}) as date) + m.window_end
+        ) at time zone ({% include "delivery/_zone.sql" %})
+    ) as send_before,
+    p.code as coupon_code,
+    p.percent as offer_percent,
+    p.expires_at as coupon_expires_at,
+    l.last_order_on
+from delivery.messages as m
+left join campaigns.coupons as p
+    on p.customer_id = m.customer_id and p.campaign = m.campaign and p.entry_no = m.entry_no and p.offer = m.offer
+left join shop.customer_versions as c
+    on c.customer_id = m.customer_id and c.known_at <= :now and c.superseded_at > :now
+left join lateral (
+    select max(o.ordered_on) as last_order_on
+    from shop.order_versions as o
+    where o.customer_id = m.customer_id
+        and o.status = 'complete'
+        and o.known_at <= :now
+        and o.superseded_at > :now
+) as l on true
+where m.claim = cast(:claim as uuid) and m.state = 'attempting'
+order by m.campaign, m.version, m.step, m.channel, c.language, m.due_at, m.customer_id

@@ -1,0 +1,6 @@
+-- How many messages are due at :now but still planned: outside their window, waiting to be tried again, halted, blocked.
+select count(*) as messages
+from delivery.messages as m
+where m.state = 'planned'
+    and m.due_at <= :now
+    and (cast(:campaign as text) is null or m.campaign = :campaign)

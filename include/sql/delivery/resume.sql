@@ -1,0 +1,3 @@
+-- Lifts one halt; none there is none lifted.
+delete from delivery.halts
+where kind = :kind and name = :name

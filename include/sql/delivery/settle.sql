@@ -1,0 +1,21 @@
+-- One row per message settled, all in one statement. Only what :claim still attempts: a claim that was declared dead
+-- settles nothing. A message planned again is as it was before the claim, but for the attempt, where that one counts.
+update delivery.messages as m
+set state = u.state,
+    reason = u.reason,
+    provider_id = u.provider_id,
+    settled_at = case when u.state <> 'planned' then cast(:now as timestamptz) end,
+    retry_at = u.retry_at,
+    attempts = m.attempts - case when u.is_burned then 0 else 1 end,
+    attempted_at = case when u.is_burned or m.attempts > 1 then m.attempted_at end,
+    claim = case when u.state <> 'planned' then m.claim end,
+    provider = case when u.state <> 'planned' then m.provider end
+from unnest(
+    cast(:customer_ids as bigint[]), cast(:message_keys as text[]), cast(:states as text[]), cast(:reasons as text[]),
+    cast(:provider_ids as text[]), cast(:retry_ats as timestamptz[]), cast(:are_burned as boolean[])
+) as u (customer_id, message_key, state, reason, provider_id, retry_at, is_burned)
+where m.customer_id = u.customer_id
+    and m.message_key = u.message_key
+    and m.state = 'attempting'
+    and m.claim = cast(:claim as uuid)
+returning m.customer_id, m.campaign, m.entry_no, m.offer, m.state
