@@ -38,6 +38,13 @@ AIRFLOW = {
 }
 DAGS = ("sync_orders", "refresh_selections", "deliver_messages")
 POOL_SLOTS = 4
+# Here and not by REST later: the scheduler complains three times a second about a pool that is missing. Changing its
+# size in the UI lasts.
+MAKE_POOL = """
+insert into slot_pool (pool, slots, description, include_deferred)
+values (%(pool)s, %(slots)s, 'Work in the shop''s database', false)
+on conflict (pool) do nothing
+"""
 PATIENCE = 180.0  # seconds until a start counts as failed
 
 
@@ -205,6 +212,8 @@ def _migrate_airflow(settings: Settings, variables: dict[str, str]) -> None:
     )
     if done.returncode != 0:
         raise StateError(f"`airflow db migrate` failed:\n{(done.stdout + done.stderr)[-2000:]}")
+    with psycopg.connect(url) as connection:
+        connection.execute(MAKE_POOL, {"pool": environment.POOL, "slots": POOL_SLOTS})
     note.write_text(json.dumps(wanted | {"revision": _revision(url)}))
 
 
@@ -229,9 +238,6 @@ def _wait_until_healthy(url: str, home: Path, running: dict[str, processes.Proce
     deadline = time.monotonic() + PATIENCE
     wait(lambda: "metadatabase" not in _ailing(url))
     rest.call(f"{url}/execution/health")  # builds its routes now, 5 s, and not in the first task
-    pool = {"slots": POOL_SLOTS, "description": "Work in the shop's database", "include_deferred": False}
-    if environment.POOL not in _names(rest.call(f"{url}/api/v2/pools", passwords=passwords)["pools"], "name"):
-        rest.call(f"{url}/api/v2/pools", "POST", {"name": environment.POOL, **pool}, passwords)
     wait(lambda: not _ailing(url))
     wait(lambda: _knows_dags(url, passwords))
 

@@ -1,0 +1,163 @@
+"""What every DAG must have, and what a DAG file must not do."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import shutil
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from retention.campaigns import definitions as campaigns
+from retention.errors import InputError
+from retention.selections import definitions as selections
+from retention.settings import Settings, from_environment
+
+PROJECT = Path(__file__).resolve().parents[2]
+INCLUDE = PROJECT / "include"
+FILES = sorted((PROJECT / "dags").glob("*.py"))
+
+pytestmark = pytest.mark.airflow
+
+
+def upstream(dag: Any, task: str) -> set[str]:
+    return set(dag.get_task(task).upstream_task_ids)
+
+
+def test_there_is_a_dag_for_each_stage_and_each_campaign(dags: dict[str, Any]) -> None:
+    assert set(dags) == {"sync_orders", "refresh_selections", "deliver_messages"} | {
+        f"campaign_{name}" for name in campaigns.names(INCLUDE)
+    }
+
+
+def test_every_dag_has_a_manual_tags_and_one_active_run(dags: dict[str, Any]) -> None:
+    for name, dag in dags.items():
+        for heading in ("**Purpose.**", "**Inputs.**", "**When it fails**"):
+            assert heading in dag.doc_md, f"{name}: the docstring of its file lacks {heading}"
+        assert "retention" in dag.tags, f"{name}: give it the tag retention and its room's"
+        assert dag.max_active_runs == 1, f"{name}: days go one after the other; set max_active_runs=1"
+        assert dag.description, f"{name}: say in one line what it does"
+
+
+def test_every_task_has_an_owner_a_pool_and_a_time_limit(dags: dict[str, Any]) -> None:
+    for name, dag in dags.items():
+        for task in dag.tasks:
+            assert task.owner != "airflow", f"{name}.{task.task_id}: use the shared default_args"
+            assert task.pool == "default_pool", f"{name}.{task.task_id}: a pool nobody made keeps the task waiting"
+            assert task.execution_timeout, f"{name}.{task.task_id}: set execution_timeout"
+            assert name == "deliver_messages" or task.retries >= 1, f"{name}.{task.task_id}: set retries"
+
+
+def test_a_sender_that_fails_is_not_retried_because_the_next_run_goes_on(dags: dict[str, Any]) -> None:
+    assert [task.retries for task in dags["deliver_messages"].tasks] == [0]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_dag_file_only_wires(file: Path) -> None:
+    tree = ast.parse(file.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            module = getattr(node, "module", None) or node.names[0].name
+            assert module.split(".")[0] not in {each.stem for each in FILES}, f"{file.name} imports another DAG file"
+        if isinstance(node, ast.FunctionDef) and any("task" in ast.unparse(each) for each in node.decorator_list):
+            is_group = any("task_group" in ast.unparse(each) for each in node.decorator_list)
+            assert is_group or len(node.body) == 1, f"{file.name}: the task {node.name} does more than one call"
+
+
+def test_each_selection_waits_for_those_it_refers_to(dags: dict[str, Any]) -> None:
+    dag = dags["refresh_selections"]
+    for name, definition in selections.read_all(INCLUDE).items():
+        assert upstream(dag, name) == set(definition.references)
+        assert [asset.name for asset in dag.get_task(name).outlets] == [f"selection_{name}"]
+
+
+def test_the_event_selections_comes_even_when_a_selection_failed_but_the_run_is_red(dags: dict[str, Any]) -> None:
+    dag = dags["refresh_selections"]
+    assert dag.get_task("selections").trigger_rule == "all_done"
+    assert dag.get_task("all_refreshed").trigger_rule == "all_success"
+    assert upstream(dag, "all_refreshed") == upstream(dag, "selections") == set(selections.read_all(INCLUDE))
+
+
+def test_a_campaign_has_a_task_per_step_in_order(dags: dict[str, Any]) -> None:
+    steps = ["catch_up", "enrol", "exit", "day_0_email", "day_2_sms", "day_7_final_offer", "finish"]
+    assert [task.task_id for task in dags["campaign_winback"].topological_sort() if task.task_id != "test_run"] == steps
+    for before, after in itertools.pairwise(steps):
+        assert upstream(dags["campaign_winback"], after) == {before}
+
+
+def test_a_campaign_that_cannot_be_read_says_why_and_leaves_the_others(
+    read_dags: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(INCLUDE, tmp_path / "include", ignore=shutil.ignore_patterns("retention*", "__pycache__"))
+    file = tmp_path / "include" / "campaigns" / "winback.yaml"
+    file.write_text(file.read_text().replace("control:", "controll:"))
+    monkeypatch.setenv("RETENTION_INCLUDE", str(tmp_path / "include"))
+    bag = read_dags("campaigns.py")
+    assert bag.import_errors == {}
+    assert bag.dags["campaign_winback"].task_ids == ["cannot_be_read"]
+    assert "winback.yaml" in str(bag.dags["campaign_winback"].tasks[0].op_args)
+    assert "enrol" in bag.dags["campaign_lapsed_30_days"].task_ids
+
+
+def test_in_a_task_only_its_own_campaign_is_built(
+    read_dags: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", "campaign_winback")
+    assert list(read_dags("campaigns.py").dags) == ["campaign_winback"]
+
+
+def keys_of_runs(dag: Any, count: int) -> list[str]:
+    """The days for which the scheduler would make the first runs."""
+    from airflow.serialization.encoders import coerce_to_core_timetable
+    from airflow.timetables.base import TimeRestriction
+
+    timetable = coerce_to_core_timetable(dag.timetable)
+    restriction = TimeRestriction(earliest=dag.start_date, latest=None, catchup=dag.catchup)
+    found: list[str] = []
+    info = None
+    for _ in range(count):
+        info = timetable.next_dagrun_info_v2(last_dagrun_info=info, restriction=restriction)
+        found.append(info.partition_key)
+    return found
+
+
+def test_a_start_day_is_the_first_day_synced_and_every_day_after_it_once(
+    read_dags: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETENTION_START_DAY", "2026-10-23")
+    dag = read_dags("sync_orders.py").dags["sync_orders"]
+    days = [(date(2026, 10, 23) + timedelta(days=number)).isoformat() for number in range(5)]
+    assert keys_of_runs(dag, 5) == days  # the clocks change on the 25th
+
+
+def test_a_backfill_does_each_day_of_its_range_once_in_order(dags: dict[str, Any]) -> None:
+    from airflow.serialization.encoders import coerce_to_core_timetable
+
+    timetable = coerce_to_core_timetable(dags["sync_orders"].timetable)
+    runs = timetable.iter_partition_dagrun_infos(
+        earliest=datetime(2026, 10, 24, tzinfo=UTC), latest=datetime(2026, 10, 26, tzinfo=UTC)
+    )
+    assert [run.partition_key for run in runs] == ["2026-10-24", "2026-10-25", "2026-10-26"]
+
+
+def test_files_are_waited_for_until_the_deadline_of_their_day(monkeypatch: pytest.MonkeyPatch, airflow: None) -> None:
+    from retention.local.airflow import files_deadline
+
+    settings: Settings = from_environment({})
+    assert files_deadline(settings, date(2026, 7, 1)) == datetime(2026, 7, 2, 4, tzinfo=UTC)
+    monkeypatch.setenv("RETENTION_FILES_DEADLINE", "0.5")
+    assert files_deadline(settings, date(2026, 7, 1)) == datetime(2026, 7, 1, 22, 30, tzinfo=UTC)
+    monkeypatch.setenv("RETENTION_FILES_DEADLINE", "soon")
+    with pytest.raises(InputError, match="RETENTION_FILES_DEADLINE"):
+        files_deadline(settings, date(2026, 7, 1))
+
+
+def test_counts_read_as_one_line(airflow: None) -> None:
+    from retention.local.airflow import in_words
+
+    assert in_words({"enrolled": 12, "planned": {"day_0_email": 11}}) == "enrolled 12, planned (day_0_email 11)"
+    assert in_words({}) == "nothing"
