@@ -1,4 +1,4 @@
-"""What sqlfluff puts for the names and macros in our SQL files, where its own stand-in (the name itself) will not do."""
+"""What sqlfluff puts for names and macros in our SQL files, where its own stand-in (the name itself) will not do."""
 
 from __future__ import annotations
 

@@ -1,0 +1,218 @@
+"""The shape of all SQL: the same statements must run on one PostgreSQL and on Citus, and depend on no clock."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from retention import database
+from retention.local import postgres
+from retention.settings import Settings, from_environment
+
+PROJECT = Path(__file__).resolve().parents[1]
+SQL = PROJECT / "include" / "sql"
+FILES = sorted(SQL.rglob("*.sql"))
+STATEMENTS = [file for file in FILES if "schema" not in file.relative_to(SQL).parts]
+BY_FOLDER = ("schema", "selections", "order_selections")  # read as a whole: no file of these is named in Python
+
+FORBIDDEN = {
+    r"\bskip\s+locked\b": "fails across customers on Citus; claim by an update guarded with the state",
+    r"\brollup\b|\bgrouping\s+sets\b|\bcube\b": "fails on Citus; group first, then roll up",
+    r"\bcurrent_setting\b": "workers do not know our settings; pass a parameter",
+    r"\bcreate\s+(or\s+replace\s+)?(constraint\s+)?trigger\b": "refused on distributed tables",
+    r"\bnot\s+in\s*\(\s*(select|with)\b": "write not exists",
+    r"\b(except|intersect)\b": "write not exists, or exists",
+    r"\bwith\s+recursive\b": "fails beside distributed tables",
+    r"\bctid\b": "no row has one place",
+    r"::": "write cast(x as type): a second colon is read as a parameter",
+}
+CLOCK = re.compile(
+    r"\b(now|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday)\s*\("
+    r"|\b(current_date|current_time|current_timestamp|localtime|localtimestamp)\b"
+)
+
+
+def without_comments(sql: str) -> str:
+    """Comments and what stands between quotes blanked out."""
+    return re.sub(
+        r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", lambda found: "''" if found[0][0] == "'" else "", sql, flags=re.S
+    )
+
+
+def problems(find: Callable[[str], str | None], files: list[Path] = FILES) -> list[str]:
+    """What `find` says of each file's text, with the file's name."""
+    found = [(file.relative_to(SQL), find(file.read_text())) for file in files]
+    return [f"{name}: {problem}" for name, problem in found if problem]
+
+
+def test_each_file_begins_with_a_comment() -> None:
+    assert not problems(lambda sql: None if re.match(r"-- \w", sql) else "say what a row is, or what it does, and why")
+
+
+@pytest.mark.parametrize("pattern", FORBIDDEN)
+def test_no_statement_uses_what_does_not_run_everywhere(pattern: str) -> None:
+    assert not problems(lambda sql: FORBIDDEN[pattern] if re.search(pattern, without_comments(sql).lower()) else None)
+
+
+def test_no_statement_reads_a_clock() -> None:
+    def clock(sql: str) -> str | None:
+        # As a column's default it is for people: no statement names such a column in a condition.
+        bare = re.sub(r"\bdefault\s+now\(\)", "", without_comments(sql).lower())
+        return "the instant is a parameter" if CLOCK.search(bare) else None
+
+    assert not problems(clock)
+
+
+def test_each_file_holds_one_statement_without_a_semicolon() -> None:
+    assert not problems(lambda sql: "has a semicolon" if ";" in without_comments(sql) else None, STATEMENTS)
+
+
+def test_no_comment_holds_a_parameter_that_the_statement_does_not_have() -> None:
+    def extra(sql: str) -> str | None:
+        more = set(text(sql).compile().params) - set(text(re.sub(r"--[^\n]*", "", sql)).compile().params)
+        return f"{more} would be asked for" if more else None
+
+    assert not problems(extra, STATEMENTS)
+
+
+def test_every_statement_is_used_by_name_and_every_name_used_exists() -> None:
+    names = {str(file.relative_to(SQL).with_suffix("")) for file in FILES}
+    used = _included() | _mapped()
+    for pattern, where in _named_in_python():
+        found = {name for name in names if pattern.fullmatch(name)}
+        assert found, f"{where}: there is no SQL file {pattern.pattern}.sql"
+        used |= found
+    unused = {name for name in names - used if name.split("/")[0] not in BY_FOLDER}
+    assert not unused, f"no Python and no SQL names {sorted(unused)}"
+    assert used <= names, f"included, but not there: {sorted(used - names)}"
+
+
+def _included() -> set[str]:
+    return {
+        name for file in FILES for name in re.findall(r"""\{%-?\s*include\s+["']([\w/]+)\.sql["']""", file.read_text())
+    }
+
+
+def _mapped() -> set[str]:
+    """What a source's YAML names, like orders/mappings/demo_shop_orders.sql."""
+    texts = [file.read_text() for file in (PROJECT / "include" / "sources").glob("*.yaml")]
+    return {
+        name
+        for file in (SQL / "orders").rglob("*/*.sql")
+        for name in [str(file.relative_to(SQL).with_suffix(""))]
+        if any(file.name in each or file.stem in each for each in texts)
+    }
+
+
+def _named_in_python() -> list[tuple[re.Pattern[str], str]]:
+    """Every string like "room/name", also f-strings, with the place it stands in."""
+    rooms = "|".join(sorted({file.relative_to(SQL).parts[0] for file in FILES}))
+    found = []
+    for file in (PROJECT / "include" / "retention").rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(file.read_text())))
+        parts_of_others = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+        for node in nodes:
+            if isinstance(node, ast.JoinedStr):
+                parts = [re.escape(p.value) if isinstance(p, ast.Constant) else r"\w+" for p in node.values]
+                pattern = "".join(str(part) for part in parts)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts_of_others:
+                pattern = re.escape(node.value)
+            else:
+                continue
+            if re.fullmatch(rf"({rooms})(/(\w|\\w\+)+)+", pattern):
+                found.append((re.compile(pattern), f"{file.relative_to(PROJECT)}, line {node.lineno}"))
+    return found
+
+
+def test_every_key_of_a_table_with_customers_contains_the_customer(engine: Engine) -> None:
+    with engine.connect() as connection:
+        keys = connection.execute(text(_KEYS)).all()
+    assert len(keys) > 10
+    wrong = [f"{key.name} of {key.table_name} ({key.columns})" for key in keys if not key.has_customer]
+    assert not wrong, f"without customer_id such a key cannot be kept across shards: {wrong}"
+
+
+# One row per primary key, unique or exclusion constraint, or unique index of a table that has a customer_id.
+_KEYS = """
+select
+    cast(i.indrelid as regclass) as table_name,
+    cast(i.indexrelid as regclass) as name,
+    array_to_string(array_agg(a.attname order by a.attnum), ', ') as columns,
+    bool_or(a.attname = 'customer_id') as has_customer
+from pg_index as i
+inner join pg_class as c on c.oid = i.indrelid
+inner join pg_namespace as n on n.oid = c.relnamespace
+inner join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = any(i.indkey)
+where (i.indisunique or i.indisexclusion)
+    and n.nspname not in ('landing', 'information_schema')
+    and n.nspname !~ '^pg_'
+    and exists (
+        select from pg_attribute as k where k.attrelid = i.indrelid and k.attname = 'customer_id' and not k.attisdropped
+    )
+group by i.indrelid, i.indexrelid
+"""
+
+
+def test_no_table_has_a_trigger(engine: Engine) -> None:
+    with engine.connect() as connection:
+        assert connection.execute(text("select tgname from pg_trigger where not tgisinternal")).all() == []
+
+
+def test_migrating_twice_changes_nothing(settings: Settings, engine: Engine) -> None:
+    before = catalog(engine)
+    assert database.migrate(settings) == []
+    assert catalog(engine) == before
+
+
+def test_migrating_file_by_file_gives_the_same_as_all_at_once(
+    server: str, settings: Settings, engine: Engine, tmp_path: Path
+) -> None:
+    url = postgres.ensure_database(server, f"{str(settings.database_url).rpartition('/')[2]}_by_file")
+    include = tmp_path / "include"
+    (include / "sql" / "schema").mkdir(parents=True)
+    for file in sorted((SQL / "schema").glob("*.sql")):
+        shutil.copy(file, include / "sql" / "schema")
+        by_file = from_environment({"RETENTION_DATABASE_URL": url, "RETENTION_INCLUDE": str(include)})
+        assert database.migrate(by_file) == [file.stem]
+    try:
+        assert catalog(database.connect(by_file)) == catalog(engine)
+    finally:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text(f"drop database {url.rpartition('/')[2]} with (force)"))
+
+
+def catalog(engine: Engine) -> list[tuple[object, ...]]:
+    """Everything our schemas hold: columns with types and defaults, constraints, indexes, views, functions."""
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(_CATALOG))]
+
+
+_CATALOG = """
+with ours as (
+    select oid, nspname from pg_namespace
+    where nspname in ('shop', 'landing', 'selections', 'campaigns', 'delivery', 'events', 'results')
+)
+select 'column' as kind, n.nspname || '.' || c.relname || '.' || a.attname as name, concat_ws(' ', a.attnum,
+    format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, pg_get_expr(d.adbin, d.adrelid)) as what
+from ours as n
+inner join pg_class as c on c.relnamespace = n.oid and c.relkind in ('r', 'p', 'v', 'm')
+inner join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+left join pg_attrdef as d on d.adrelid = c.oid and d.adnum = a.attnum
+union all
+select 'constraint', n.nspname || '.' || cast(k.conrelid as regclass) || '.' || k.conname, pg_get_constraintdef(k.oid)
+from ours as n inner join pg_constraint as k on k.connamespace = n.oid
+union all
+select 'index', schemaname || '.' || indexname, indexdef from pg_indexes inner join ours on nspname = schemaname
+union all
+select 'view', schemaname || '.' || viewname, definition from pg_views inner join ours on nspname = schemaname
+union all
+select 'function', n.nspname || '.' || p.proname, pg_get_functiondef(p.oid)
+from ours as n inner join pg_proc as p on p.pronamespace = n.oid
+order by kind, name, what
+"""
