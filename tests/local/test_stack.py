@@ -1,0 +1,100 @@
+"""The environment that Airflow gets, and its processes on this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from retention.errors import InputError, StateError
+from retention.local import environment, postgres, stack
+from retention.settings import Settings, from_environment
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of ours or of Airflow's from outside, nor from other tests."""
+    for key in list(os.environ):
+        if key.startswith(("AIRFLOW", "RETENTION_")) and key != "RETENTION_TEST_SERVER":
+            monkeypatch.delenv(key)
+
+
+def test_a_port_goes_into_every_address(settings: Settings) -> None:
+    variables = environment.environment(settings, port=8099)
+    assert variables["AIRFLOW__API__PORT"] == "8099"
+    assert variables["AIRFLOW__API__BASE_URL"] == "http://127.0.0.1:8099"
+    assert variables["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:8099/execution/"
+
+
+def test_the_settings_reach_the_tasks(settings: Settings) -> None:
+    variables = environment.environment(settings.evolve(clock="days"), start_day=date(2026, 11, 20))
+    read_back = from_environment(variables)
+    assert (read_back.clock, read_back.database_url) == ("days", settings.database_url)
+    assert read_back.shop_time_zone == settings.shop_time_zone
+    assert variables["RETENTION_START_DAY"] == "2026-11-20"
+    assert variables["AIRFLOW_CONN_RETENTION_DB"] == settings.database_url
+
+
+def test_secrets_are_made_once_and_only_their_owner_reads_them(settings: Settings) -> None:
+    first = environment.environment(settings)
+    assert environment.environment(settings) == first
+    environment.write_script(settings, first)
+    for name in ("secrets.json", "passwords.json", "environment.sh"):
+        assert (environment.home(settings) / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_two_installations_have_different_secrets(settings: Settings, tmp_path: Path) -> None:
+    other = settings.evolve(local=tmp_path / "other")
+    keys = "AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY", "AIRFLOW__CORE__FERNET_KEY"
+    for key in keys:
+        assert environment.environment(settings)[key] != environment.environment(other)[key]
+
+
+def test_airflow_compiles_its_code_whatever_the_caller_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert "PYTHONDONTWRITEBYTECODE" not in environment.for_children({})
+
+
+def test_the_script_can_be_sourced(settings: Settings, tmp_path: Path) -> None:
+    script = tmp_path / "environment.sh"
+    script.write_text(environment.script({"ODD": 'it\'s $HOME "here"'}))
+    shown = subprocess.run(["sh", "-c", f'. {script}; printf %s "$ODD"'], capture_output=True, text=True, check=True)
+    assert shown.stdout == 'it\'s $HOME "here"'
+
+
+def test_airflow_keeps_its_tables_beside_the_shop_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = from_environment({"RETENTION_DATABASE_URL": "postgresql://me@db/shop?sslmode=require"})
+    assert environment.metadata_url(settings) == "postgresql://me@db/airflow?sslmode=require"
+    monkeypatch.setenv("RETENTION_AIRFLOW_DATABASE_URL", "postgresql://me@other/meta")
+    assert environment.metadata_url(settings) == "postgresql://me@other/meta"
+
+
+def test_a_database_that_does_not_answer_is_not_replaced_by_another(tmp_path: Path) -> None:
+    url = f"postgresql://me:secret-word@127.0.0.1:{postgres.free_port()}/shop"
+    settings = from_environment({"RETENTION_DATABASE_URL": url, "RETENTION_LOCAL": str(tmp_path)})
+    with pytest.raises(StateError, match="RETENTION_DATABASE_URL does not answer") as caught:
+        stack.start_database(settings)
+    assert "secret-word" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_configured_port_that_is_taken_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str
+) -> None:
+    taken = server.rpartition(":")[2]
+    monkeypatch.setenv("RETENTION_AIRFLOW_PORT", taken)
+    with pytest.raises(StateError, match=f"Port {taken} is in use"):
+        stack._port(tmp_path, runs=False)
+    monkeypatch.setenv("RETENTION_AIRFLOW_PORT", "http")
+    with pytest.raises(InputError, match="RETENTION_AIRFLOW_PORT"):
+        stack._port(tmp_path, runs=False)
+
+
+def test_down_and_status_say_so_when_nothing_runs(settings: Settings) -> None:
+    assert stack.down(settings) == {"stopped": []}
+    assert stack.status(settings)["healthy"] is False
+    with pytest.raises(StateError, match="retention up"):
+        stack.call(settings, "GET", "/api/v2/dags")
