@@ -143,8 +143,8 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     templates.filters.update(
-        number=words.number, share=words.share, day=words.day, moment=words.moment, size=words.size, ago=words.ago,
-        word=words.word, path=lambda text: quote(str(text), safe=""),
+        number=words.number, share=words.share, day=words.day, date=words.date_of_year, moment=words.moment,
+        size=words.size, ago=words.ago, word=words.word, path=lambda text: quote(str(text), safe=""),
     )  # fmt: skip
     return templates
 

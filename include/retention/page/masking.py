@@ -9,7 +9,7 @@ from typing import Any
 DOTS = "•••"
 SHORT = 200  # characters of one field; the database already holds long fields shortened
 
-_EMAIL = re.compile(r"([^\s@<>\"'(),;:=])[^\s@<>\"'(),;:=]*@[^\s@<>\"'(),;:=]*")
+_EMAIL = re.compile(r"([^\s@<>\"'(),;:=])[^\s@<>\"'(),;:=]*@[^\s<>\"'(),;:=]*")
 _PHONE = re.compile(r"(?<![\w.,-])(?:\+|00|0)\d[\d ()./-]{6,}\d(?![\w-])")
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?!\d)")
 _PHONE_FIELD = re.compile(r"phone|mobile|telefoon|tel(?![a-z])|msisdn|whatsapp", re.I)
@@ -29,10 +29,10 @@ def masked(value: Any, field: str = "") -> str:
     if _PHONE_FIELD.search(field):
         return _end(text)
     if _EMAIL_FIELD.search(field):
-        return _short(_EMAIL.sub(rf"\1{DOTS}@{DOTS}", text)) if "@" in text else text[:1] + DOTS
+        return shortened(_EMAIL.sub(rf"\1{DOTS}@{DOTS}", text)) if "@" in text else text[:1] + DOTS
     if _PERSON_FIELD.search(field):
         return DOTS
-    return _short(masked_text(text))
+    return shortened(masked_text(text))
 
 
 def masked_text(text: str) -> str:
@@ -60,5 +60,6 @@ def _end(text: str) -> str:
     return DOTS + "".join(digits[-2:]) if len(digits) > 5 else DOTS
 
 
-def _short(text: str) -> str:
+def shortened(text: str) -> str:
+    """`text`, cut where it gets too long for a field on the page."""
     return text if len(text) <= SHORT else text[:SHORT] + "…"

@@ -30,16 +30,18 @@ def read(connection: Connection, settings: Settings, now: datetime, number: int,
     `now` is only shown and compared with for people (fresh, due); no decision is made here.
     """
     shown = [row["day"] for row in _rows(connection, "shown_days", until=until, number=number)]
-    newest = days.newest_published(connection)
+    published = _published(days.newest_published(connection), settings, now)
+    halts = _rows(connection, "halts")
+    waiting = _rows(connection, "waiting", now=now)
     found = _days(connection, shown, now) if shown else []
     return {
         "shop": settings.shop_name,
         "at": now,
         "clock": settings.clock,
         "delivery": settings.delivery,
-        "published": _published(newest, settings, now),
-        "halts": _rows(connection, "halts"),
-        "waiting": _rows(connection, "waiting", now=now),
+        "published": published,
+        "halts": halts,
+        "waiting": [row | {"held_by": _held_by(row, halts, published)} for row in waiting],
         "days": found,
         "trends": _trends(found),
         "older": shown[-1] - timedelta(days=1) if shown else None,
@@ -53,6 +55,16 @@ def _published(newest: date | None, settings: Settings, now: datetime) -> Row:
     ended_at = days.known_at(newest, settings.shop_time_zone)
     fresh = None if settings.clock == "days" else now - ended_at <= FRESH
     return {"day": newest, "ended_at": ended_at, "fresh": fresh}
+
+
+def _held_by(row: Row, halts: list[Row], published: Row) -> list[str]:
+    """Why messages that wait are not sent when they are due."""
+    if row["state"] not in ("due", "later"):
+        return []
+    concerned = {"all": "", "campaign": row["campaign"], "channel": row["channel"]}
+    held = [halt for halt in halts if concerned.get(halt["kind"]) == halt["name"]]
+    reasons = [f"halt of {halt['kind']} {halt['name']}" if halt["name"] else "halt of everything" for halt in held]
+    return reasons if published["fresh"] is not False else [*reasons, "newest day too old"]
 
 
 def _days(connection: Connection, shown: list[date], now: datetime) -> list[Row]:
@@ -78,7 +90,7 @@ def _day(
     parts["campaigns"] = _campaigns(parts["campaigns"])
     stages = {stage: {"state": _worst(parts[stage], is_published), "parts": parts[stage]} for stage in STAGES}
     stages["orders"]["quality"] = quality
-    stages["delivery"] |= _delivery(messages, parts["delivery"])
+    stages["delivery"] |= _delivery(messages, parts["delivery"], stages["campaigns"]["state"])
     return {"day": day, "published": is_published, **_headline(stages), "stages": stages}
 
 
@@ -181,7 +193,7 @@ def _worst(parts: list[Row], is_published: bool) -> str:
     return "waiting" if is_published or "waiting" in states else "not begun"
 
 
-def _delivery(messages: list[Row], parts: list[Row]) -> Row:
+def _delivery(messages: list[Row], parts: list[Row], campaigns: str) -> Row:
     """What became of the messages that this day's run planned; its state comes from the ledger under clock `wall`."""
     steps: dict[tuple[str, str, str], Row] = {}
     for row in messages:
@@ -199,7 +211,7 @@ def _delivery(messages: list[Row], parts: list[Row]) -> Row:
     if messages and not failed_or_running:
         delivery["state"] = "unknown" if total["unknown"] else "waiting" if total["waiting"] else "done"
     elif not messages and not parts:
-        delivery["state"] = "nothing"
+        delivery["state"] = "nothing to send" if campaigns == "done" else campaigns.replace("failed", "waiting")
     return delivery
 
 

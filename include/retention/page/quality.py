@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from sqlalchemy import Connection
 from retention import days
 from retention.database import run
 from retention.errors import InputError
-from retention.page.masking import masked, masked_row, masked_text
+from retention.page.masking import masked, masked_row, masked_text, shortened
 
 Row = dict[str, Any]
 
@@ -48,8 +49,8 @@ def _newest(connection: Connection, source: str | None) -> str | None:
     return found
 
 
-def _choices(connection: Connection, chosen: str | None) -> list[Row]:
-    """The days around the chosen one, each with its sources and whether their suites held."""
+def _choices(connection: Connection, chosen: str | None) -> dict[str, list[Row]]:
+    """By source: the days around the chosen one, and histories, with whether their suites held."""
     last = date.max
     if chosen:
         try:
@@ -61,7 +62,10 @@ def _choices(connection: Connection, chosen: str | None) -> list[Row]:
         last = first = date.min
     else:
         last, first = newest, newest - timedelta(days=AROUND)
-    return _rows(connection, "quality_by_day", first=first, last=last, with_histories=True)
+    choices: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in _rows(connection, "quality_by_day", first=first, last=last, with_histories=True):
+        choices[row["source"]].append(row)
+    return dict(sorted(choices.items()))
 
 
 def _rejected(connection: Connection, load: Row, rule: str) -> list[Row]:
@@ -121,7 +125,7 @@ def _expectation(result: Mapping[str, Any]) -> Row:
         "state": _state(bool(result.get("success")), severity, error),
         "column": column,
         "expected": [
-            (key, masked(_plain(value), key))
+            (key, shortened(_plain(value)))
             for key, value in kwargs.items()
             if key not in HIDDEN | {"description"} and value is not None
         ],

@@ -35,6 +35,11 @@ def day(value: date | None) -> str:
     return f"{value:%a} {value.day} {value:%b %Y}" if value else NOTHING
 
 
+def date_of_year(value: date) -> str:
+    """21 Nov."""
+    return f"{value.day} {value:%b}"
+
+
 def moment(value: datetime | None, zone: tzinfo) -> str:
     """22 Nov 09:05, in the shop's zone."""
     if value is None:

@@ -35,6 +35,7 @@ create table delivery.messages (
 );
 create index messages_due on delivery.messages (due_at) where state = 'planned';
 create index messages_attempting on delivery.messages (claim) where state = 'attempting';
+create index messages_unknown on delivery.messages (attempted_at) where state = 'unknown'; -- the operator's list
 create index messages_by_day on delivery.messages (campaign, day);
 
 -- The outbox: what would have been handed to the provider.

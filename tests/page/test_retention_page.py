@@ -1,0 +1,448 @@
+"""The Retention page, asked over HTTP as Airflow's users ask it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, HTTPException
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine, text
+
+from retention import days
+from retention.page.app import create_app
+from retention.page.masking import masked, masked_row, masked_text
+from retention.settings import Settings
+from shop import Shop
+
+DAY = date(2026, 11, 20)
+MORNING = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+HOSTILE = "<script>alert('x')</script>"
+
+
+def page(
+    settings: Settings, user: Callable[..., Any] = lambda: "boss", at: datetime = MORNING, **more: Any
+) -> TestClient:
+    """A client of the page, mounted where Airflow mounts it."""
+    airflow = FastAPI()
+    airflow.mount("/retention", create_app(lambda: settings, user, clock=lambda: at, **more))
+    return TestClient(airflow, raise_server_exceptions=False)
+
+
+@pytest.fixture
+def record(engine: Engine) -> Callable[..., None]:
+    """Write what became of a part of a stage."""
+
+    def write(stage: str, part: str, day: date = DAY, state: str = "done", message: str = "", **counts: Any) -> None:
+        with engine.begin() as connection:
+            days.record(connection, stage, part, day, state, counts, message)
+
+    return write
+
+
+@pytest.fixture
+def message(engine: Engine) -> Callable[..., None]:
+    """Write a message into the ledger."""
+
+    def write(key: str, state: str = "planned", reason: str | None = None, channel: str = "email", **more: Any) -> None:
+        is_attempted = state not in ("planned", "skipped")
+        row = {
+            "customer_id": 1, "message_key": key, "campaign": "winback", "version": "v", "entry_no": 1, "step": key,
+            "channel": channel, "day": DAY, "state": state, "reason": reason, "due_at": MORNING - timedelta(hours=1),
+            "expires_at": MORNING + timedelta(days=2), "window_start": "09:00", "window_end": "20:00",
+            "attempts": int(is_attempted), "claim": "00000000-0000-0000-0000-000000000001" if is_attempted else None,
+            "attempted_at": MORNING if is_attempted else None,
+            "settled_at": None if state in ("planned", "attempting") else MORNING, **more,
+        }  # fmt: skip
+        version = "insert into campaigns.versions values ('winback', 'v', '{}', '{}', '', :day) on conflict do nothing"
+        values = ", ".join("cast(:claim as uuid)" if name == "claim" else f":{name}" for name in row)
+        with engine.begin() as connection:
+            connection.execute(text(version), {"day": DAY})
+            connection.execute(text(f"insert into delivery.messages ({', '.join(row)}) values ({values})"), row)
+
+    return write
+
+
+@pytest.fixture
+def load(engine: Engine) -> Callable[..., int]:
+    """Write a load with its validation and rejected rows; its number."""
+
+    def write(
+        results: list[dict[str, Any]], rejected: list[tuple[int, str, Any, Any]] = (), *, source: str = "shop",  # type: ignore[assignment]
+        key: str = "2026-11-20", day: date | None = DAY, success: bool = True, document: Any = None,
+    ) -> int:  # fmt: skip
+        with engine.begin() as connection:
+            number = connection.execute(
+                text("""insert into landing.loads (source, feed, load_key, day, files, landed, accepted, rejected)
+                        values (:source, 'orders', :key, :day, '[{"name": "orders.csv", "bytes": 2048}]', 1234, 1230, 4)
+                        returning load_id"""),
+                {"source": source, "key": key, "day": day},
+            ).scalar_one()
+            document = document or {"success": success, "results": results}
+            connection.execute(
+                text("insert into landing.validations (load_id, suite, success, results) "
+                     "values (:load, 'orders', :success, cast(:results as jsonb))"),
+                {"load": number, "success": success, "results": json.dumps(document)},
+            )  # fmt: skip
+            for row_no, rule, value, row in rejected:
+                connection.execute(
+                    text("insert into landing.rejections (load_id, file, row_no, rule, value, row_text) "
+                        "values (:load, 'orders.csv', :row_no, :rule, :value, "
+                         "cast(:row as jsonb))"),
+                    {"load": number, "row_no": row_no, "rule": rule, "value": value, "row": json.dumps(row)},
+                )  # fmt: skip
+        return int(number)
+
+    return write
+
+
+def expectation(kind: str, success: bool, result: dict[str, Any] | None = None, **config: Any) -> dict[str, Any]:
+    """One entry of Great Expectations' result."""
+    return {
+        "success": success,
+        "expectation_config": {"type": f"expect_{kind}", "kwargs": {}, "severity": "critical", "meta": {}, **config},
+        "result": result or {},
+        "exception_info": {"raised_exception": False, "exception_message": None, "exception_traceback": None},
+    }
+
+
+# Who may see it
+
+
+def test_nobody_sees_anything_without_a_user(settings: Settings, shop: Shop) -> None:
+    def nobody() -> None:
+        raise HTTPException(401)
+
+    client = page(settings, nobody)
+    for path in ("/", "/quality", "/api/morning", "/run?dag_id=sync_orders&run_id=x"):
+        answer = client.get(f"/retention{path}", follow_redirects=False)
+        assert answer.status_code == 401
+        assert "log in" in answer.text.lower()
+
+
+def test_nothing_of_the_documentation_is_served(settings: Settings) -> None:
+    for path in ("/docs", "/redoc", "/openapi.json"):
+        assert page(settings).get(f"/retention{path}").status_code == 404
+
+
+def test_the_page_cannot_be_written_to(settings: Settings) -> None:
+    assert page(settings).post("/retention/").status_code == 405
+
+
+# Without data, without a database
+
+
+def test_an_empty_shop_is_told_what_to_run(settings: Settings) -> None:
+    client = page(settings)
+    assert "No day has been published yet." in client.get("/retention/").text
+    assert "No file has been landed yet." in client.get("/retention/quality").text
+    assert client.get("/retention/api/morning").json()["days"] == []
+
+
+def test_a_database_that_is_down_is_a_sentence_with_503(settings: Settings) -> None:
+    client = page(settings.evolve(database_url="postgresql://postgres:open-sesame@127.0.0.1:1/none"))
+    for path in ("/", "/quality", "/api/morning"):
+        answer = client.get(f"/retention{path}")
+        assert answer.status_code == 503
+        assert "does not answer" in answer.text
+        assert "Traceback" not in answer.text
+        assert "open-sesame" not in answer.text
+
+
+def test_a_database_without_our_tables_is_a_sentence_with_503(settings: Settings, server: str) -> None:
+    answer = page(settings.evolve(database_url=f"{server}/postgres")).get("/retention/")
+    assert answer.status_code == 503
+    assert "retention db init" in answer.text
+
+
+def test_no_database_configured_is_a_sentence_with_503(settings: Settings) -> None:
+    answer = page(settings.evolve(database_url=None)).get("/retention/")
+    assert answer.status_code == 503
+    assert "RETENTION_DATABASE_URL" in answer.text
+
+
+@pytest.mark.parametrize("query", ["until=yesterday", "days=0", "days=61", "days=many", f"until={HOSTILE}"])
+def test_a_wrong_question_is_answered_with_what_to_write(settings: Settings, query: str) -> None:
+    answer = page(settings).get(f"/retention/?{query}")
+    assert answer.status_code == 400
+    assert "write" in answer.text
+    assert "<script>alert" not in answer.text
+
+
+# This morning
+
+
+def test_a_day_shows_each_stage_with_its_counts(settings: Settings, record: Callable[..., None]) -> None:
+    record("orders", "demo_shop", landed=20_311, accepted=20_301, rejected=10, orders_inserted=19_000, orders_updated=7)
+    record("selections", "winback", size=4_242, entered=31, left=29, seconds=0.4)
+    record(
+        "campaigns",
+        "winback",
+        enrolled=28,
+        control=3,
+        exited=1,
+        planned={"nudge": 25, "final": 5},
+        skipped={"no_consent": 2},
+    )
+    html = page(settings).get("/retention/").text
+    for shown in ("20,311", "20,301", "19,000", "19,007 inserted or updated", "4,242", "31 entered, 29 left",
+                  "28 enrolled, 30 planned", "nudge 25", "no consent 2"):  # fmt: skip
+        assert shown in html
+
+
+def test_what_became_of_the_messages_is_counted_by_step_and_channel(
+    settings: Settings, record: Callable[..., None], message: Callable[..., None]
+) -> None:
+    record("orders", "demo_shop")
+    message("a", "accepted")
+    message("b", "delivered")
+    message("c", "unknown", "timeout")
+    message("d", "skipped", "too_late", channel="sms")
+    message("e", "refused", "invalid_address")
+    delivery = page(settings).get("/retention/api/morning").json()["days"][0]["stages"]["delivery"]
+    assert delivery["state"] == "unknown"
+    email, sms = delivery["channels"]
+    assert (email["sent"], email["unknown"], email["refused"]) == (2, 1, 1)
+    assert (sms["skipped"], sms["reasons"]) == (1, {"too_late": 1})
+    assert [step["step"] for step in delivery["steps"]] == ["a", "b", "c", "d", "e"]
+
+
+def test_what_waits_is_told_with_the_oldest_and_what_holds_it(
+    settings: Settings, engine: Engine, record: Callable[..., None], message: Callable[..., None]
+) -> None:
+    record("orders", "demo_shop")
+    message("a")
+    message("b", due_at=MORNING - timedelta(hours=3), channel="sms")
+    message("c", due_at=MORNING + timedelta(hours=3))
+    message("d", retry_at=MORNING + timedelta(minutes=5))
+    message("e", "attempting")
+    message("f", "unknown", "timeout", day=DAY - timedelta(days=90))
+    with engine.begin() as connection:
+        connection.execute(text("insert into delivery.halts (kind, name) values ('channel', 'sms')"))
+    waiting = page(settings).get("/retention/api/morning").json()["waiting"]
+    assert {(row["channel"], row["state"]): row["messages"] for row in waiting} == {
+        ("email", "due"): 1, ("email", "later"): 2, ("email", "attempting"): 1, ("email", "unknown"): 1,
+        ("sms", "due"): 1,
+    }  # fmt: skip
+    assert [row["held_by"] for row in waiting if row["held_by"]] == [["halt of channel sms"]]
+    html = page(settings).get("/retention/").text
+    assert "channel sms" in html
+    assert "oldest due 3 h ago" in html
+
+
+def test_a_day_that_ended_more_than_24_hours_ago_is_too_old(settings: Settings, record: Callable[..., None]) -> None:
+    record("orders", "demo_shop")
+    midnight = days.known_at(DAY, settings.shop_time_zone)
+    for later, fresh in ((timedelta(hours=24), True), (timedelta(hours=24, seconds=1), False)):
+        client = page(settings, at=midnight + later)
+        assert client.get("/retention/api/morning").json()["published"]["fresh"] is fresh
+        assert ("nothing is sent until" in client.get("/retention/").text) is not fresh
+    played = page(settings.evolve(clock="days"), at=midnight + timedelta(days=900))
+    assert played.get("/retention/api/morning").json()["published"]["fresh"] is None
+
+
+def test_a_failed_stage_shows_its_message_without_addresses(settings: Settings, record: Callable[..., None]) -> None:
+    record("orders", "demo_shop", state="failed", message=f"ExpectationFailed: 3 rows {HOSTILE} of jan@shop.nl")
+    html = page(settings).get("/retention/").text
+    assert "ExpectationFailed: 3 rows &lt;script&gt;" in html
+    assert "jan@shop.nl" not in html
+
+
+def test_a_part_that_ran_before_waits_on_a_published_day(settings: Settings, record: Callable[..., None]) -> None:
+    for day in (DAY - timedelta(days=1), DAY):
+        record("orders", "demo_shop", day)
+    record("selections", "winback", DAY - timedelta(days=1), size=1)
+    newest, before = page(settings).get("/retention/api/morning").json()["days"]
+    assert newest["stages"]["selections"]["state"] == "waiting"
+    assert newest["stages"]["selections"]["parts"][0]["part"] == "winback"
+    assert before["stages"]["selections"]["state"] == "done"
+
+
+def test_a_campaign_in_the_middle_of_its_day_shows_the_step_that_failed(
+    settings: Settings, record: Callable[..., None]
+) -> None:
+    record("orders", "demo_shop")
+    record("campaigns", "winback:enrol", enrolled=9, control=1)
+    record("campaigns", "winback:nudge", state="failed", message="TemplateError: nudge.nl.j2 line 3")
+    (campaign,) = page(settings).get("/retention/api/morning").json()["days"][0]["stages"]["campaigns"]["parts"]
+    assert campaign["state"] == "failed"
+    assert campaign["counts"] == {"enrolled": 9, "control": 1}
+    assert campaign["message"] == "winback:nudge: TemplateError: nudge.nl.j2 line 3"
+
+
+def test_a_part_that_never_ended_is_pointed_out(settings: Settings, record: Callable[..., None]) -> None:
+    record("orders", "demo_shop", state="running")
+    later = datetime.now(UTC) + timedelta(hours=7)
+    assert "never ended" in page(settings, at=later).get("/retention/").text
+    assert "never ended" not in page(settings, at=datetime.now(UTC)).get("/retention/").text
+
+
+def test_the_newest_days_come_first_and_older_ones_on_request(settings: Settings, record: Callable[..., None]) -> None:
+    for number in range(10):
+        record("orders", "demo_shop", DAY - timedelta(days=number))
+    client = page(settings)
+    shown = [day["day"] for day in client.get("/retention/api/morning").json()["days"]]
+    assert (shown[0], len(shown)) == ("2026-11-20", 7)
+    older = client.get("/retention/api/morning?until=2026-11-13&days=60").json()["days"]
+    assert [day["day"] for day in older] == ["2026-11-13", "2026-11-12", "2026-11-11"]
+
+
+# Data quality
+
+
+def test_each_expectation_is_shown_with_severity_state_and_numbers(
+    settings: Settings, load: Callable[..., int]
+) -> None:
+    numbers = {"element_count": 1234, "unexpected_count": 37, "unexpected_percent": 2.998, "missing_count": 0}
+    load([
+        expectation("table_row_count_to_be_between", True, {"observed_value": 1234}, kwargs={"min_value": 900}),
+        expectation("column_values_to_be_between", False, numbers, kwargs={"column": "total", "min_value": 0},
+                    severity="warning", meta={"rule": "total_not_negative"}),
+    ])  # fmt: skip
+    html = page(settings).get("/retention/quality?day=2026-11-20&source=shop").text
+    for shown in (
+        "total not negative",
+        "column values to be between",
+        "warning",
+        "37",
+        "3.00 %",
+        "1,234",
+        "900",
+        "2.0 kB",
+    ):
+        assert shown in html
+    assert html.index("total not negative") < html.index("table row count")
+
+
+def test_a_stopped_load_and_an_error_are_told_apart(settings: Settings, load: Callable[..., int]) -> None:
+    failing = expectation("column_max_to_be_between", False)
+    failing["exception_info"] = {"m1": {"raised_exception": True, "exception_message": "can't compare datetimes"}}
+    load([expectation("table_row_count_to_be_between", False), failing], success=False)
+    html = page(settings).get("/retention/quality").text
+    assert "does not hold" in html
+    assert "It could not be computed: can&#39;t compare datetimes" in html
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"success": True},
+        {"results": None},
+        {"results": [{"expectation_config": None, "result": None}, {"expectation_config": {"kwargs": []}}]},
+        {"run_results": {"id": {"results": [expectation("column_values_to_be_unique", True)]}}},
+        [],
+        "nothing",
+    ],
+)
+def test_a_result_of_another_shape_is_shown_as_far_as_it_goes(
+    settings: Settings, load: Callable[..., int], document: Any
+) -> None:
+    load([], document=document)
+    assert page(settings).get("/retention/quality").status_code == 200
+
+
+def test_rejected_rows_stand_under_their_rule_without_addresses(settings: Settings, load: Callable[..., int]) -> None:
+    row = {
+        "order_id": "100001234",
+        "email": "jan@shop.nl",
+        "phone": "+31 6 1234 5678",
+        "first_name": "Jannetje",
+        "total": HOSTILE,
+    }
+    load(
+        [],
+        [
+            (7, "total_is_a_number", HOSTILE, row),
+            (8, "email_is_valid", "piet@@shop.nl", None),
+            (9, "phone_is_valid", "0612345678", "a;b"),
+        ],
+    )
+    html = page(settings).get("/retention/quality").text
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in html
+    assert "100001234" in html
+    for hidden in ("jan@shop", "shop.nl", "1234 5678", "0612345678", "Jannetje", "<script>alert"):
+        assert hidden not in html
+
+
+def test_only_the_first_rows_of_a_rule_are_shown_but_all_are_counted(
+    settings: Settings, load: Callable[..., int]
+) -> None:
+    load([], [(number, "date_is_valid", "31/02/2011", {}) for number in range(1, 26)])
+    html = page(settings).get("/retention/quality").text
+    assert "The first 20 of 25" in html
+    assert html.count("31/02/2011") == 20
+
+
+def test_the_view_opens_with_the_newest_day_and_a_history_can_be_chosen(
+    settings: Settings, load: Callable[..., int]
+) -> None:
+    load([], key="2026-11-20")
+    load([], key="2026-11-19", day=DAY - timedelta(days=1))
+    load([], key="history", day=None, source="cdnow")
+    client = page(settings)
+    assert "shop · orders" in client.get("/retention/quality").text
+    assert "cdnow · orders" in client.get("/retention/quality?day=history").text
+    assert (
+        "Nothing was landed for 2026-11-18 from shop"
+        in client.get("/retention/quality?day=2026-11-18&source=shop").text
+    )
+
+
+def test_the_day_of_a_run_leads_to_its_view(settings: Settings) -> None:
+    client = page(settings, day_of_run=lambda dag, run: DAY if run == "known" else None)
+
+    def target(dag: str, run: str) -> str:
+        path = f"/retention/run?dag_id={dag}&run_id={run}"
+        return str(client.get(path, follow_redirects=False).headers["location"])
+
+    assert target("sync_orders", "known") == "/retention/quality?day=2026-11-20"
+    assert target("campaign_winback", "known") == "/retention/?until=2026-11-20"
+    assert target("sync_orders", "unknown") == "/retention/quality"
+
+
+def test_nothing_comes_from_elsewhere_and_only_our_script_may_run(
+    settings: Settings, record: Callable[..., None]
+) -> None:
+    record("orders", "demo_shop")
+    answer = page(settings).get("/retention/")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert policy.split("script-src 'nonce-")[1].split("'")[0] in answer.text
+    assert "http://" not in answer.text
+    assert "https://" not in answer.text
+    assert answer.headers["cache-control"] == "no-store"
+
+
+# Masking
+
+
+@pytest.mark.parametrize(
+    ("value", "field", "shown"),
+    [
+        ("jan@shop.nl", "", "j•••@•••"),
+        ("Jan <jan@@shop.nl>, x", "", "Jan <j•••@•••>, x"),
+        ("no address", "email", "n•••"),
+        ("+31 6 1234 5678", "", "•••78"),
+        ("06-12345678", "", "•••78"),
+        ("12345", "phone", "•••"),
+        ("Jannetje", "first_name", "•••"),
+        ("31/02/2011", "created_at", "31/02/2011"),
+        ("01-02-2011 10:00:00", "created_at", "01-02-2011 10:00:00"),
+        ("2026-11-20T10:11:12+01:00", "created_at", "2026-11-20T10:11:12+01:00"),
+        ("1.234,56", "total", "1.234,56"),
+        ("100001234", "order_id", "100001234"),
+        ("Red bicycle", "name_of_product", "Red bicycle"),
+        (None, "total", ""),
+    ],
+)
+def test_addresses_are_masked_and_what_explains_a_rejection_is_not(value: Any, field: str, shown: str) -> None:
+    assert masked(value, field) == shown
+
+
+def test_a_row_is_masked_field_by_field_and_a_message_is_not_cut() -> None:
+    assert masked_row({"email": "a@b.c", "n": 1}) == [("email", "a•••@•••"), ("n", "1")]
+    assert masked_row(None) == []
+    assert masked_text("x" * 500 + " a@b.c") == "x" * 500 + " a•••@•••"
