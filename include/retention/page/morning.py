@@ -88,7 +88,9 @@ def _day(
     }
     parts["orders"] = [part for part in parts["orders"] if part["state"] != "waiting"]  # not every source is daily
     parts["campaigns"] = _campaigns(parts["campaigns"])
-    stages = {stage: {"state": _worst(parts[stage], is_published), "parts": parts[stage]} for stage in STAGES}
+    stages: dict[str, Row] = {
+        stage: {"state": _worst(parts[stage], is_published), "parts": parts[stage]} for stage in STAGES
+    }
     stages["orders"]["quality"] = quality
     stages["delivery"] |= _delivery(messages, parts["delivery"], stages["campaigns"]["state"])
     return {"day": day, "published": is_published, **_headline(stages), "stages": stages}
@@ -163,14 +165,13 @@ def _campaign(name: str, whole: Row | None, steps: list[Row]) -> Row:
         return whole
     counts: Row = {}
     for step in steps:
-        for key, value in step["counts"].items():
-            counts[key] = {**counts[key], **value} if isinstance(value, dict) and key in counts else value
+        _sum(counts, step["counts"])
     parts = [whole, *steps] if whole else steps
     states = {part["state"] for part in parts}
     state = next((state for state in ("failed", "running") if state in states), "partly done")
     if states == {"waiting"}:
         state = "waiting"
-    told = [part for part in parts if part["message"]]
+    told = [part for part in steps if part["message"]] or [part for part in parts if part["message"]]
     times = [step["recorded_at"] for step in steps if step["recorded_at"]]
     return {
         "part": name,
@@ -178,8 +179,17 @@ def _campaign(name: str, whole: Row | None, steps: list[Row]) -> Row:
         "counts": counts,
         "message": "\n".join(f"{part['part']}: {part['message']}" for part in told),
         "recorded_at": max(times) if times else None,
-        "stale": state == "running" and any(step["stale"] for step in steps),
+        "stale": state == "running" and any(part["stale"] for part in parts),
     }
+
+
+def _sum(into: Row, counts: Row) -> None:
+    """Add numbers, and numbers within a mapping such as {step: n}."""
+    for key, value in counts.items():
+        if isinstance(value, dict):
+            _sum(into.setdefault(key, {}), value)
+        elif isinstance(value, (int, float)):
+            into[key] = into.get(key, 0) + value
 
 
 def _worst(parts: list[Row], is_published: bool) -> str:

@@ -22,7 +22,16 @@ EXAMPLES = 5  # unexpected values shown per expectation
 AROUND = 30  # days listed to choose from
 ORDER = {"error": 0, "failed": 1, "warning": 2, "passed": 3}
 # Arguments of an expectation that are shown elsewhere, or mean nothing to a reader.
-HIDDEN = {"column", "column_list", "batch_id", "result_format", "catch_exceptions", "include_config", "severity"}
+HIDDEN = {
+    "column",
+    "column_list",
+    "batch_id",
+    "result_format",
+    "catch_exceptions",
+    "include_config",
+    "severity",
+    "description",
+}
 NUMBERS = {"checked": "element_count", "unexpected": "unexpected_count", "percent": "unexpected_percent",
            "missing": "missing_count"}  # fmt: skip
 
@@ -84,11 +93,18 @@ def _suite(row: Row) -> Row:
     found = sorted((_expectation(each) for each in _results(row["results"])), key=lambda e: ORDER[e["state"]])
     return {
         "suite": row["suite"],
+        "notes": _notes(row["results"]),
         "success": row["success"],
         "validated_at": row["validated_at"],
         "expectations": found,
         "states": {state: sum(e["state"] == state for e in found) for state in ORDER},
     }
+
+
+def _notes(document: Any) -> list[str]:
+    """What the validation left out and why, in its own words."""
+    notes = _mapping(document).get("notes")
+    return [str(note) for note in notes] if isinstance(notes, list) else []
 
 
 def _results(document: Any) -> Iterator[Mapping[str, Any]]:
@@ -114,26 +130,48 @@ def _expectation(result: Mapping[str, Any]) -> Row:
     kind = str(config.get("type") or config.get("expectation_type") or "expectation")
     severity = str(config.get("severity") or meta.get("severity") or kwargs.get("severity") or "critical").lower()
     error = _error(result.get("exception_info"))
-    column = kwargs.get("column") or ", ".join(map(str, kwargs.get("column_list") or []))
+    # A row rule of ours is asked as: the rule's own boolean column holds nothing but true.
+    is_row_rule = kwargs.get("value_set") == [True]
+    column = str(meta.get("column") or "") if is_row_rule else _column(kwargs)
     told = next((meta[key] for key in ("rule", "name", "about", "notes") if isinstance(meta.get(key), str)), "")
     examples = found.get("partial_unexpected_list") or []
     return {
-        "kind": kind.removeprefix("expect_").replace("_", " "),
+        "kind": "holds for each row" if is_row_rule else kind.removeprefix("expect_").replace("_", " "),
         "rule": told,
         "about": config.get("description") or kwargs.get("description") or meta.get("about") or "",
         "severity": severity,
         "state": _state(bool(result.get("success")), severity, error),
         "column": column,
-        "expected": [
-            (key, shortened(_plain(value)))
-            for key, value in kwargs.items()
-            if key not in HIDDEN | {"description"} and value is not None
-        ],
-        "observed": masked(_plain(found["observed_value"]), str(column)) if "observed_value" in found else "",
+        "expected": _expected(kwargs, is_row_rule),
+        "observed": _observed(found, column),
         "examples": [masked(_plain(value), f"{column} {told}") for value in examples[:EXAMPLES]],
         "error": error,
         **{name: found.get(key) for name, key in NUMBERS.items()},
     }
+
+
+def _column(kwargs: Mapping[str, Any]) -> str:
+    several = kwargs.get("column_list")
+    return str(kwargs.get("column") or (", ".join(map(str, several)) if isinstance(several, list) else ""))
+
+
+def _expected(kwargs: Mapping[str, Any], is_row_rule: bool) -> list[tuple[str, str]]:
+    """The arguments worth showing, as (name, value)."""
+    if is_row_rule:
+        return [("of rows, at least", f"{100 * _number(kwargs.get('mostly'), 1.0):.4g} %")]
+    return [(key, shortened(_plain(value))) for key, value in kwargs.items() if key not in HIDDEN and value is not None]
+
+
+def _observed(found: Mapping[str, Any], column: str) -> str:
+    """What was seen instead, or at all: the mismatch where Great Expectations names one."""
+    mismatched = _mapping(found.get("details")).get("mismatched")
+    if mismatched:
+        return masked(_plain(mismatched))
+    return masked(_plain(found["observed_value"]), column) if found.get("observed_value") is not None else ""
+
+
+def _number(value: Any, otherwise: float) -> float:
+    return float(value) if isinstance(value, (int, float)) else otherwise
 
 
 def _state(success: bool, severity: str, error: str) -> str:
