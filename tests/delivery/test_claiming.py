@@ -1,0 +1,232 @@
+"""What is claimed, what is skipped and why, what waits."""
+
+from __future__ import annotations
+
+import threading
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from planner import AMSTERDAM, DAY, MORNING, TEMPLATES, Planner
+from sqlalchemy import Engine
+
+from retention import days
+from retention.delivery import halts
+from retention.delivery.deliver import deliver
+from retention.errors import DeliveryError, InputError
+from retention.settings import Settings
+from shop import Shop
+
+NOTHING = {"accepted": 0, "refused": 0, "unknown": 0, "deferred": 0, "skipped": 0}
+
+
+@pytest.fixture
+def send(settings: Settings, engine: Engine) -> Any:
+    """Deliver at an instant."""
+    return lambda at=MORNING, **options: deliver(settings, engine, at=at, **options)
+
+
+def test_a_due_message_is_accepted_once(shop: Shop, planner: Planner, send: Any) -> None:
+    key = planner.message(shop.customer("ada"))
+    assert send(MORNING - timedelta(seconds=1)) == NOTHING
+    assert send() == NOTHING | {"accepted": 1}
+    assert send() == NOTHING
+    row = planner.one(key)
+    assert (row["state"], row["attempts"], row["provider"], row["attempted_at"]) == ("accepted", 1, "outbox", MORNING)
+
+
+@pytest.mark.parametrize(("seconds", "accepted"), [(0, 1), (1, 0)])
+def test_orders_24_hours_old_are_accepted_and_a_second_older_blocks(
+    shop: Shop, planner: Planner, send: Any, seconds: int, accepted: int
+) -> None:
+    planner.message(shop.customer("ada"), on=DAY + timedelta(days=2), window=(time(0), time(20)))
+    at = days.known_at(DAY, AMSTERDAM) + timedelta(hours=24, seconds=seconds)
+    counts = send(at)
+    assert (counts["accepted"], counts["deferred"]) == (accepted, 1 - accepted)
+    assert ("blocked" in counts) == (accepted == 0)
+
+
+def test_with_no_day_published_nothing_is_sent(shop: Shop, planner: Planner, send: Any) -> None:
+    planner.message(shop.customer("ada"))
+    planner.run("delete from shop.days")
+    assert "no day has been published" in send()["blocked"]
+
+
+def test_a_day_published_later_does_not_count_for_an_earlier_instant(shop: Shop, planner: Planner, send: Any) -> None:
+    planner.message(shop.customer("ada"))
+    planner.run("delete from shop.days")
+    shop.publish(DAY + timedelta(days=5))
+    assert send()["deferred"] == 1
+
+
+@pytest.mark.parametrize("status", ["complete", "pending", "refunded"])
+def test_an_order_between_plan_and_claim_stops_the_message(
+    shop: Shop, planner: Planner, send: Any, status: str
+) -> None:
+    key = planner.message(shop.customer("ada"))
+    shop.order("ada", DAY + timedelta(days=1), status=status, known_at=MORNING - timedelta(minutes=1))
+    assert send()["skipped"] == 1
+    assert planner.state(key) == ("skipped", "order")
+
+
+def test_an_order_known_only_later_or_cancelled_does_not_stop_it(shop: Shop, planner: Planner, send: Any) -> None:
+    planner.message(shop.customer("ada"))
+    planner.message(shop.customer("bob"))
+    shop.order("ada", DAY + timedelta(days=1), known_at=MORNING + timedelta(minutes=1))
+    shop.order("bob", DAY + timedelta(days=1), status="cancelled", known_at=MORNING - timedelta(minutes=1))
+    assert send()["accepted"] == 2
+
+
+def test_a_campaign_that_does_not_exit_on_orders_goes_on(shop: Shop, planner: Planner, send: Any) -> None:
+    planner.version("thanks", "v1", TEMPLATES, exit_on=["unsubscribe"])
+    planner.message(shop.customer("ada"), campaign="thanks")
+    shop.order("ada", DAY + timedelta(days=1), known_at=MORNING - timedelta(minutes=1))
+    assert send()["accepted"] == 1
+
+
+def test_each_rule_is_checked_again_in_the_claim(shop: Shop, planner: Planner, send: Any) -> None:
+    known = MORNING - timedelta(hours=1)
+    keys = {name: planner.message(shop.customer(name)) for name in ("suppressed", "exited", "expired", "arm", "fine")}
+    keys["absent"] = planner.message(shop.customer("absent", consents=("sms",)))
+    keys["nowhere"] = planner.message(shop.customer("nowhere", email=None))
+    keys["garbled"] = planner.message(shop.customer("garbled", email="not an address"))
+    keys["phoneless"] = planner.message(shop.customer("phoneless", phone="0612"), step="nudge", channel="sms")
+    keys["withdrawn"] = planner.message(shop.customer("withdrawn"))
+    keys["void"] = planner.message(shop.customer("void"), step="nudge", channel="sms", offer="comeback")
+    planner.run(
+        "insert into shop.suppressions (customer_id, channel, reason, known_at)"
+        " values (shop.customer_id('test', 'suppressed'), 'all', 'unsubscribed', :known)", known=known,
+    )  # fmt: skip
+    planner.run("update campaigns.enrolments set exited_on = :day, exit_reason = 'unsubscribe'"
+                " where customer_id = shop.customer_id('test', 'exited')", day=DAY)  # fmt: skip
+    planner.run("update campaigns.enrolments set arm = 'control' where customer_id = shop.customer_id('test', 'arm')")
+    planner.run("update delivery.messages set due_at = due_at - interval '3 days', expires_at = :now"
+                " where customer_id = shop.customer_id('test', 'expired')", now=MORNING)  # fmt: skip
+    planner.run("update campaigns.coupons set state = 'void'")
+    planner.withdraw("withdrawn", "email", known)
+    counts = send()
+    assert {name: planner.state(key)[1] for name, key in keys.items()} == {
+        "suppressed": "suppressed", "exited": "unsubscribe", "expired": "too_late", "arm": "control", "fine": None,
+        "absent": "no_consent", "nowhere": "no_address", "garbled": "no_address", "phoneless": "no_address",
+        "withdrawn": "no_consent", "void": "coupon_void",
+    }  # fmt: skip
+    assert (counts["accepted"], counts["skipped"]) == (1, len(keys) - 1)
+
+
+def test_consent_withdrawn_later_counts_only_from_then(shop: Shop, planner: Planner, send: Any) -> None:
+    known = MORNING + timedelta(minutes=1)
+    planner.message(shop.customer("ada"))
+    planner.withdraw("ada", "email", known)
+    assert send()["accepted"] == 1
+
+
+def test_outside_the_local_window_a_message_waits_and_past_its_grace_it_is_too_late(
+    shop: Shop, planner: Planner, send: Any
+) -> None:
+    key = planner.message(shop.customer("ada", time_zone="America/New_York"), zone="America/New_York")
+    shop.publish_each(DAY, DAY + timedelta(days=3))
+    new_york = ZoneInfo("America/New_York")
+    evening = datetime(2026, 11, 21, 20, 0, tzinfo=new_york)
+    assert send(MORNING) == NOTHING
+    assert send(evening) == NOTHING | {"deferred": 1}
+    assert send(datetime(2026, 11, 22, 8, 59, 59, tzinfo=new_york))["deferred"] == 1
+    assert planner.one(key)["attempts"] == 0
+    assert send(datetime(2026, 11, 23, 20, 0, tzinfo=new_york))["skipped"] == 1
+    assert planner.state(key) == ("skipped", "too_late")
+
+
+@pytest.mark.parametrize(
+    ("clock", "accepted"), [("08:59", 0), ("09:00", 1), ("19:59", 1), ("20:00", 0)]
+)  # on the day after summer time began
+def test_the_window_follows_summer_time(shop: Shop, planner: Planner, send: Any, clock: str, accepted: int) -> None:
+    planner.run("delete from shop.days")
+    shop.publish(date(2026, 3, 28))
+    planner.message(shop.customer("ada"), on=date(2026, 3, 28))
+    at = datetime.fromisoformat(f"2026-03-29T{clock}:00+02:00")
+    assert send(at)["accepted"] == accepted
+
+
+@pytest.mark.parametrize("zone", [None, "Mars/Olympus", "europe"])
+def test_an_unknown_zone_is_the_shops(shop: Shop, planner: Planner, send: Any, zone: str | None) -> None:
+    planner.message(shop.customer("ada", time_zone=zone))
+    assert send()["accepted"] == 1
+
+
+def test_halt_and_resume_of_all_a_campaign_and_a_channel(
+    shop: Shop, planner: Planner, send: Any, settings: Settings, engine: Engine
+) -> None:
+    planner.message(shop.customer("ada"))
+    for which in ({}, {"campaign": "winback"}, {"channel": "email"}):
+        name = ":".join(next(iter(which.items()), ("all",)))
+        assert halts.halt(settings, engine, **which) == halts.halt(settings, engine, **which) == {"halted": [name]}
+        assert send() == NOTHING | {"deferred": 1, "halted": [name]}
+        assert halts.resume(settings, engine, **which) == halts.resume(settings, engine, **which) == {"halted": []}
+    halts.halt(settings, engine, channel="sms")
+    assert send()["accepted"] == 1
+    with pytest.raises(InputError, match="no campaign 'winbak'"):
+        halts.halt(settings, engine, campaign="winbak")
+    with pytest.raises(InputError, match="no channel 'fax'"):
+        halts.halt(settings, engine, channel="fax")
+    with pytest.raises(InputError, match="not both"):
+        halts.halt(settings, engine, campaign="winback", channel="sms")
+
+
+def test_one_campaign_can_be_delivered_alone(shop: Shop, planner: Planner, send: Any) -> None:
+    planner.version("other", "v1", TEMPLATES)
+    planner.message(shop.customer("ada"))
+    planner.message("ada", campaign="other")
+    assert send(campaign="other") == NOTHING | {"accepted": 1}
+    assert send() == NOTHING | {"accepted": 1}
+
+
+def test_a_coupons_time_runs_from_the_claim_and_an_unsent_coupon_is_void(
+    shop: Shop, planner: Planner, send: Any
+) -> None:
+    planner.message(shop.customer("ada"), step="nudge", channel="sms", offer="final")
+    planner.message(shop.customer("bob"), step="nudge", channel="sms", offer="final")
+    shop.order("bob", DAY + timedelta(days=1), known_at=MORNING)
+    send(MORNING + timedelta(minutes=7))
+    ada, bob = planner.coupon("ada"), planner.coupon("bob")
+    assert (ada["state"], ada["expires_at"]) == ("issued", MORNING + timedelta(hours=24, minutes=7))
+    assert (bob["state"], bob["expires_at"]) == ("void", None)
+    assert planner.run("select text_body from delivery.outbox")[0]["text_body"].startswith(
+        "Ada, 10% with CODEADA until"
+    )
+
+
+def test_batches_go_on_until_nothing_is_due(shop: Shop, planner: Planner, settings: Settings, engine: Engine) -> None:
+    for number in range(7):
+        planner.message(shop.customer(f"c{number}"))
+    shop.order("c0", DAY + timedelta(days=1), known_at=MORNING)
+    counts = deliver(settings.evolve(batch_size=2), engine, at=MORNING)
+    assert counts == NOTHING | {"accepted": 6, "skipped": 1}
+
+
+def test_two_workers_never_send_one_message_twice(
+    shop: Shop, planner: Planner, settings: Settings, engine: Engine
+) -> None:
+    for number in range(60):
+        planner.message(shop.customer(f"c{number}"))
+    counts: list[dict[str, Any]] = []
+    small = settings.evolve(batch_size=5)
+    workers = [
+        threading.Thread(target=lambda: counts.append(deliver(small, engine, at=MORNING))) for _ in range(4)
+    ]  # fmt: skip
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sum(each["accepted"] for each in counts) == 60
+    assert {row["attempts"] for row in planner.ledger("attempts")} == {1}
+    assert planner.run("select count(*) as n from delivery.outbox")[0]["n"] == 60
+
+
+def test_live_delivery_on_the_clock_of_days_must_be_meant(live: Settings, engine: Engine) -> None:
+    with pytest.raises(DeliveryError, match="send-for-real"):
+        deliver(live.evolve(clock="days"), engine, at=MORNING)
+
+
+def test_an_instant_without_an_offset_is_refused(settings: Settings, engine: Engine) -> None:
+    with pytest.raises(InputError, match="offset"):
+        deliver(settings, engine, at=datetime(2026, 11, 21, 9))  # noqa: DTZ001
