@@ -1,0 +1,282 @@
+"""Campaigns as they are written: ``campaigns/<name>.yaml``, its templates and its selection's SQL, checked when read.
+
+Every mistake is an InputError that names file and line and says what to write instead.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import time
+from decimal import Decimal
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator, ValidationError
+
+from retention.campaigns import templates, yaml_lines
+from retention.campaigns.templates import KNOWN_VARIABLES
+from retention.campaigns.yaml_lines import Document
+from retention.errors import InputError
+
+known_variables = KNOWN_VARIABLES
+DEFAULT_GRACE_DAYS = 2
+NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+NOT_YET = {"unless": "a step is sent to everybody who is still in the campaign", "until_day": "a step has one day"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """A discount, defined once; every customer gets a code of their own for it."""
+
+    name: str
+    percent: Decimal
+    valid_for: str  # like 24 hours; PostgreSQL reads it as an interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One message of a campaign, `day` days after entry."""
+
+    step: str
+    day: int
+    channel: str  # email or sms
+    offer: str | None = None
+
+    @property
+    def task_id(self) -> str:
+        """The name of its Airflow task: day_0_email, day_2_sms, and day_7_final_offer for the step final_offer."""
+        return f"day_{self.day}_{self.step if self.step == 'final_offer' else self.channel}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReEntry:
+    """How long after an entry the same customer may enter again."""
+
+    never: bool = False
+    months: int = 0
+    days: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Campaign:
+    """One version of a campaign."""
+
+    name: str
+    version: str  # the first 12 hex digits of the SHA-256 of all that it consists of
+    about: str
+    owner: str
+    selection: str
+    re_entry: ReEntry
+    entry_limit: int | None  # customers a day; None: no limit
+    exit_on: tuple[str, ...]  # order, unsubscribe, left_selection
+    control: Decimal  # percent
+    order_within: int  # days after entry
+    detect_lift: Decimal | None  # percent
+    window_start: time  # of the customer's local day
+    window_end: time
+    grace_days: int
+    offers: Mapping[str, Offer]
+    steps: tuple[Step, ...]  # in order of days
+    content: Mapping[str, Any] = field(repr=False)  # the YAML as written
+    templates: Mapping[str, str] = field(repr=False, default_factory=dict)  # file name -> text
+    selection_sql: str = field(repr=False, default="")
+
+    @property
+    def last_step(self) -> Step:
+        """The step after which an enrolment is over."""
+        return self.steps[-1]
+
+    def find(self, step: str) -> Step | None:
+        """The step of this name, if this version has it."""
+        return next((each for each in self.steps if each.step == step), None)
+
+
+def names(include: Path) -> list[str]:
+    """The names of all campaigns, sorted."""
+    return sorted(file.stem for file in (include / "campaigns").glob("*.yaml"))
+
+
+def read_all(include: Path) -> dict[str, Campaign]:
+    """All campaigns by name. Raises InputError for the first mistake in any of them."""
+    return {name: read(include, name) for name in names(include)}
+
+
+def read(include: Path, name: str) -> Campaign:
+    """The campaign `name`. Raises InputError when there is none, or for the first mistake in its files."""
+    if not NAME.fullmatch(name):
+        raise InputError(f"{name[:80]!r} is not a campaign's name: small letters, digits and _, like 'winback'.")
+    file = include / "campaigns" / f"{name}.yaml"
+    if not file.is_file():
+        raise InputError(f"There is no campaign {name!r}: no file {file}.{_nearest(name, names(include))}")
+    document = yaml_lines.read(file)
+    _check_schema(include, document)
+    _check_sense(include, document, name)
+    content = document.content
+    selection_sql = _text(include / "sql" / "selections" / f"{content['selection']}.sql")
+    texts = templates.read(
+        include, name, [(each["step"], each["channel"], "offer" in each) for each in content["steps"]]
+    )
+    version = _fingerprint(_text(file), texts, selection_sql)
+    return parse(content, version, texts, selection_sql)
+
+
+def parse(
+    content: Mapping[str, Any], version: str, texts: Mapping[str, str] | None = None, selection_sql: str = ""
+) -> Campaign:
+    """The campaign of a YAML's checked content, like the one that campaigns.versions keeps."""
+    start, end = content["send_between"]
+    lift = content["goal"].get("detect_lift")
+    limit = content.get("entry_limit")
+    return Campaign(
+        name=content["campaign"],
+        version=version,
+        about=content["about"],
+        owner=content["owner"],
+        selection=content["selection"],
+        re_entry=_re_entry(content["re_entry"]),
+        entry_limit=int(limit.split()[0]) if limit else None,
+        exit_on=tuple(content["exit_on"]),
+        control=_percent(content["control"]),
+        order_within=int(content["goal"]["order_within"].split()[0]),
+        detect_lift=_percent(lift) if lift else None,
+        window_start=time.fromisoformat(start),
+        window_end=time.fromisoformat(end),
+        grace_days=content.get("grace_days", DEFAULT_GRACE_DAYS),
+        offers={
+            name: Offer(name=name, percent=Decimal(str(offer["percent"])), valid_for=offer["valid_for"])
+            for name, offer in content.get("offers", {}).items()
+        },
+        steps=tuple(Step(**step) for step in content["steps"]),
+        content=content,
+        templates=texts or {},
+        selection_sql=selection_sql,
+    )
+
+
+def _re_entry(text: str) -> ReEntry:
+    if text == "never":
+        return ReEntry(never=True)
+    number, unit = text.split()
+    return ReEntry(months=int(number)) if unit.startswith("month") else ReEntry(days=int(number))
+
+
+def _percent(text: str) -> Decimal:
+    return Decimal(text.removesuffix("%"))
+
+
+def _fingerprint(text: str, texts: Mapping[str, str], selection_sql: str) -> str:
+    parts = [text, selection_sql, *(part for name in sorted(texts) for part in (name, texts[name]))]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as problem:
+        raise InputError(f"{file} is not UTF-8 (byte {problem.start}); save it as UTF-8.") from problem
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    if near:
+        return f" Did you mean {near[0]!r}?"
+    return f" Known are {', '.join(known)}." if known else ""
+
+
+@lru_cache(maxsize=8)
+def _schema(file: Path) -> Draft202012Validator:
+    return Draft202012Validator(json.loads(_text(file)))
+
+
+def _check_schema(include: Path, document: Document) -> None:
+    if not isinstance(document.content, dict):
+        raise document.error((), "a campaign is a list of `key: value` lines, beginning with `campaign: <name>`.")
+    errors = _schema(include / "campaigns" / "schema.json").iter_errors(document.content)
+    found = sorted((_explain(document, error) for error in errors), key=lambda each: each[0])
+    if found:
+        raise found[0][1]
+
+
+def _explain(document: Document, error: ValidationError) -> tuple[int, InputError]:
+    schema: Any = error.schema
+    written: Any = error.instance
+    where: tuple[str | int, ...] = tuple(error.absolute_path)
+    if error.validator == "additionalProperties":
+        key = next(each for each in written if each not in schema["properties"])
+        where, message = (*where, key), _unknown(key, sorted(schema["properties"]))
+    elif error.validator == "required":
+        key = next(each for each in schema["required"] if each not in written)
+        message = f"the key {key!r} is missing: {schema['properties'][key]['description']}"
+    elif error.parent is not None and error.parent.validator == "propertyNames":
+        message = f"{written!r} cannot be a key; write {_hint(schema)}."
+    else:
+        key = next((str(each) for each in reversed(where) if isinstance(each, str)), "the file")
+        message = f"{key} is {_shown(written)}; write {_hint(schema)}."
+    place = where
+    while place and place not in document.lines:
+        place = place[:-1]
+    return document.lines.get(place, 1), document.error(where, message)
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    if key in NOT_YET:
+        return f"the key {key!r} is not there yet ({NOT_YET[key]}); leave it out."
+    return f"unknown key {key!r}.{_nearest(key, known)}"
+
+
+def _hint(schema: Mapping[str, Any]) -> str:
+    return str(schema.get("write") or schema.get("description", "something else"))
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _check_sense(include: Path, document: Document, name: str) -> None:
+    """What a schema cannot say."""
+    content = document.content
+    if content["campaign"] != name:
+        raise document.error(
+            ("campaign",), f"campaign is {content['campaign']!r}; write {name!r}, as the file is named."
+        )
+    selections = include / "sql" / "selections"
+    if not (selections / f"{content['selection']}.sql").is_file():
+        known = sorted(file.stem for file in selections.glob("*.sql"))
+        raise document.error(
+            ("selection",), f"there is no selection {content['selection']!r} in {selections}."
+            f"{_nearest(content['selection'], known)}",
+        )  # fmt: skip
+    start, end = content["send_between"]
+    if start >= end:
+        raise document.error(("send_between",), f"the window {start} to {end} is empty; write the earlier time first.")
+    _check_steps(document)
+
+
+def _check_steps(document: Document) -> None:
+    offers = sorted(document.content.get("offers", {}))
+    seen: set[str] = set()
+    day = -1
+    for number, step in enumerate(document.content["steps"]):
+        if step["step"] in seen:
+            raise document.error(("steps", number, "step"), f"the step {step['step']!r} is there twice; rename one.")
+        if step["day"] == day:
+            raise document.error(
+                ("steps", number, "day"), f"two steps on day {day}: nobody gets two messages on one day; move one."
+            )
+        if step["day"] < day:
+            raise document.error(
+                ("steps", number, "day"), f"day {step['day']} after day {day}; write steps in order of days."
+            )
+        if "offer" in step and step["offer"] not in offers:
+            raise document.error(
+                ("steps", number, "offer"), f"there is no offer {step['offer']!r}.{_nearest(step['offer'], offers)}"
+            )
+        seen.add(step["step"])
+        day = step["day"]

@@ -1,0 +1,141 @@
+"""Templates of messages: which there are, what they may say, and how they are put together.
+
+One file per step and language, ``messages/<campaign>/<step>.<language>.j2``; English must be there. What it extends or
+includes stands beside it, or in ``messages`` for all campaigns. A template has the blocks ``subject``, ``text`` and
+``html`` (e-mail) or ``text`` (SMS). An e-mail's template extends ``layout.html.j2``: rendered whole, with autoescape,
+it is the HTML page; its blocks ``subject`` and ``text``, rendered alone and without autoescape, are the subject and the
+plain text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import DictLoader, StrictUndefined, TemplateSyntaxError, meta, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from retention.errors import InputError
+
+VARIABLES = {
+    "first_name": "the customer's first name; none if unknown",
+    "language": "the language of the template that is rendered: en, nl, pl, el ...",
+    "shop_name": "the shop's name",
+    "shop_address": "the shop's postal address, in one line",
+    "public_url": "where the shop's links lead, without a slash at the end",
+    "unsubscribe_url": "this customer's link to unsubscribe",
+    "last_order_on": "the day of the last complete order; none for who never bought. Write {{ last_order_on | day }}",
+    "offer_percent": "the offer's discount, like 10; only in a step with an offer",
+    "coupon_code": "the customer's own code; only in a step with an offer",
+    "coupon_expires_at": "the instant at which the code stops working; only in a step with an offer. "
+    "Write {{ coupon_expires_at | moment }}",
+    "campaign": "the campaign's name",
+    "step": "the step's name",
+}
+KNOWN_VARIABLES = frozenset(VARIABLES)
+OFFER_VARIABLES = frozenset({"offer_percent", "coupon_code", "coupon_expires_at"})
+BLOCKS = {"email": ("subject", "text", "html"), "sms": ("text",)}
+FILTERS = ("day", "moment")  # a day, and an instant in the customer's zone, in words of the message's language
+
+
+def environment(
+    templates: Mapping[str, str], *, html: bool, filters: Mapping[str, Callable[..., Any]]
+) -> ImmutableSandboxedEnvironment:
+    """The sandbox in which templates are compiled; `html`: values are escaped. An unknown variable is an error."""
+    made = ImmutableSandboxedEnvironment(
+        loader=DictLoader(dict(templates)),
+        undefined=StrictUndefined,
+        autoescape=html,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(filters)
+    return made
+
+
+def read(include: Path, campaign: str, steps: Iterable[tuple[str, str, bool]]) -> dict[str, str]:
+    """The text of every template of the campaign and of what they share, checked; by file name, like nudge.en.j2.
+
+    `steps` are (step, channel, with an offer). Raises InputError naming file, line and what to write instead.
+    """
+    folders = (include / "messages" / campaign, include / "messages")
+    found: dict[str, str] = {}
+    for step, channel, has_offer in steps:
+        languages = _languages(folders[0], step)
+        if "en" not in languages:
+            missing = folders[0] / f"{step}.en.j2"
+            raise InputError(f"{missing} is missing: every step has a template at least in English. Write this file.")
+        for language in languages:
+            file = folders[0] / f"{step}.{language}.j2"
+            tree = _add(file, folders, found, KNOWN_VARIABLES if has_offer else KNOWN_VARIABLES - OFFER_VARIABLES)
+            _check_blocks(file, tree, channel)
+    return dict(sorted(found.items()))
+
+
+def _languages(folder: Path, step: str) -> list[str]:
+    pattern = re.compile(re.escape(step) + r"\.([a-z]{2})\.j2")
+    return sorted(match[1] for file in folder.glob(f"{step}.*.j2") if (match := pattern.fullmatch(file.name)))
+
+
+def _add(file: Path, folders: Sequence[Path], found: dict[str, str], allowed: frozenset[str]) -> nodes.Template:
+    """Read and check one template, and those it refers to, into `found`; its tree."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as problem:
+        raise InputError(f"{file} is not UTF-8 (byte {problem.start}); save it as UTF-8.") from problem
+    tree = _compile(file, text)
+    _check_variables(file, tree, allowed)
+    found[file.name] = text
+    for reference in tree.find_all((nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)):
+        name = getattr(reference.template, "value", None)  # type: ignore[attr-defined]
+        other = _beside(name, folders)
+        if other is None:
+            raise InputError(
+                f"{file}, line {reference.lineno}: there is no template {name or 'with a name made at run time'!r} "
+                f"in {folders[0]} or {folders[1]}; name one that is there, like 'layout.html.j2'."
+            )
+        if other.name not in found:
+            _add(other, folders, found, KNOWN_VARIABLES)
+    return tree
+
+
+def _beside(name: object, folders: Sequence[Path]) -> Path | None:
+    if not isinstance(name, str) or "/" in name or "\\" in name:
+        return None
+    return next((folder / name for folder in folders if (folder / name).is_file()), None)
+
+
+def _compile(file: Path, text: str) -> nodes.Template:
+    sandbox = environment({}, html=False, filters=dict.fromkeys(FILTERS, str))
+    try:
+        tree = sandbox.parse(text)
+        sandbox.compile(text)
+    except TemplateSyntaxError as problem:
+        raise InputError(f"{file}, line {problem.lineno}: {problem.message}") from problem
+    return tree
+
+
+def _check_variables(file: Path, tree: nodes.Template, allowed: frozenset[str]) -> None:
+    unknown = meta.find_undeclared_variables(tree) - allowed
+    for node in sorted(tree.find_all(nodes.Name), key=lambda each: each.lineno):
+        if node.name not in unknown:
+            continue
+        if node.name in OFFER_VARIABLES:
+            raise InputError(
+                f"{file}, line {node.lineno}: the variable {node.name!r} is known only in a step with an offer; "
+                "give the step an offer, or leave the variable out."
+            )
+        raise InputError(
+            f"{file}, line {node.lineno}: unknown variable {node.name!r}; known are {', '.join(sorted(allowed))}."
+        )
+
+
+def _check_blocks(file: Path, tree: nodes.Template, channel: str) -> None:
+    missing = [name for name in BLOCKS[channel] if name not in {block.name for block in tree.find_all(nodes.Block)}]
+    if missing:
+        raise InputError(
+            f"{file}, line 1: the block {missing[0]!r} is missing; an {channel} template has "
+            f"{' and '.join(f'{{% block {name} %}}' for name in BLOCKS[channel])}."
+        )

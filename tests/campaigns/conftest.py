@@ -1,0 +1,135 @@
+"""A campaign in a small shop: memberships written straight into the database, as a refresh would leave them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from retention import days
+from retention.campaigns import definitions, steps
+from retention.settings import Settings
+from shop import LONG_AGO, NAMESPACE, Shop
+
+BASE = "send_base"
+
+
+class Room:
+    """Members in, days run, rows out."""
+
+    def __init__(self, settings: Settings, engine: Engine, shop: Shop) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.shop = shop
+
+    def members(
+        self, refs: Iterable[str], selections: Iterable[str] = ("winback", BASE), since: date = LONG_AGO
+    ) -> None:
+        """The customers are in the selections from `since` on."""
+        self.execute(
+            "insert into selections.membership (selection, customer_id, entered_on) "
+            "select s, shop.customer_id(:namespace, r), :since from unnest(cast(:s as text[])) s, "
+            "unnest(cast(:r as text[])) r",
+            namespace=NAMESPACE, since=since, s=list(selections), r=list(refs),
+        )  # fmt: skip
+
+    def leaves(self, ref: str, selection: str, on: date) -> None:
+        """The customer is no longer in the selection from `on` on."""
+        self.execute(
+            "update selections.membership set left_on = :on where selection = :selection "
+            "and customer_id = shop.customer_id(:namespace, :ref)",
+            on=on, selection=selection, namespace=NAMESPACE, ref=ref,
+        )  # fmt: skip
+
+    def customers(self, count: int, **fields: Any) -> list[str]:
+        """So many customers who may be written to and are in winback."""
+        refs = [self.shop.customer(f"C{number:04d}", **fields) for number in range(count)]
+        self.members(refs)
+        return refs
+
+    def ready(self, day: date, *selections: str) -> None:
+        """The day is published and its selections are refreshed."""
+        self.shop.publish(day)
+        with self.engine.begin() as connection:
+            for selection in selections or ("winback", BASE):
+                days.record(connection, "selections", selection, day, "done")
+
+    def run(self, day: date, campaign: str = "winback") -> days.Counts:
+        """Publish, refresh and run the day."""
+        self.ready(day, definitions.read(self.settings.include, campaign).selection, BASE)
+        return steps.run_day(self.settings, self.engine, campaign, day)
+
+    def run_each(self, first: date, last: date) -> list[days.Counts]:
+        """`run` every day from `first` to `last`."""
+        return [self.run(first + timedelta(days=number)) for number in range((last - first).days + 1)]
+
+    def suppress(self, ref: str, channel: str, known_on: date, reason: str = "unsubscribed") -> None:
+        """The customer must not be written to, as known from the end of `known_on`."""
+        self.execute(
+            "insert into shop.suppressions (customer_id, channel, reason, known_at) "
+            "values (shop.customer_id(:namespace, :ref), :channel, :reason, :known_at)",
+            namespace=NAMESPACE, ref=ref, channel=channel, reason=reason,
+            known_at=days.known_at(known_on, self.settings.shop_time_zone),
+        )  # fmt: skip
+
+    def sent(self, step: str, on: date) -> None:
+        """The step's planned messages were accepted during the day after `on`, as the sends of run `on` are."""
+        self.execute(
+            "update delivery.messages set state = 'accepted', attempts = 1, claim = gen_random_uuid(), "
+            "attempted_at = due_at, settled_at = due_at where step = :step and state = 'planned' and day <= :on",
+            step=step, on=on,
+        )  # fmt: skip
+
+    def execute(self, statement: str, **parameters: Any) -> None:
+        """Run a statement."""
+        with self.engine.begin() as connection:
+            connection.execute(text(statement), parameters)
+
+    def rows(self, statement: str, **parameters: Any) -> list[Any]:
+        """The rows of a query."""
+        with self.engine.connect() as connection:
+            return list(connection.execute(text(statement), parameters))
+
+    def values(self, statement: str, **parameters: Any) -> list[Any]:
+        """The first column of a query."""
+        return [row[0] for row in self.rows(statement, **parameters)]
+
+    def table(self, name: str) -> list[Any]:
+        """A whole table, in a fixed order."""
+        return self.rows(f"select * from {name} as t order by t::text")
+
+
+@pytest.fixture
+def include(settings: Settings, tmp_path: Path) -> Path:
+    """A copy of the include folder to change: campaigns, messages and SQL."""
+    copy = tmp_path / "include"
+    for folder in ("campaigns", "messages", "sql"):
+        shutil.copytree(settings.include / folder, copy / folder)
+    return copy
+
+
+@pytest.fixture
+def room(settings: Settings, engine: Engine, shop: Shop, include: Path) -> Room:
+    """The campaigns of `include`, everybody in the treated arm."""
+    yaml = include / "campaigns" / "winback.yaml"
+    yaml.write_text(yaml.read_text(encoding="utf-8").replace("control: 10%", "control: 0%"), encoding="utf-8")
+    return Room(settings.evolve(include=include), engine, shop)
+
+
+def change(room: Room, old: str, new: str, campaign: str = "winback") -> None:
+    """Change a campaign's YAML."""
+    yaml = room.settings.include / "campaigns" / f"{campaign}.yaml"
+    written = yaml.read_text(encoding="utf-8")
+    assert old in written
+    yaml.write_text(written.replace(old, new), encoding="utf-8")
+
+
+@pytest.fixture
+def write(room: Room) -> Any:
+    """Change winback's YAML: write(old, new)."""
+    return lambda old, new: change(room, old, new)
