@@ -1,0 +1,321 @@
+"""The project around the code: what is tracked, what the documents say, what the compose file starts."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from retention import cli
+from retention.campaigns import definitions as campaigns
+from retention.orders import sources
+from retention.selections import definitions as selections
+from retention.settings import from_environment
+
+PROJECT = Path(__file__).resolve().parents[1]
+README = (PROJECT / "README.md").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yaml").read_text())
+TOO_LARGE = 500_000  # bytes: nothing that people write is so long
+
+# Where the wall clock is read, and why it may be. Everywhere else a day or an instant is a parameter.
+CLOCK_MAY_BE_READ = {
+    "include/retention/delivery/deliver.py": "sending is now, unless an instant is given",
+    "include/retention/delivery/channels.py": "the clock of sending",
+    "include/retention/delivery/sendgrid_email.py": "how long a provider asks us to wait",
+    "include/retention/local/first_run.py": "which day is over, for the demo shop",
+    "include/retention/local/airflow.py": "until when files are waited for",
+    "include/retention/page/in_airflow.py": "what waits now, to look at",
+    "include/retention/page/app.py": "what waits now, to look at",
+    "include/retention/page/morning.py": "what waits now, to look at",
+}
+
+
+def tracked() -> list[Path]:
+    """Every file that belongs to the project; without git, what stands in its folders."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, check=False)
+    if listed.returncode == 0 and listed.stdout:
+        files = [PROJECT / name for name in listed.stdout.decode().split("\0") if name]
+    else:
+        files = [
+            file
+            for folder in ("benchmarks", "dags", "docs", "include", "plugins", "tests")
+            for file in (PROJECT / folder).rglob("*")
+            if "__pycache__" not in file.parts and not any(part.endswith(".egg-info") for part in file.parts)
+        ]
+    return [file for file in files if file.is_file()]
+
+
+def texts() -> Iterator[tuple[Path, str]]:
+    """Each tracked file that is text, by its path in the project."""
+    for file in tracked():
+        try:
+            yield file.relative_to(PROJECT), file.read_text()
+        except UnicodeDecodeError:
+            continue
+
+
+# --- what is tracked -------------------------------------------------------------------------------------------------
+
+
+def test_no_file_names_a_folder_of_somebody() -> None:
+    folder = re.compile(r"(?<![\w.:}>-])/(?:home|root|Users|work)/[\w.]+")
+    found = {(str(name), match[0]) for name, content in texts() for match in folder.finditer(content)}
+    assert not found
+
+
+def test_no_file_is_data_of_real_people() -> None:
+    large = [file.name for file in tracked() if file.stat().st_size > TOO_LARGE]
+    assert not large, "data are made by tests or stand beside the checkout"
+    address = re.compile(r"[\w.+-]+@([\w-]+(?:\.[\w-]+)*\.[a-z]{2,})\b")
+    reserved = (".example", ".invalid", ".test", "example.com", "example.org", "example.net")
+    found = {
+        (str(name), match[0])
+        for name, content in texts()
+        for match in address.finditer(content)
+        if not match[1].endswith(reserved) and not name.name.startswith("requirements")
+    }
+    assert not found, "addresses end in .example"
+
+
+def test_the_wall_clock_is_read_only_where_it_is_meant() -> None:
+    found: dict[str, set[int]] = {}
+    for folder in ("include/retention", "dags", "plugins"):
+        for file in (PROJECT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.Attribute) and _is_clock(node):
+                    found.setdefault(str(file.relative_to(PROJECT)), set()).add(node.lineno)
+    assert not {name: lines for name, lines in found.items() if name not in CLOCK_MAY_BE_READ}
+
+
+def _is_clock(node: ast.Attribute) -> bool:
+    owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
+    return (owner, node.attr) in {
+        ("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"), ("time", "time"),
+        ("pendulum", "now"), ("timezone", "utcnow"),
+    }  # fmt: skip
+
+
+def test_no_count_is_taken_from_a_command_tag() -> None:
+    found = [str(name) for name, content in texts() if name.parts[0] == "include" and ".rowcount" in content]
+    assert not found, "the tag counts otherwise on Citus: count what `returning` gives"
+
+
+# --- make ------------------------------------------------------------------------------------------------------------
+
+
+def test_bare_make_lists_every_target() -> None:
+    if not shutil.which("make"):
+        pytest.skip("make is not installed here")
+    listed = subprocess.run(["make"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    makefile = (PROJECT / "Makefile").read_text()
+    phony = re.search(r"^\.PHONY: (.*)$", makefile, re.M)
+    assert phony
+    for target in phony[1].split():
+        assert re.search(rf"^  make {target} +\S", listed, re.M), f"{target}: describe it after ##"
+
+
+def test_continuous_integration_calls_make_test_and_stops_at_the_first_error() -> None:
+    script = PROJECT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    lines = script.read_text().splitlines()
+    assert lines[0] == "#!/usr/bin/env bash"
+    assert "set -euo pipefail" in lines
+    assert lines[-1] == "make test"
+    assert "test: check" in (PROJECT / "Makefile").read_text()
+
+
+def test_every_requirement_is_locked() -> None:
+    def name(line: str) -> str:
+        return re.split(r"[\[=<>; ]", line)[0].lower().replace("_", "-")
+
+    for stem in ("requirements", "requirements-dev"):
+        wanted = [line for line in (PROJECT / f"{stem}.in").read_text().splitlines() if re.match(r"\w", line)]
+        locked = {name(line) for line in (PROJECT / f"{stem}.txt").read_text().splitlines() if "==" in line}
+        assert {name(line) for line in wanted} <= locked, f"run `make lock`: {stem}.txt is older than {stem}.in"
+
+
+# --- documents -------------------------------------------------------------------------------------------------------
+
+
+def commands(parser: argparse.ArgumentParser, words: str = "retention") -> Iterator[str]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, sub in action.choices.items():
+                deeper = list(commands(sub, f"{words} {name}"))
+                yield from deeper or [f"{words} {name}"]
+
+
+def test_the_readme_names_every_command() -> None:
+    for command in commands(cli._parser()):
+        assert f"`{command}" in README, f"README.md: say what `{command}` does"
+
+
+class Asked(dict[str, str]):
+    """An environment that remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.names.add(name)
+        return default
+
+
+def variables() -> set[str]:
+    """Every environment variable of ours that the code reads."""
+    asked = Asked()
+    from_environment(asked)
+    found = {
+        name
+        for file in [*(PROJECT / "include" / "retention").rglob("*.py"), *(PROJECT / "tests").glob("conftest.py")]
+        for name in re.findall(r'environ(?:\.get\(|\[)"((?:RETENTION|SENDGRID|TWILIO)_[A-Z_]+)"', file.read_text())
+    }
+    return asked.names | found
+
+
+def test_the_readme_explains_every_setting_and_no_other() -> None:
+    table = README.split("## Settings")[1].split("\n## ")[0]
+    explained = set(re.findall(r"`((?:RETENTION|SENDGRID|TWILIO)_[A-Z_]+)`", table))
+    assert explained == variables()
+
+
+def test_every_link_in_the_documents_leads_somewhere() -> None:
+    for document in [PROJECT / "README.md", PROJECT / "CHANGELOG.md", *(PROJECT / "docs").rglob("*.md")]:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
+            assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+def test_the_changelog_has_a_place_for_what_is_not_released() -> None:
+    assert re.search(r"^## Unreleased$", (PROJECT / "CHANGELOG.md").read_text(), re.M)
+
+
+def test_the_tour_of_the_readme_works_as_it_is_written(tmp_path: Path) -> None:
+    include = tmp_path / "include"
+    shutil.copytree(PROJECT / "include", include, ignore=shutil.ignore_patterns("retention", "*.egg-info"))
+    blocks = re.findall(r"^`(include/[\w/.]+)`\n\n```\w+\n(.*?)^```$", README, re.M | re.S)
+    assert len(blocks) == 4
+    for name, content in blocks:
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    source = sources.read(include, "corner_shop")
+    assert (include / "sql" / "orders" / "mappings" / f"{source.feeds['orders'].mapping}.sql").exists()
+    assert "big_spenders" in selections.read_all(include)
+    campaign = campaigns.read(include, "thank_you")
+    assert [step.step for step in campaign.steps] == ["thanks"]
+
+
+# --- the compose file ------------------------------------------------------------------------------------------------
+
+
+def test_the_compose_file_keeps_to_its_schema() -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    checked = subprocess.run(
+        [*command, "docker-compose.yaml"], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def compose_commands() -> dict[str, list[str]]:
+    """By service: each airflow or retention command that it runs, to start, to prepare, or to say how it is."""
+    found: dict[str, list[str]] = {}
+    for name, service in COMPOSE["services"].items():
+        if "build" not in service:
+            continue
+        given = service["command"]
+        words = given if isinstance(given, str) else " && ".join(given)
+        if service.get("entrypoint") == ["retention"]:
+            words = f"retention {words}"
+        elif "entrypoint" not in service:
+            words = f"airflow {words}"
+        test = service.get("healthcheck", {}).get("test", [])
+        parts = [*words.split(" && "), *(test[1:] if test[:1] == ["CMD-SHELL"] else [])]
+        found[name] = [part.replace("$$", "$") for part in parts]
+    return found
+
+
+@pytest.mark.airflow
+def test_every_command_of_the_compose_file_exists() -> None:
+    airflow = []
+    for service, lines in compose_commands().items():
+        for line in lines:
+            program, *words = shlex.split(line)
+            if program == "airflow":
+                airflow.append(words)
+            elif program == "retention":
+                with pytest.raises(SystemExit) if words == ["--help"] else nullcontext():
+                    cli._parser().parse_args(words)
+            else:
+                assert program == "celery", f"{service}: {line}"
+    assert ["celery", "worker"] in airflow
+    code = (
+        "import json, sys; from airflow.cli.cli_parser import get_parser; parser = get_parser()\n"
+        "for words in json.loads(sys.argv[1]): parser.parse_args(words)"
+    )
+    command = [sys.executable, "-c", code, json.dumps(airflow)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_every_variable_of_the_compose_file_is_in_the_example_and_no_secret_is() -> None:
+    example = dict(re.findall(r"^([A-Z_]+)=(.*)$", (PROJECT / ".env.example").read_text(), re.M))
+    text = (PROJECT / "docker-compose.yaml").read_text()
+    assert set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", text)) == set(example)
+    required = set(re.findall(r"\$\{([A-Z_]+):\?", text))
+    assert required == {"AIRFLOW_FERNET_KEY", "AIRFLOW_API_SECRET_KEY", "AIRFLOW_JWT_SECRET", "POSTGRES_PASSWORD",
+                        "RETENTION_SECRET"}  # fmt: skip
+    secret = {name for name in example if re.search(r"SECRET|PASSWORD|KEY|TOKEN|SID", name)}
+    assert not {name for name in secret | required if example[name]}
+
+
+def test_the_containers_get_every_setting_of_a_shop() -> None:
+    asked = Asked()
+    from_environment(asked)
+    given = set(COMPOSE["x-airflow"]["environment"])
+    tuning = {"RETENTION_BATCH_SIZE", "RETENTION_INACTIVE_DAYS", "RETENTION_PROVIDER_TIMEOUT"}
+    assert asked.names - given == tuning
+
+
+def test_every_service_says_how_it_is_and_waits_for_what_it_needs() -> None:
+    services: Mapping[str, Any] = COMPOSE["services"]
+    one_off = {"init", "retention", "show-outbox"}
+    assert all("healthcheck" in service for name, service in services.items() if name not in one_off)
+    for service in services.values():
+        for name, needed in service.get("depends_on", {}).items():
+            assert name in services
+            assert needed["condition"] in ("service_healthy", "service_completed_successfully")
+            if needed["condition"] == "service_healthy":
+                assert "healthcheck" in services[name]
+
+
+def test_the_image_has_the_airflow_of_the_lock_and_copies_what_is_there() -> None:
+    dockerfile = (PROJECT / "Dockerfile").read_text()
+    locked = re.search(r"^apache-airflow==(\S+)$", (PROJECT / "requirements.txt").read_text(), re.M)
+    assert locked
+    assert re.search(rf"^FROM apache/airflow:slim-{re.escape(locked[1])}-python3\.11$", dockerfile, re.M)
+    ignored = (PROJECT / ".dockerignore").read_text().splitlines()
+    for copied in re.findall(r"^COPY --chown=\S+ (.*) \S+$", dockerfile, re.M):
+        for name in copied.split():
+            assert (PROJECT / name).exists()
+            assert f"!{name}" in ignored
+
+
+def test_the_package_asks_for_the_python_that_the_lock_is_for() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == ">=3.11"
+    assert "--python-version 3.11" in (PROJECT / "Makefile").read_text()
