@@ -63,6 +63,7 @@ create table shop.order_lines (
     description text,
     quantity numeric(14, 3) not null,
     unit_price numeric(14, 4) not null,
+    known_at timestamptz not null default '-infinity', -- of the landing that brought the lines: an older one changes nothing
     primary key (customer_id, source, order_ref, line_no)
 );
 
@@ -167,6 +168,7 @@ create table landing.loads (
 create table landing.rejections (
     load_id bigint not null references landing.loads on delete cascade,
     file text not null,
+    file_no integer not null default 1, -- its place in landing.loads.files
     row_no bigint not null, -- the row in its file, the first after the header is 1
     rule text not null,
     value text, -- what the rule looked at, shortened

@@ -1,0 +1,321 @@
+"""Landing: every row of a feed's files as it came, as text, in ``landing.<source>_<feed>``, one partition per load.
+
+A load is a day, or a history. It is landed into a fresh table that takes the old partition's place at the end of the
+transaction: a landing that fails leaves the earlier one as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from itertools import islice
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection, Engine
+
+from retention import database
+from retention.database import Fragment, identifier
+from retention.errors import DataError, StateError
+from retention.orders import reading
+from retention.orders.files import File, Progress, fingerprint, opened
+from retention.orders.reading import Bad, Row
+from retention.orders.sources import BLANKS, Feed, Source
+
+HISTORY = "history"  # the load_key of a history
+BATCH = 10_000  # rows handed over at once when reading row by row
+ENCODING_FAULTS = ("22021", "22P05")
+log = logging.getLogger(__name__)
+
+
+def load_key(day: date | None) -> str:
+    """What names the load of a day, or of a history (None)."""
+    return day.isoformat() if day else HISTORY
+
+
+def table(source: Source, feed: Feed) -> str:
+    """The landing table of `feed`; its rows may be another feed's too."""
+    return f"landing.{source.name}_{feed.landing}"
+
+
+def partition(source: Source, feed: Feed, key: str) -> str:
+    """The table that holds one load's rows."""
+    return f"{table(source, feed)}__{key.replace('-', '')}"
+
+
+class _Unfit(Exception):
+    """A file that COPY cannot take whole: it has to be read row by row."""
+
+    def __init__(self, file: File, why: str) -> None:
+        super().__init__(why)
+        self.file = file
+
+
+@dataclass
+class _Landing:
+    """One landing under way."""
+
+    connection: Connection
+    feed: Feed
+    table: str
+    load_id: int
+    columns: list[str]  # of the fresh table so far, ours left out
+
+    @property
+    def cursor(self) -> psycopg.Cursor[Any]:
+        driver: psycopg.Connection[Any] = self.connection.connection.driver_connection  # type: ignore[assignment]
+        return driver.cursor()
+
+    def execute(self, statement: str, /, **names: str) -> None:
+        """Run DDL past SQLAlchemy, which would take a colon in a column's name for a parameter."""
+        with self.cursor as cursor:
+            include = self.connection.get_execution_options()["include"]
+            cursor.execute(database.sql(include, f"orders/{statement}", names).encode())
+
+    def ensure(self, columns: Iterable[str]) -> None:
+        for column in columns:
+            if column not in self.columns:
+                self.execute("add_column", table=self.table, column=column)
+                self.columns.append(column)
+
+
+def land(
+    engine: Engine, source: Source, feed: Feed, day: date | None, files: list[File], progress: Progress | None = None
+) -> dict[str, Any]:
+    """Land `files` as the load of `day` (None: the history): {load_id, landed, unreadable}.
+
+    A file that PostgreSQL's COPY refuses is read again row by row; rows that cannot be landed go to
+    landing.rejections. Raises DataError when a file cannot be used, NotReady while one is still being written.
+    """
+    careful: set[int] = set()
+    while True:
+        try:
+            with engine.begin() as connection:
+                return _land(connection, source, feed, day, files, careful, progress)
+        except _Unfit as unfit:
+            log.info("%s is read row by row: %s", unfit.file.name, unfit)
+            # After a second such file all are read so: trying each fast first would read the others over and over.
+            careful = {file.number for file in files} if careful else {unfit.file.number}
+
+
+def _land(
+    connection: Connection, source: Source, feed: Feed, day: date | None, files: list[File], careful: set[int],
+    progress: Progress | None,
+) -> dict[str, Any]:  # fmt: skip
+    key = load_key(day)
+    database.lock(connection, "landing", source.name, feed.name)
+    database.run(connection, "orders/forget_load", source=source.name, feed=feed.name, load_key=key)
+    load_id = database.count(connection, "orders/begin_load", source=source.name, feed=feed.name, load_key=key, day=day)
+    parent, part = table(source, feed), partition(source, feed, key)
+    fresh = f"{part}_new"
+    columns = list(dict.fromkeys([*_columns(connection, parent), *feed.columns]))
+    landing = _Landing(connection, feed, fresh, load_id, columns)
+    sequence = f"{fresh}_rows"
+    names = {"table": fresh, "sequence": sequence, "sequence_name": _literal(identifier(sequence)), "load_key": _literal(key)}
+    landing.execute("create_landing", columns=_definitions(columns), **names)
+    landing.execute("create_sequence", **names)
+    landing.execute("number_rows", **names)
+    landed = unreadable = 0
+    described = []
+    report = _Reporter(files, f"{source.name} {feed.name}", progress)
+    for file in files:
+        landing.execute("begin_file", file_no=Fragment(file.number), **names)
+        landing.execute("restart_numbering", **names)
+        outcome = _land_file(landing, file, file.number in careful, report)
+        landed += outcome["rows"]
+        unreadable += outcome["unreadable"]
+        described.append({**outcome, "number": file.number, "name": file.name, "bytes": file.size,
+                          "day": file.day.isoformat() if file.day else None})  # fmt: skip
+    landing.execute("stop_numbering", **names)
+    landing.execute("create_parent", columns=_definitions(landing.columns), parent=parent)
+    known = _columns(connection, parent)
+    for column in landing.columns:
+        if column not in known:
+            landing.execute("add_column", table=parent, column=column)
+    landing.execute("drop_table", table=part)
+    landing.execute("rename_table", table=fresh, name=part.partition(".")[2])
+    landing.execute("attach_partition", parent=parent, part=part, load_key=names["load_key"])
+    landing.execute("analyze", table=part)
+    database.run(connection, "orders/finish_load", load_id=load_id, files=json.dumps(described),
+                 landed=landed + unreadable)  # fmt: skip
+    log.info("%s %s %s: %d rows landed, %d unreadable", source.name, feed.name, key, landed + unreadable, unreadable)
+    return {"load_id": load_id, "landed": landed + unreadable, "unreadable": unreadable}
+
+
+def _land_file(landing: _Landing, file: File, careful: bool, report: _Reporter) -> dict[str, Any]:
+    """Land one file: {rows, unreadable, columns, fingerprint}."""
+    if landing.feed.format == "parquet":
+        return _land_parquet(landing, file, careful, report)
+    if landing.feed.format == "jsonl":
+        return _land_json(landing, file, report)
+    return _land_delimited(landing, file, careful, report)
+
+
+def _land_delimited(landing: _Landing, file: File, careful: bool, report: _Reporter) -> dict[str, Any]:
+    feed = landing.feed
+    with opened(file, report.of(file)) as (stream, stored):
+        try:
+            text = reading.delimited(file, feed, stream, transcode=not careful)
+            landing.ensure(text.columns)
+            if careful:
+                counts = _write_rows(landing, file, reading.rows(text, feed))
+            else:
+                rows = _copy(landing, file, text.columns, reading.blocks(text, feed))
+                if rows != text.lines:  # a quoted line break, or a stray quote that glued rows together
+                    raise _Unfit(file, f"{text.lines} lines gave {rows} rows")
+                counts = {"rows": rows, "unreadable": 0}
+        except UnicodeDecodeError as problem:
+            raise _Unfit(file, str(problem)[:200]) from problem
+        return {**counts, "columns": text.columns, "fingerprint": stored.finish()}
+
+
+def _land_json(landing: _Landing, file: File, report: _Reporter) -> dict[str, Any]:
+    seen: dict[str, None] = {}
+    with opened(file, report.of(file)) as (stream, stored):
+        counts = _write_rows(landing, file, reading.json_rows(stream), seen)
+        digest = stored.finish()
+    if not sum(counts.values()):
+        raise DataError(f"{file.name} is empty; expected columns: {', '.join(landing.feed.columns)}.")
+    missing = [column for column in landing.feed.columns if column not in seen]
+    if missing and counts["rows"]:
+        raise DataError(f"{file.name}: no row has {', '.join(missing)}; expected: {', '.join(landing.feed.columns)}; "
+                        f"found: {', '.join(list(seen)[:20])}.")  # fmt: skip
+    return {**counts, "columns": list(seen) or list(landing.feed.columns), "fingerprint": digest}
+
+
+def _land_parquet(landing: _Landing, file: File, careful: bool, report: _Reporter) -> dict[str, Any]:
+    if not file.size:
+        raise DataError(f"{file.name} is empty; expected columns: {', '.join(landing.feed.columns)}.")
+    columns = reading.parquet_columns(file, landing.feed)
+    landing.ensure(columns)
+    if careful:
+        counts = _write_rows(landing, file, reading.parquet_rows(file))
+    else:
+        counts = {"rows": _copy(landing, file, columns, reading.parquet_blocks(file)), "unreadable": 0}
+    if tell := report.of(file):
+        tell(file.size)
+    return {**counts, "columns": columns, "fingerprint": fingerprint(file)}
+
+
+def _copy(landing: _Landing, file: File, columns: list[str], blocks: Iterator[bytes]) -> int:
+    """Stream CSV bytes into the fresh table; the rows landed. Raises _Unfit when PostgreSQL refuses them."""
+    delimiter = "\t" if landing.feed.delimiter == BLANKS else landing.feed.delimiter
+    if landing.feed.format == "parquet":
+        delimiter = ","
+    include = landing.connection.get_execution_options()["include"]
+    listed = Fragment(", ".join(map(identifier, columns)))
+    quote = "\b" if landing.feed.delimiter == BLANKS else '"'
+    names = {"table": landing.table, "columns": listed, "delimiter": _literal(delimiter), "quote": _literal(quote)}
+    try:
+        with landing.cursor as cursor:
+            with cursor.copy(database.sql(include, "orders/copy", names).encode()) as copy:
+                for block in blocks:
+                    copy.write(block)
+            return cursor.rowcount
+    except psycopg.Error as problem:
+        if isinstance(problem, psycopg.DataError) or problem.sqlstate == "54000":
+            raise _Unfit(file, _without_values(problem)) from problem
+        raise
+
+
+def _write_rows(
+    landing: _Landing, file: File, rows: Iterator[Row | Bad], seen: dict[str, None] | None = None
+) -> dict[str, int]:
+    """Write rows in batches, the bad ones to landing.rejections: {rows, unreadable}. `seen` collects the columns."""
+    counts = {"rows": 0, "unreadable": 0}
+    numbered = enumerate(rows, start=1)
+    while batch := list(islice(numbered, BATCH)):
+        good = [(number, row) for number, row in batch if not isinstance(row, Bad)]
+        bad = [(number, row) for number, row in batch if isinstance(row, Bad)]
+        columns = list(dict.fromkeys(name for _, row in good for name in row))
+        if seen is not None:
+            seen.update(dict.fromkeys(columns))
+        landing.ensure(columns)
+        if len(landing.columns) > reading.MOST_COLUMNS:
+            raise DataError(f"{file.name}: more than {reading.MOST_COLUMNS} different columns; is it the right file?")
+        _write_good(landing, file, columns, good)
+        _reject(landing, file, bad)
+        counts["rows"] += len(good)
+        counts["unreadable"] += len(bad)
+    return counts
+
+
+def _write_good(landing: _Landing, file: File, columns: list[str], rows: list[tuple[int, Row]]) -> None:
+    if not rows:
+        return
+    include = landing.connection.get_execution_options()["include"]
+    listed = Fragment(", ".join(map(identifier, ["file_no", "row_no", *columns])))
+    statement = database.sql(include, "orders/copy_rows", {"table": landing.table, "columns": listed})
+    with landing.cursor as cursor, cursor.copy(statement.encode()) as copy:
+        for number, row in rows:
+            copy.write_row((file.number, number, *(row.get(name) for name in columns)))
+
+
+def _reject(landing: _Landing, file: File, rows: list[tuple[int, Bad]]) -> None:
+    if not rows:
+        return
+    include = landing.connection.get_execution_options()["include"]
+    statement = database.sql(include, "orders/copy_rejections")
+    with landing.cursor as cursor, cursor.copy(statement.encode()) as copy:
+        for number, row in rows:
+            value = reading.shortened([row.value])[0]
+            copy.write_row((landing.load_id, file.name, file.number, number, row.rule, value, json.dumps(row.fields)))
+
+
+def _columns(connection: Connection, name: str) -> list[str]:
+    """The file columns of a landing table; none if it is not there."""
+    return list(database.run(connection, "orders/landing_columns", table=identifier(name)).scalars())
+
+
+def _definitions(columns: list[str]) -> Fragment:
+    return Fragment("".join(f",\n    {identifier(column)} text" for column in columns))
+
+
+def _literal(value: str) -> Fragment:
+    return Fragment("'" + value.replace("'", "''") + "'")
+
+
+def _without_values(problem: psycopg.Error) -> str:
+    """PostgreSQL's message without the file's own values: they may be somebody's address."""
+    return (problem.diag.message_primary or type(problem).__name__).partition(': "')[0]
+
+
+class _Reporter:
+    """Progress over all files of a landing."""
+
+    def __init__(self, files: list[File], label: str, progress: Progress | None) -> None:
+        self._before = {file.number: sum(other.size for other in files[:place]) for place, file in enumerate(files)}
+        self._total = sum(file.size for file in files)
+        self._label = label
+        self._progress = progress
+
+    def of(self, file: File) -> Callable[[int], None] | None:
+        """What to call with the bytes read of `file`."""
+        progress = self._progress
+        if progress is None:
+            return None
+        before = self._before[file.number]
+        return lambda done: progress(before + done, self._total, self._label)
+
+
+def loads(connection: Connection, source: Source, day: date | None) -> dict[str, dict[str, Any]]:
+    """The load of each landed feed. Raises StateError when a feed that is required has not been landed."""
+    rows = database.run(connection, "orders/loads", source=source.name, load_key=load_key(day)).mappings()
+    found = {row["feed"]: dict(row) for row in rows}
+    for feed in source.landed:
+        if feed.required and feed.name not in found and "orders" not in found:
+            raise StateError(f"{source.name} {load_key(day)}: feed {feed.name} has not been landed yet.")
+    return found
+
+
+def forget(connection: Connection, source: Source, feed: Feed, day: date | None) -> None:
+    """A feed that brings no file this time has no load either."""
+    database.run(connection, "orders/forget_load", source=source.name, feed=feed.name, load_key=load_key(day))
+    include = connection.get_execution_options()["include"]
+    driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+    with driver.cursor() as cursor:
+        name = partition(source, feed, load_key(day))
+        cursor.execute(database.sql(include, "orders/drop_table", {"table": name}).encode())

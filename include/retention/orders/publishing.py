@@ -1,0 +1,392 @@
+"""Publishing: accepted rows become customers, orders, lines and consents, all of one load in one transaction.
+
+Rows are first cast into typed stages by the source's mapping SQL; those that contradict other rows are refused there.
+Then each stage is merged into its table by precedence: an older version never overwrites a newer one, the same content
+changes nothing, a superseded version goes to the history with the instant from which the next one was known.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from retention import database, days
+from retention.database import Fragment
+from retention.days import Counts
+from retention.errors import DataError, ExpectationFailed, InputError, StateError
+from retention.orders import landing, rates, validation
+from retention.orders.sources import Feed, Source
+from retention.settings import Settings
+
+CROSS_RULES = ("no_rate", "customer_changed", "order_unknown")  # rules that only other rows can tell broken
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a feed's rows become."""
+
+    table: str
+    keys: tuple[str, ...]
+    content: tuple[str, ...]  # what makes two versions differ
+    required: tuple[str, ...]  # columns a mapping must give
+    optional: tuple[str, ...]  # columns it may give
+
+
+KINDS = {
+    "customers": Kind(
+        "shop.customers",
+        ("customer_id",),
+        ("namespace", "customer_ref", "email", "phone", "first_name", "last_name", "language", "country", "time_zone",
+         "household_ref", "registered_at"),
+        ("customer_ref",),
+        ("email", "phone", "first_name", "last_name", "language", "country", "time_zone", "household_ref",
+         "registered_at", "updated_at"),
+    ),
+    "orders": Kind(
+        "shop.orders",
+        ("customer_id", "source", "order_ref"),
+        ("ordered_at", "ordered_on", "status", "total", "refunded", "currency", "total_reporting",
+         "refunded_reporting", "coupon_code", "store"),
+        ("customer_ref", "order_ref", "ordered_at", "status", "total", "currency"),
+        ("refunded", "coupon_code", "store", "updated_at"),
+    ),
+    "order_lines": Kind(
+        "shop.order_lines",
+        ("customer_id", "source", "order_ref", "line_no"),
+        ("product_ref", "category", "description", "quantity", "unit_price"),
+        ("order_ref", "product_ref", "quantity", "unit_price"),
+        ("customer_ref", "line_no", "category", "description"),
+    ),
+    "consents": Kind(
+        "shop.consents",
+        ("customer_id", "purpose", "channel"),
+        ("is_granted", "origin", "text_version"),
+        ("customer_ref", "purpose", "channel", "is_granted", "updated_at"),
+        ("origin", "text_version"),
+    ),
+}  # fmt: skip
+
+
+def publish(settings: Settings, engine: Engine, source: Source, day: date | None) -> Counts:
+    """Publish the landed and validated load of `day` (None: the history), and record the day; its counts.
+
+    Raises StateError when the load is not validated or the books do not balance, ExpectationFailed when too many rows
+    are refused, DataError when a row cannot be published. Then nothing of the load is in the shop.
+    """
+    with engine.connect() as connection:
+        with connection.begin():
+            loads = landing.loads(connection, source, day)
+            _require_validated(connection, source, loads, day)
+            books = _stage(connection, settings, source, day, loads)
+        _check_shares(settings, source, day, books)
+        with connection.begin():
+            return _write(connection, settings, source, day, loads, books)
+
+
+def _require_validated(connection: Connection, source: Source, loads: dict[str, dict[str, Any]], day: date | None) -> None:
+    for feed in source.landed:
+        if feed.name in loads:
+            load_id = loads[feed.name]["load_id"]
+            if not database.run(connection, "orders/is_validated", load_id=load_id).scalar_one():
+                raise StateError(f"{source.name} {feed.name} {landing.load_key(day)} has not passed validation yet.")
+
+
+Books = dict[str, dict[str, int]]  # landed feed -> {landed, accepted, rejected}
+
+
+def _stage(
+    connection: Connection, settings: Settings, source: Source, day: date | None, loads: dict[str, dict[str, Any]]
+) -> Books:
+    """Fill the stages, refuse what other rows contradict, and close the books: every landed row is in them once."""
+    run, zone = database.run, str(settings.shop_time_zone)
+    run(connection, "orders/more_memory")
+    rates.seed(connection, settings)
+    for table in ("files", "orders", "order_lines", "refused", "repeated", "touched", "customers", "consents"):
+        run(connection, f"orders/stage/create_{table}")
+    staged: dict[str, int] = {}
+    for feed in source.feeds.values():
+        if feed.landing in loads:
+            staged[feed.name] = _stage_feed(connection, settings, source, feed, day, loads[feed.landing])
+    before = {name: _rejected(connection, load) for name, load in loads.items()}
+    for feed in source.feeds.values():
+        if feed.name in staged:
+            _balance(source, feed, loads[feed.landing]["landed"], staged[feed.name], before[feed.landing])
+    _refuse(connection, source)
+    books: Books = {}
+    for feed in source.landed:
+        if feed.name in loads:
+            load = loads[feed.name]
+            names = {"part": landing.partition(source, feed, landing.load_key(day))}
+            run(connection, "orders/stage/keep_refused", names, load_id=load["load_id"], feed=feed.name)
+            accepted = database.count(connection, "orders/stage/count_rows", {"table": f"stage_{feed.name}"})
+            books[feed.name] = {"landed": load["landed"], "accepted": accepted, "rejected": _rejected(connection, load)}
+            _balance(source, feed, *books[feed.name].values())
+    _refuse_collisions(connection, source)
+    log.debug("%s staged: %s (%s)", source.name, staged, zone)
+    return books
+
+
+def _stage_feed(
+    connection: Connection, settings: Settings, source: Source, feed: Feed, day: date | None, load: dict[str, Any]
+) -> int:
+    """Cast the accepted rows of one feed by its mapping; the landed rows they were."""
+    zone = settings.shop_time_zone
+    database.run(connection, "orders/forget_refused", load_id=load["load_id"], rules=list(CROSS_RULES))
+    database.run(connection, "orders/stage/clear_files")
+    files = [_file(file, day, zone) for file in load["files"]]
+    database.run(connection, "orders/stage/add_files", files=json.dumps(files))
+    part = landing.partition(source, feed, landing.load_key(day))
+    include = connection.get_execution_options()["include"]
+    rows = Fragment(database.identifier(part))
+    if _rejected(connection, load):
+        rows = Fragment(
+            database.sql(include, "orders/_accepted_rows", {"part": part, "load_id": Fragment(load["load_id"])})
+        )
+    name = f"orders/mappings/{feed.mapping}"
+    mapping = Fragment(database.sql(include, name, {"landed": rows}))
+    values = {
+        "namespace": source.namespace, "source": source.name, "shop_zone": str(zone),
+        "zone": str(source.zone or zone), "day": day, "reporting": settings.reporting_currency,
+    }  # fmt: skip
+    try:
+        given = list(database.run(connection, "orders/mapping_columns", {"mapping": mapping}, **values).keys())
+        names = _columns(feed, given, f"{name}.sql")
+        database.run(connection, f"orders/stage/{feed.name}", {**names, "mapping": mapping}, **values)
+    except DBAPIError as problem:
+        raise _refusal(problem, f"sql/{name}.sql", feed) from problem
+    database.run(connection, "orders/stage/analyze", {"table": f"stage_{feed.name}"})
+    return database.count(connection, "orders/stage/count_rows", {"table": f"stage_{feed.name}"})
+
+
+def _file(file: dict[str, Any], day: date | None, zone: Any) -> dict[str, Any]:
+    """A file with the instants its rows begin at and are known from, where its day is known."""
+    of_day = day or (date.fromisoformat(file["day"]) if file["day"] else None)
+    return {
+        "file_no": file["number"],
+        "name": file["name"],
+        "day": of_day.isoformat() if of_day else None,
+        "starts_at": days.starts_at(of_day, zone).isoformat() if of_day else None,
+        "known_at": days.known_at(of_day, zone).isoformat() if of_day else None,
+    }
+
+
+def _columns(feed: Feed, given: list[str], file: str) -> dict[str, str]:
+    """SQL for the columns that a mapping may leave out. Raises InputError when it gives other ones than it may."""
+    kind = KINDS[feed.name]
+    known = ("file_no", "row_no", "row_count", *kind.required, *kind.optional)
+    missing = [column for column in ("file_no", "row_no", *kind.required) if column not in given]
+    unknown = [column for column in given if column not in known]
+    if missing or unknown:
+        what = f"gives no {missing[0]}" if missing else f"gives {unknown[0]!r}, which a {feed.name} mapping may not"
+        raise InputError(f"{file} {what}; it may give: {', '.join(known)}.")
+    return {
+        "row_count": Fragment("p.row_count" if "row_count" in given else "1"),
+        **{column: Fragment(f"p.{column}" if column in given else "null") for column in kind.optional},
+    }
+
+
+def _refusal(problem: DBAPIError, file: str, feed: Feed) -> Exception:
+    """What PostgreSQL said to a mapping, without the value: it may be somebody's address."""
+    diagnosis = getattr(problem.orig, "diag", None)
+    message = (getattr(diagnosis, "message_primary", None) or type(problem.orig).__name__).partition(': "')[0]
+    state = str(getattr(problem.orig, "sqlstate", "") or "")
+    if state.startswith("42"):
+        return InputError(f"{file}: {message}.")
+    return DataError(
+        f"{file}: {message} (column {getattr(diagnosis, 'column_name', None) or 'unknown'}). A row that passes every rule of "
+        f"expectations/{feed.suite}.yaml cannot be mapped: add a rule that rejects it. Nothing was published."
+    )
+
+
+def _refuse(connection: Connection, source: Source) -> None:
+    """Set aside rows that contradict other rows: no rate, another customer's order, lines of no order."""
+    run = database.run
+    lines = source.feeds.get("order_lines")
+    is_shared = lines is not None and lines.shares == "orders"
+    run(connection, "orders/stage/refuse_without_rate")
+    run(connection, "orders/stage/find_repeated")
+    run(connection, "orders/stage/refuse_changed_within", source=source.name)
+    if _has_orders(connection, source):
+        run(connection, "orders/stage/refuse_changed_since")
+    if is_shared:
+        run(connection, "orders/stage/refuse_shared")
+        run(connection, "orders/stage/drop_refused", {"table": "stage_order_lines"}, feed="orders")
+    run(connection, "orders/stage/drop_refused", {"table": "stage_orders"}, feed="orders")
+    if lines is not None and not is_shared:
+        run(connection, "orders/stage/refuse_unknown_orders", source=source.name, feed="order_lines")
+        run(connection, "orders/stage/drop_refused", {"table": "stage_order_lines"}, feed="order_lines")
+
+
+def _has_orders(connection: Connection, source: Source) -> bool:
+    return bool(database.run(connection, "orders/stage/has_orders", source=source.name).scalar_one())
+
+
+def _rejected(connection: Connection, load: dict[str, Any]) -> int:
+    return database.count(connection, "orders/count_rejected", load_id=load["load_id"])
+
+
+def _balance(source: Source, feed: Feed, landed: int, accepted: int, rejected: int) -> None:
+    if landed != accepted + rejected:
+        raise StateError(
+            f"{source.name} {feed.name}: {landed} rows were landed, but {accepted} accepted and {rejected} rejected; "
+            f"does sql/orders/mappings/{feed.mapping}.sql drop or repeat rows? Nothing was published."
+        )
+
+
+def _refuse_collisions(connection: Connection, source: Source) -> None:
+    parts = [f"select customer_id, customer_ref, known_at from stage_{name}" for name in ("orders", "customers", "consents")]
+    database.run(connection, "orders/stage/create_seen", {"seen": Fragment(" union all ".join(parts))})
+    database.run(connection, "orders/stage/analyze", {"table": "stage_seen"})
+    found = database.run(connection, "orders/stage/collisions", namespace=source.namespace).mappings().first()
+    if found:
+        raise StateError(
+            f"{source.name}: customer_id {found['customer_id']} would stand for two customers, {found['customer_ref']!r} "
+            f"and {found['other_ref']!r}: their hashes collide. Nothing was published; rename one of them in the shop."
+        )
+
+
+def _check_shares(settings: Settings, source: Source, day: date | None, books: Books) -> None:
+    """The share of rejected rows once more, now with those that other rows contradict."""
+    for feed in source.landed:
+        if feed.name in books:
+            limit = validation.read(settings.include, feed.suite, feed).limit(
+                books[feed.name]["landed"], daily=day is not None
+            )
+            book = books[feed.name]
+            if limit is not None and book["rejected"] > limit * book["landed"]:
+                raise ExpectationFailed(
+                    f"{source.name} {feed.name} {landing.load_key(day)}: rejected_share: {book['rejected']} of "
+                    f"{book['landed']} rows are rejected, at most {100 * limit:.3g} % may be. Nothing was published; "
+                    "the rows stand in landing.rejections."
+                )
+
+
+def _write(
+    connection: Connection, settings: Settings, source: Source, day: date | None, loads: dict[str, dict[str, Any]],
+    books: Books,
+) -> Counts:  # fmt: skip
+    run = database.run
+    run(connection, "orders/more_memory")
+    had_orders = _has_orders(connection, source)
+    _merge(connection, "customers")
+    run(connection, "orders/add_minimal_customers", namespace=source.namespace)
+    run(connection, "orders/earlier_minimal_customers")
+    repeated = database.count(connection, "orders/stage/count", {"table": "stage_repeated"}) > 0
+    orders = _merge(connection, "orders", compare=had_orders, repeated=repeated)
+    distinct = database.count(connection, "orders/stage/count_orders")
+    if distinct != sum(orders.values()):
+        raise StateError(f"{source.name}: {distinct} orders were accepted, but {orders} came of them. Nothing was published.")
+    _replace_lines(connection, source, had_orders)
+    _merge(connection, "consents")
+    last = day or database.run(connection, "orders/stage/last_day", shop_zone=str(settings.shop_time_zone)).scalar()
+    touched = _refresh_statistics(connection, last)
+    for name, book in books.items():
+        run(connection, "orders/finish_publish", load_id=loads[name]["load_id"], accepted=book["accepted"],
+            rejected=book["rejected"])  # fmt: skip
+    counts: Counts = {key: sum(book[key] for book in books.values()) for key in ("landed", "accepted", "rejected")}
+    counts |= {f"orders_{verdict}": number for verdict, number in orders.items()}
+    counts["customers_touched"] = touched
+    newest = database.one(connection, "days/newest_done", stage="orders", part=source.name)["day"]
+    if last is not None and (day or newest is None or newest <= last):
+        days.record(connection, "orders", source.name, last, "done", counts)
+    return counts
+
+
+def _merge(connection: Connection, name: str, *, compare: bool = True, repeated: bool = True) -> dict[str, int]:
+    """Merge a stage into its table: {inserted, updated, unchanged} keys.
+
+    `compare` and `repeated` say whether the table and the stage can hold a key more than once between them.
+    """
+    kind, run = KINDS[name], database.run
+    names = _merge_names(name, kind)
+    run(connection, "orders/merge/drop_several")
+    run(connection, "orders/merge/create_several", names)
+    run(connection, "orders/merge/key_several", names)
+    if repeated:
+        run(connection, "orders/merge/find_repeated", names)
+    if compare:
+        run(connection, "orders/merge/find_changed", names)
+    run(connection, "orders/stage/analyze", {"table": "merge_several"})
+    same = database.count(connection, "orders/merge/count_same", names) if compare else 0
+    counts = {"inserted": database.count(connection, "orders/merge/insert_new", names), "updated": 0, "unchanged": same}
+    if database.count(connection, "orders/stage/count", {"table": "merge_several"}):
+        for verdict, number in _merge_versions(connection, names).items():
+            counts[verdict] += number
+    return counts
+
+
+def _merge_versions(connection: Connection, names: dict[str, str]) -> dict[str, int]:
+    """The keys that need a look at all their versions."""
+    run = database.run
+    run(connection, "orders/merge/create_versions", names)
+    run(connection, "orders/merge/add_versions", names)
+    run(connection, "orders/stage/analyze", {"table": "merge_versions"})
+    run(connection, "orders/merge/create_chain", names)
+    run(connection, "orders/merge/create_verdicts", names)
+    run(connection, "orders/merge/key_verdicts", names)
+    for table in ("merge_chain", "merge_verdicts"):
+        run(connection, "orders/stage/analyze", {"table": table})
+    for step in ("forget_history", "write_history", "write_present", "renew_unchanged"):
+        run(connection, f"orders/merge/{step}", names)
+    rows = run(connection, "orders/merge/count_verdicts").mappings()
+    return {row["verdict"]: row["keys"] for row in rows}
+
+
+def _merge_names(name: str, kind: Kind) -> dict[str, str]:
+    def listed(columns: tuple[str, ...], alias: str = "") -> Fragment:
+        return Fragment(", ".join(f"{alias}{column}" for column in columns))
+
+    def joined(left: str, right: str) -> Fragment:
+        return Fragment(" and ".join(f"{left}.{key} = {right}.{key}" for key in kind.keys))
+
+    return {
+        "table": Fragment(kind.table), "stage": Fragment(f"stage_{name}"),
+        "keys": listed(kind.keys), "stage_keys": listed(kind.keys, "s."), "table_keys": listed(kind.keys, "t."),
+        "content": listed(kind.content), "stage_content": listed(kind.content, "s."),
+        "table_content": listed(kind.content, "t."),
+        "join": joined("t", "s"), "several_join": joined("m", "s"),
+        "assignments": Fragment(", ".join(f"{column} = excluded.{column}" for column in kind.content)),
+        "with_orders": Fragment("true" if name == "orders" else "false"),
+    }  # fmt: skip
+
+
+def _replace_lines(connection: Connection, source: Source, had_orders: bool) -> None:
+    """The newest landing of an order brings all its lines; the ones it had before go."""
+    if not database.count(connection, "orders/stage/count", {"table": "stage_order_lines"}):
+        return
+    run = database.run
+    run(connection, "orders/lines/create_new", source=source.name)
+    run(connection, "orders/stage/analyze", {"table": "lines_new"})
+    only = Fragment("")
+    if had_orders:
+        for step in ("create_changed", "find_changed", "find_shortened", "keep_newer", "delete_old", "touch"):
+            run(connection, f"orders/lines/{step}")
+        run(connection, "orders/stage/analyze", {"table": "lines_changed"})
+        only = Fragment("inner join lines_changed as c using (customer_id, source, order_ref)")
+    run(connection, "orders/lines/insert_new", {"only_changed": only})
+
+
+def _refresh_statistics(connection: Connection, day: date | None) -> int:
+    """Statistics of the customers whose orders changed, and the day's list of the touched; how many those are."""
+    run = database.run
+    run(connection, "orders/create_touched_customers")
+    run(connection, "orders/stage/analyze", {"table": "stage_touched_customers"})
+    counts = database.one(connection, "orders/count_touched")
+    if counts["with_orders"]:
+        run(connection, "orders/forget_statistics")
+        only = "where customer_id in (select customer_id from stage_touched_customers where with_orders)"
+        names = {
+            "orders": Fragment(f"(select * from shop.orders {only})"),
+            "order_lines": Fragment("shop.order_lines"),
+        }
+        run(connection, "orders/refresh_statistics", names)
+    if day is not None:
+        run(connection, "orders/record_touched", day=day)
+    return int(counts["customers"])

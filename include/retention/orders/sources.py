@@ -1,0 +1,155 @@
+"""Sources: where a shop's orders come from. One YAML file each in ``include/sources``; adding a shop needs no Python."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from retention.errors import InputError
+from retention.orders import yaml_file
+
+FEEDS = ("customers", "orders", "order_lines", "consents")  # in the order they are published
+FORMATS = ("csv", "jsonl", "parquet")
+ENCODINGS = ("utf-8", "utf-16", "latin-1", "iso-8859-15", "windows-1250", "windows-1252")
+BLANKS = "blanks"  # a delimiter: columns parted by any number of blanks
+OWN_COLUMNS = ("load_key", "file_no", "row_no")  # ours in every landing table
+
+_NAME = {"type": "string", "pattern": "^[a-z][a-z0-9_]*$", "maxLength": 30,
+         "description": "write lower-case letters, digits and _, at most 30, beginning with a letter"}  # fmt: skip
+_PATH = {"type": "string", "minLength": 1, "not": {"pattern": r"(^|[/\\])\.\.([/\\]|$)"},
+         "description": "'..' is refused in a path; name a folder with --path instead"}  # fmt: skip
+_INNER_PATH = {**_PATH, "pattern": "^[^/]", "description": "write a path below `root`, without '..' or a leading '/'"}
+_FEED = {
+    "type": "object",
+    "additionalProperties": False,
+    "oneOf": [{"required": ["path", "format", "columns"]}, {"required": ["from"]}],
+    "description": "give path, format and columns, or `from` another feed",
+    "properties": {
+        "path": _INNER_PATH,
+        "format": {"enum": list(FORMATS)},
+        "delimiter": {"type": "string", "pattern": f"^(.|{BLANKS})$", "description": "write one character, or blanks"},
+        "encoding": {"enum": list(ENCODINGS)},
+        "header": {"type": "boolean"},
+        "columns": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 60}, "minItems": 1,
+                    "uniqueItems": True},
+        "required": {"type": "boolean"},
+        "suite": _NAME,
+        "mapping": _NAME,
+        "from": {"enum": list(FEEDS)},
+    },
+}  # fmt: skip
+_SCHEMA = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["name", "about", "namespace", "daily", "feeds"],
+    "properties": {
+        "name": _NAME,
+        "about": {"type": "string"},
+        "namespace": _NAME,
+        "daily": {"type": "boolean"},
+        "zone": {"type": "string"},
+        "root": _PATH,
+        "marker": _INNER_PATH,
+        "feeds": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["orders"],
+            "properties": {name: _FEED for name in FEEDS},
+        },
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feed:
+    """One kind of rows of a source, and the files they stand in."""
+
+    name: str  # one of FEEDS
+    shares: str | None  # the feed whose landed rows this one reads too; then it has no files of its own
+    path: str  # below the root; {day} stands for the day, * for anything
+    format: str  # one of FORMATS
+    delimiter: str  # one character, or BLANKS
+    encoding: str  # one of ENCODINGS
+    header: bool  # whether the first line names the columns
+    columns: tuple[str, ...]  # expected; more may come
+    required: bool  # whether a day without this file waits
+    suite: str  # expectations/<suite>.yaml
+    mapping: str  # sql/orders/mappings/<mapping>.sql
+
+    @property
+    def landing(self) -> str:
+        """The feed whose landing table holds this feed's rows."""
+        return self.shares or self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where one shop's files are, and how their rows become ours."""
+
+    name: str
+    about: str
+    namespace: str  # sources with one namespace share customers
+    daily: bool  # files come per day; otherwise only whole histories are loaded
+    zone: ZoneInfo | None  # of times without an offset; None: the shop's
+    root: str | None  # default folder or URL; {local} stands for this machine's folder
+    marker: str | None  # a file written last: before it is there, the day is not complete
+    feeds: dict[str, Feed] = field(default_factory=dict)  # in the order they are published
+
+    @property
+    def landed(self) -> list[Feed]:
+        """The feeds with files of their own."""
+        return [feed for feed in self.feeds.values() if not feed.shares]
+
+
+def read(include: Path, name: str) -> Source:
+    """The source of ``sources/<name>.yaml``. Raises InputError, naming file and line, when something in it is wrong."""
+    folder = include / "sources"
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in known:
+        raise InputError(f"There is no source {name[:60]!r}; known: {', '.join(known) or 'none'} (in {folder}).")
+    path = folder / f"{name}.yaml"
+    content = yaml_file.read(path, _SCHEMA)
+    if content["name"] != name:
+        raise InputError(f"{path}, line 1: the name is {content['name']!r}, but the file is called {name}.yaml.")
+    feeds = {
+        feed: _feed(path, content, feed) for feed in FEEDS if feed in content["feeds"]
+    }
+    return Source(
+        name=name, about=content["about"], namespace=content["namespace"], daily=content["daily"],
+        zone=_zone(path, content.get("zone")), root=content.get("root"), marker=content.get("marker"), feeds=feeds,
+    )  # fmt: skip
+
+
+def read_all(include: Path) -> dict[str, Source]:
+    """Every source by name."""
+    return {path.stem: read(include, path.stem) for path in sorted((include / "sources").glob("*.yaml"))}
+
+
+def _feed(path: Path, content: dict[str, dict[str, dict[str, str]]], name: str) -> Feed:
+    raw: dict[str, object] = dict(content["feeds"][name])
+    shares = raw.get("from")
+    if shares:
+        base = content["feeds"].get(str(shares))
+        if base is None or "from" in base:
+            raise InputError(f"{path}: feeds.{name}.from: {shares} must be a feed with files of its own.")
+        raw = {**base, "mapping": raw.get("mapping")}
+    columns = tuple(str(column) for column in raw["columns"])  # type: ignore[attr-defined]
+    if taken := [column for column in columns if column in OWN_COLUMNS]:
+        raise InputError(f"{path}: feeds.{name}.columns: {taken[0]} is a name of ours; name this column otherwise.")
+    if content["daily"] and "{day}" not in str(raw["path"]):
+        raise InputError(f"{path}: feeds.{name}.path: a daily source needs {{day}} in the path.")
+    own = f"{content['name']}_{name}"
+    return Feed(
+        name=name, shares=str(shares) if shares else None, path=str(raw["path"]), format=str(raw["format"]),
+        delimiter=str(raw.get("delimiter") or ","), encoding=str(raw.get("encoding") or "utf-8"),
+        header=bool(raw.get("header", True)), columns=columns, required=bool(raw.get("required", True)),
+        suite=str(raw.get("suite") or own), mapping=str(raw.get("mapping") or own),
+    )  # fmt: skip
+
+
+def _zone(path: Path, name: str | None) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError) as problem:
+        raise InputError(f"{path}: zone: {name!r} is not known; write one like 'Europe/London'.") from problem

@@ -1,0 +1,373 @@
+"""Validation: Great Expectations on the landed rows, inside PostgreSQL; what breaks a row rule is quarantined.
+
+A row rule stands once, in ``expectations/<suite>.yaml``, as a predicate that is true for a good row. It becomes a
+column of a view over the landed rows; the expectation counts where it is false, and those rows go to
+landing.rejections by the same view. Great Expectations counts every rule in one scan (it takes seconds to import: so
+only here, inside the function).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection, Engine
+
+from retention import database, days
+from retention.database import Fragment, identifier
+from retention.errors import ExpectationFailed, InputError, StateError
+from retention.orders import landing, yaml_file
+from retention.orders.reading import READING_RULES, SHORT
+from retention.orders.sources import Feed, Source
+from retention.settings import Settings
+
+READABLE = "row_is_readable"  # the rule that rows refused at landing break
+LOADS_FOR_A_BAND = 3  # earlier loads of the weekday needed to judge a row count
+SLACK = 30  # rows by which a count may leave its band: small shops vary
+log = logging.getLogger(__name__)
+
+_SHARE = {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$", "description": "write a percentage like 5%"}
+_RULE_NAME = {"type": "string", "pattern": "^[a-z][a-z0-9_]*$", "maxLength": 60}
+_SEVERITY = {"enum": ["critical", "warning"]}
+_SCHEMA = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["suite", "about", "rules", "batch"],
+    "properties": {
+        "suite": _RULE_NAME,
+        "about": {"type": "string"},
+        "rules": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["rule", "good"],
+                "properties": {
+                    "rule": _RULE_NAME,
+                    "column": {"type": "string"},
+                    "good": {"type": "string", "minLength": 1},
+                    "mostly": _SHARE,
+                },
+            },
+        },
+        "batch": {
+            "type": "array",
+            "items": {
+                "oneOf": [
+                    {"type": "object", "additionalProperties": False, "required": ["rule", "severity", *needed],
+                     "properties": {"rule": {"const": rule}, "severity": _SEVERITY, "daily_only": {"type": "boolean"},
+                                    **options}}
+                    for rule, needed, options in (
+                        ("rejected_share", ["at_most"], {"at_most": _SHARE, "tolerate": {"type": "integer", "minimum": 0}}),
+                        ("row_count", ["at_least"], {"at_least": {"type": "integer", "minimum": 0}}),
+                        ("row_count_like_weekday", ["from", "to"], {"from": _SHARE, "to": _SHARE}),
+                        ("newest_row_is_recent", ["value", "within_days"],
+                         {"value": {"type": "string"}, "within_days": {"type": "integer", "minimum": 1}}),
+                        ("columns_as_expected", [], {}),
+                    )
+                ],
+                "description": "known: rejected_share (at_most), row_count (at_least), row_count_like_weekday (from, to), "
+                "newest_row_is_recent (value, within_days), columns_as_expected; each with severity",
+            },
+        },
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A condition on one row."""
+
+    name: str
+    column: str | None  # whose value is shown with a rejection
+    good: str  # SQL over the raw text columns, true for a good row
+    mostly: float  # share of good rows below which the expectation fails
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What is expected of a feed's rows, each and together."""
+
+    name: str
+    path: Path
+    rules: list[Rule]
+    batch: list[dict[str, Any]]
+
+    def limit(self, landed: int, *, daily: bool) -> float | None:
+        """The greatest share of rejected rows with which a load of `landed` rows is published; None without one."""
+        for one in self.expected(daily=daily):
+            if one["rule"] == "rejected_share" and one["severity"] == "critical":
+                return _allowed(one, landed)
+        return None
+
+    def expected(self, *, daily: bool) -> list[dict[str, Any]]:
+        """The expectations of the whole batch that apply to a day, or to a history."""
+        return [one for one in self.batch if daily or not one.get("daily_only")]
+
+
+def read(include: Path, name: str, feed: Feed | None = None) -> Suite:
+    """The suite of ``expectations/<name>.yaml``. Raises InputError, naming file and line, when it is wrong."""
+    path = include / "expectations" / f"{name}.yaml"
+    content = yaml_file.read(path, _SCHEMA)
+    rules = [
+        Rule(rule["rule"], rule.get("column"), rule["good"], _share(rule.get("mostly", "100%")))
+        for rule in content["rules"]
+    ]
+    names = [rule.name for rule in rules]
+    for rule in rules:
+        if names.count(rule.name) > 1 or rule.name in (READABLE, "accepted", "newest", *READING_RULES):
+            raise InputError(f"{path}: the rule {rule.name!r} is there twice, or is a name of ours.")
+        if feed and (rule.name in feed.columns or (rule.column and rule.column not in feed.columns)):
+            raise InputError(f"{path}: rule {rule.name}: columns of the feed are: {', '.join(feed.columns)}.")
+    return Suite(content["suite"], path, rules, content["batch"])
+
+
+def validate(settings: Settings, engine: Engine, source: Source, feed: Feed, day: date | None) -> dict[str, Any]:
+    """Check the landed rows of one feed and quarantine those that break a rule: {rejected, failed: [rule]}.
+
+    Raises ExpectationFailed, with the rule and its numbers, when a critical expectation does not hold; results and
+    rejections are kept all the same.
+    """
+    suite = read(settings.include, feed.suite, feed)
+    with engine.connect() as connection:
+        load = landing.loads(connection, source, day)[feed.name]
+    columns = list(dict.fromkeys(column for file in load["files"] for column in file["columns"])) or list(feed.columns)
+    view = f"landing.check_{source.name}_{feed.name}"
+    _create_view(settings, engine, source, feed, day, suite, load, columns, view)
+    try:
+        expectations, notes = _expectations(engine, source, feed, day, suite, columns, settings, load["landed"])
+        result = _ask(settings, view, suite, expectations)
+        with engine.begin() as connection:
+            broken = [rule for rule in suite.rules if _unexpected(result, rule.name)]
+            _quarantine(connection, load, broken, columns, view, result)
+            rejected = database.count(connection, "orders/count_rejected", load_id=load["load_id"])
+            failed = [entry for entry in result["results"] if not entry["success"]]
+            critical = [entry for entry in failed if entry["expectation_config"]["severity"] == "critical"]
+            result["notes"] = notes
+            database.run(connection, "orders/store_validation", load_id=load["load_id"], suite=suite.name,
+                         success=not critical, results=json.dumps(result, default=str))  # fmt: skip
+    finally:
+        with engine.begin() as connection:
+            _execute(connection, "drop_check", view=view)
+    names = [entry["expectation_config"]["meta"]["rule"] for entry in failed]
+    log.info("%s %s %s: %d rejected; not met: %s", source.name, feed.name, landing.load_key(day), rejected,
+             ", ".join(names) or "none")  # fmt: skip
+    if critical:
+        reasons = "; ".join(_describe(entry, suite, result) for entry in critical)
+        raise ExpectationFailed(
+            f"{source.name} {feed.name} {landing.load_key(day)}: {reasons}. Nothing was published; the rows stand in "
+            f"landing.rejections and {landing.table(source, feed)}."
+        )
+    return {"rejected": rejected, "failed": names}
+
+
+def _create_view(
+    settings: Settings, engine: Engine, source: Source, feed: Feed, day: date | None, suite: Suite,
+    load: dict[str, Any], columns: list[str], view: str,
+) -> None:  # fmt: skip
+    """One row per landed row: its columns, a boolean per rule, and whether all of them hold."""
+    literal = f"date '{day.isoformat() if day else 'infinity'}'"
+    newest = next((one["value"] for one in suite.batch if one["rule"] == "newest_row_is_recent"), "null")
+    rules = [
+        f"coalesce(({rule.good.replace('{{ day }}', literal)}), false) as {identifier(rule.name)}" for rule in suite.rules
+    ]
+    names = {
+        "view": view,
+        "part": landing.partition(source, feed, landing.load_key(day)),
+        "columns": _list(identifier(column) for column in columns),
+        "no_columns": _list("cast(null as text)" for _ in columns),
+        "rules": _list(rules),
+        "all_true": _list("true" for _ in rules),
+        "accepted": Fragment(" and ".join(f"v.{identifier(rule.name)}" for rule in suite.rules) or "true"),
+        "newest": Fragment(newest),
+        "load_id": Fragment(load["load_id"]),
+        "reading_rules": Fragment(", ".join(f"'{rule}'" for rule in READING_RULES)),
+    }
+    try:
+        with engine.begin() as connection:
+            _execute(connection, "drop_check", view=view)
+            _execute(connection, "create_check", **names)
+    except psycopg.Error as problem:
+        raise InputError(f"{suite.path}: a rule is not valid SQL: {problem.diag.message_primary}.") from problem
+
+
+def _list(parts: Any) -> Fragment:
+    """Columns to go between two others."""
+    return Fragment("".join(f",\n        {part}" for part in parts))
+
+
+def _execute(connection: Connection, statement: str, /, **names: str) -> None:
+    """Run DDL past SQLAlchemy: rules may hold colons and percent signs."""
+    driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+    include = connection.get_execution_options()["include"]
+    with driver.cursor() as cursor:
+        cursor.execute(database.sql(include, f"orders/{statement}", names).encode())
+
+
+def _expectations(
+    engine: Engine, source: Source, feed: Feed, day: date | None, suite: Suite, columns: list[str], settings: Settings,
+    landed: int,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The expectations as types and arguments of Great Expectations, and notes on those left out."""
+    found = [_of_column(READABLE, READABLE, 1.0, "warning")]
+    found += [_of_column(rule.name, rule.name, rule.mostly, "warning", rule.column) for rule in suite.rules]
+    notes = []
+    for one in suite.expected(daily=day is not None):
+        rule, severity = one["rule"], one["severity"]
+        if rule == "rejected_share":
+            found.append(_of_column(rule, "accepted", 1 - _allowed(one, landed), severity))
+        elif rule == "columns_as_expected":
+            ours = [READABLE, "accepted", "newest", *(r.name for r in suite.rules)]
+            found.append({"type": "ExpectTableColumnsToMatchSet", "rule": rule, "severity": severity,
+                          "column_set": ["file_no", "row_no", *feed.columns, *ours]})  # fmt: skip
+        elif rule == "row_count":
+            found.append({"type": "ExpectTableRowCountToBeBetween", "rule": rule, "severity": severity,
+                          "min_value": one["at_least"]})  # fmt: skip
+        elif rule == "newest_row_is_recent" and day and not landed:
+            notes.append(f"{rule}: skipped, no row was landed")
+        elif rule == "newest_row_is_recent" and day:
+            least = days.starts_at(day - timedelta(days=one["within_days"] - 1), settings.shop_time_zone)
+            found.append({"type": "ExpectColumnMaxToBeBetween", "rule": rule, "severity": severity,
+                          "column": "newest", "min_value": least})  # fmt: skip
+        elif rule == "row_count_like_weekday" and day:
+            band = _band(engine, source, feed, day, one)
+            if band is None:
+                notes.append(f"{rule}: skipped, fewer than {LOADS_FOR_A_BAND} earlier loads of this weekday")
+            else:
+                found.append({"type": "ExpectTableRowCountToBeBetween", "rule": rule, "severity": severity, **band})
+    return found, notes
+
+
+def _of_column(rule: str, column: str, mostly: float, severity: str, shown: str | None = None) -> dict[str, Any]:
+    return {"type": "ExpectColumnValuesToBeInSet", "rule": rule, "severity": severity, "column": column,
+            "value_set": [True], "mostly": mostly, "shown": shown}  # fmt: skip
+
+
+def _band(engine: Engine, source: Source, feed: Feed, day: date, one: dict[str, Any]) -> dict[str, int] | None:
+    with engine.connect() as connection:
+        counts = list(
+            database.run(connection, "orders/same_weekdays", source=source.name, feed=feed.name, day=day).scalars()
+        )
+    if len(counts) < LOADS_FOR_A_BAND:
+        return None
+    usual = median(counts)
+    return {"min_value": max(0, int(usual * _share(one["from"])) - SLACK),
+            "max_value": int(usual * _share(one["to"])) + SLACK}  # fmt: skip
+
+
+def _ask(settings: Settings, view: str, suite: Suite, expectations: list[dict[str, Any]]) -> dict[str, Any]:
+    """Great Expectations' own answer as JSON. Raises StateError when an expectation could not be evaluated."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    for noisy in ("great_expectations", "great_expectations._docs_decorators"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    source = context.data_sources.add_postgres(
+        "retention", connection_string=database.driver_url(settings.database_url or "")
+    )
+    schema, _, name = view.partition(".")
+    batch = source.add_table_asset("rows", table_name=name, schema_name=schema).add_batch_definition_whole_table("all")
+    asked = gx.ExpectationSuite(suite.name, expectations=[_expectation(gx, one) for one in expectations])
+    try:
+        # No examples: they would cost a scan per rule; quarantine keeps every row anyway.
+        answer = batch.get_batch().validate(asked, result_format={"result_format": "BASIC", "partial_unexpected_count": 0})
+    finally:
+        source.get_execution_engine().close()
+    result: dict[str, Any] = json.loads(json.dumps(answer.to_json_dict(), default=str))
+    for entry in result["results"]:
+        _refuse_exception(entry, suite)
+    return result
+
+
+def _expectation(gx: Any, one: dict[str, Any]) -> Any:
+    arguments = {key: value for key, value in one.items() if key not in ("type", "rule", "shown")}
+    if one["type"] == "ExpectTableColumnsToMatchSet":
+        arguments["exact_match"] = True
+    return getattr(gx.expectations, one["type"])(meta={"rule": one["rule"], "column": one.get("shown")}, **arguments)
+
+
+def _refuse_exception(entry: dict[str, Any], suite: Suite) -> None:
+    """An expectation that raised says nothing about the data: it must not pass for a failed one."""
+    info = entry.get("exception_info") or {}
+    for one in [info] if "raised_exception" in info else info.values():
+        if one.get("raised_exception"):
+            rule = entry["expectation_config"]["meta"]["rule"]
+            raise StateError(f"{suite.path}: {rule} could not be evaluated: {str(one.get('exception_message'))[:300]}")
+
+
+def _unexpected(result: dict[str, Any], rule: str) -> int:
+    for entry in result["results"]:
+        if entry["expectation_config"]["meta"]["rule"] == rule:
+            return int(entry["result"].get("unexpected_count") or 0)
+    return 0
+
+
+def _quarantine(
+    connection: Connection, load: dict[str, Any], broken: list[Rule], columns: list[str], view: str, result: dict[str, Any]
+) -> None:
+    """Write a rejection per row and broken rule; their number must be the one Great Expectations counted."""
+    database.run(connection, "orders/forget_rejections", load_id=load["load_id"], reading_rules=list(READING_RULES))
+    if not broken:
+        return
+    rules = ", ".join(
+        f"('{rule.name}', v.{identifier(rule.name)}, {f'v.{identifier(rule.column)}' if rule.column else 'null'})"
+        for rule in broken
+    )
+    names = {
+        "view": view,
+        "rules": Fragment(rules),
+        "load_id": Fragment(load["load_id"]),
+        "all_hold": Fragment(" and ".join(f"v.{identifier(rule.name)}" for rule in broken)),
+        "names": Fragment(", ".join("'" + column.replace("'", "''") + "'" for column in columns)),
+        "values": Fragment(", ".join(f"left(v.{identifier(column)}, {SHORT})" for column in columns)),
+    }
+    _execute(connection, "quarantine", **names)
+    counted = {
+        row["rule"]: row["rows"] for row in database.run(connection, "orders/rejected_by_rule", load_id=load["load_id"]).mappings()
+    }
+    for rule in broken:
+        if counted.get(rule.name, 0) != _unexpected(result, rule.name):
+            raise StateError(
+                f"Rule {rule.name}: {_unexpected(result, rule.name)} rows were counted, {counted.get(rule.name, 0)} quarantined."
+            )
+
+
+def _describe(entry: dict[str, Any], suite: Suite, result: dict[str, Any]) -> str:
+    config, numbers = entry["expectation_config"], entry["result"]
+    rule, kwargs = config["meta"]["rule"], config["kwargs"]
+    if rule == "rejected_share":
+        counts = {one.name: _unexpected(result, one.name) for one in suite.rules}
+        counts[READABLE] = _unexpected(result, READABLE)
+        worst = sorted((rule for rule in counts if counts[rule]), key=lambda rule: -counts[rule])[:3]
+        return (f"{rule}: {numbers['unexpected_count']} of {numbers['element_count']} rows are rejected, at most "
+                f"{100 * (1 - kwargs['mostly']):.3g} % may be; mostly by "
+                + ", ".join(f"{rule} ({counts[rule]})" for rule in worst))  # fmt: skip
+    if "unexpected_count" in numbers:
+        return f"{rule}: {numbers['unexpected_count']} of {numbers['element_count']} rows break it"
+    if rule == "columns_as_expected":
+        return f"{rule}: {json.dumps(numbers.get('details', {}).get('mismatched'))}"
+    bounds = " and ".join(
+        f"{word} {kwargs[key]}" for key, word in (("min_value", "at least"), ("max_value", "at most")) if kwargs.get(key) is not None
+    )
+    return f"{rule}: {numbers.get('observed_value')} was found, expected {bounds}"
+
+
+def _allowed(one: dict[str, Any], landed: int) -> float:
+    """The share of rejected rows that is allowed; a few rows always are, so that a small file is not stopped by one."""
+    return min(1.0, max(_share(one["at_most"]), one.get("tolerate", 0) / max(landed, 1)))
+
+
+def _share(text: str) -> float:
+    return float(text.rstrip("% ")) / 100
+
+

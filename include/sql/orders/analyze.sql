@@ -1,0 +1,2 @@
+-- Tell the planner what the table holds now.
+analyze {{ table }}

@@ -1,0 +1,2 @@
+-- Rows read and numbered by us.
+copy {{ table }} ({{ columns }}) from stdin

@@ -1,0 +1,2 @@
+-- The load's earlier landing goes.
+drop table if exists {{ table }} cascade

@@ -1,0 +1,16 @@
+-- One customer version per row. A time zone that PostgreSQL does not know is none at all; then the shop's counts.
+select
+    file_no,
+    row_no,
+    customer_id as customer_ref,
+    nullif(trim(email), '') as email,
+    nullif(trim(phone), '') as phone,
+    first_name,
+    last_name,
+    lower(language) as language,
+    upper(country) as country,
+    case when pg_input_is_valid('2000-01-01 00:00 ' || time_zone, 'timestamptz') then time_zone end as time_zone,
+    household as household_ref,
+    cast(registered_at as timestamptz) as registered_at,
+    cast(updated_at as timestamptz) as updated_at
+from {{ landed }} as landed

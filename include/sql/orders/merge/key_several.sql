@@ -1,0 +1,2 @@
+-- A key is looked at once.
+alter table merge_several add primary key ({{ keys }})

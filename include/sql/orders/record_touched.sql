@@ -1,0 +1,4 @@
+-- Who was touched on this day.
+insert into shop.touched (customer_id, day)
+select customer_id, :day from stage_touched_customers
+on conflict do nothing

@@ -1,0 +1,2 @@
+-- The first row of a file is number 1.
+alter sequence {{ sequence }} restart

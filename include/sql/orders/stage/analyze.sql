@@ -1,0 +1,2 @@
+-- Tell the planner what the stage holds; its own daemon cannot see temporary tables.
+analyze {{ table }}

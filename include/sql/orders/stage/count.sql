@@ -1,0 +1,2 @@
+-- How many rows a stage has.
+select count(*) from {{ table }}

@@ -1,0 +1,15 @@
+-- Typed consent rows of one load.
+create temporary table stage_consents (
+    file_no integer not null,
+    row_no bigint not null,
+    row_count bigint not null,
+    customer_ref text not null,
+    customer_id bigint not null,
+    purpose text not null,
+    channel text not null,
+    is_granted boolean not null,
+    origin text,
+    text_version text,
+    updated_at timestamptz not null,
+    known_at timestamptz not null
+)

@@ -1,0 +1,8 @@
+-- One row per file of the load at hand.
+create temporary table stage_files (
+    file_no integer primary key,
+    name text not null,
+    day date, -- null: the path names no day
+    starts_at timestamptz, -- of the day
+    known_at timestamptz -- null: the midnight after the fact's own date
+)

@@ -1,0 +1,3 @@
+-- The last day of which a history holds a fact, in the shop's zone.
+select cast(max(known_at) at time zone :shop_zone as date) - 1
+from (select max(known_at) as known_at from stage_orders) as newest

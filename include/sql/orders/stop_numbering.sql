@@ -1,0 +1,2 @@
+-- The sequence goes, and the column's default with it.
+drop sequence {{ sequence }} cascade
