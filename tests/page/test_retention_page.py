@@ -317,6 +317,20 @@ def test_each_expectation_is_shown_with_severity_state_and_numbers(
     assert html.index("total not negative") < html.index("table row count")
 
 
+def test_a_row_rule_is_shown_by_its_name_with_the_share_of_rows_that_must_hold(
+    settings: Settings, load: Callable[..., int]
+) -> None:
+    numbers = {"element_count": 200, "unexpected_count": 3, "unexpected_percent": 1.5}
+    kwargs = {"column": "total_is_a_number", "value_set": [True], "mostly": 0.95, "batch_id": "x"}
+    meta = {"rule": "total_is_a_number", "column": "total"}
+    rule = expectation("column_values_to_be_in_set", True, numbers, kwargs=kwargs, meta=meta, severity="warning")
+    load([], document={"success": True, "results": [rule], "notes": ["row_count_like_weekday: skipped"]})
+    html = page(settings).get("/retention/quality").text
+    for shown in ("total is a number", "holds for each row", "<td>total</td>", "95 %", "1.50 %", "weekday: skipped"):
+        assert shown in html
+    assert "value set" not in html
+
+
 def test_a_stopped_load_and_an_error_are_told_apart(settings: Settings, load: Callable[..., int]) -> None:
     failing = expectation("column_max_to_be_between", False)
     failing["exception_info"] = {"m1": {"raised_exception": True, "exception_message": "can't compare datetimes"}}

@@ -56,8 +56,8 @@ def create_app(
 
     @app.get("/")
     def show_morning(request: Request, days: str = "", until: str = "") -> Response:
-        data = _morning(settings_factory(), clock(), days, until)
-        return _page(request, "morning", data, settings_factory())
+        settings = settings_factory()
+        return _page(request, "morning", _morning(settings, clock(), days, until), settings)
 
     @app.get("/api/morning")
     def tell_morning(days: str = "", until: str = "") -> Response:
