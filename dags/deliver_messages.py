@@ -43,7 +43,7 @@ with DAG(
     start_date=datetime(2020, 1, 1),
     catchup=False,
     max_active_runs=1,
-    default_args=DEFAULTS | {"retries": 0, "execution_timeout": timedelta(hours=6)},
+    default_args=DEFAULTS | {"execution_timeout": timedelta(hours=6)},
     params={"campaign": CAMPAIGN_PARAM},
     tags=["retention", "delivery"],
 ):

@@ -49,11 +49,7 @@ def test_every_task_has_an_owner_a_pool_and_a_time_limit(dags: dict[str, Any]) -
             assert task.owner != "airflow", f"{name}.{task.task_id}: use the shared default_args"
             assert task.pool == "default_pool", f"{name}.{task.task_id}: a pool nobody made keeps the task waiting"
             assert task.execution_timeout, f"{name}.{task.task_id}: set execution_timeout"
-            assert name == "deliver_messages" or task.retries >= 1, f"{name}.{task.task_id}: set retries"
-
-
-def test_a_sender_that_fails_is_not_retried_because_the_next_run_goes_on(dags: dict[str, Any]) -> None:
-    assert [task.retries for task in dags["deliver_messages"].tasks] == [0]
+            assert task.retries >= 1, f"{name}.{task.task_id}: set retries"
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

@@ -30,11 +30,12 @@ from retention.settings import Settings
 
 log = logging.getLogger(__name__)
 
+# In the order of their start: a task started before the server answers fails, with nothing in its log.
 # No triggerer: nothing here defers. The scheduler need not serve logs: the page reads the files.
 AIRFLOW = {
     "api-server": ["api-server"],
-    "scheduler": ["scheduler", "--skip-serve-logs"],
     "dag-processor": ["dag-processor"],
+    "scheduler": ["scheduler", "--skip-serve-logs"],
 }
 DAGS = ("sync_orders", "refresh_selections", "deliver_messages")
 POOL_SLOTS = 4
@@ -88,13 +89,16 @@ def up(settings: Settings, *, start_day: date | None = None) -> dict[str, Any]:
             _migrate_airflow(settings, variables)
         elif environment.script(variables) != (home / "environment.sh").read_text():
             log.warning("Airflow runs with other settings than now asked for; `retention down` first to change them.")
+        url = f"http://127.0.0.1:{port}"
         for name, words in AIRFLOW.items():
+            if name == "scheduler":
+                _wait_until(home, running, lambda: _answers(url))
             if name not in running:
                 command = [sys.executable, "-m", "airflow", *words]
                 running[name] = processes.start(command, environment.for_children(variables), _log(home, name), home)
                 processes.note(home / "processes.json", running)
-        url = f"http://127.0.0.1:{port}"
-        _wait_until_healthy(url, home, running)
+        _wait_until(home, running, lambda: not _ailing(url))
+        _wait_until(home, running, lambda: _knows_dags(url, home / "passwords.json"))
     return {
         "url": url,
         "page_url": f"{url}/retention/",
@@ -226,20 +230,22 @@ def _revision(url: str) -> str | None:
     return str(row[0]) if row else None
 
 
-def _wait_until_healthy(url: str, home: Path, running: dict[str, processes.Process]) -> None:
-    def wait(what: Callable[[], bool]) -> None:
-        while not what():
-            _check_alive(home, running)
-            if time.monotonic() > deadline:
-                raise StateError(f"Airflow is not healthy after {PATIENCE:.0f} s; see the logs in {home}.")
-            time.sleep(0.3)
-
-    passwords = home / "passwords.json"
+def _wait_until(home: Path, running: dict[str, processes.Process], happens: Callable[[], bool]) -> None:
+    """Raises StateError, naming the log, when one of the processes ends meanwhile or it takes too long."""
     deadline = time.monotonic() + PATIENCE
-    wait(lambda: "metadatabase" not in _ailing(url))
-    rest.call(f"{url}/execution/health")  # builds its routes now, 5 s, and not in the first task
-    wait(lambda: not _ailing(url))
-    wait(lambda: _knows_dags(url, passwords))
+    while not happens():
+        _check_alive(home, running)
+        if time.monotonic() > deadline:
+            raise StateError(f"Airflow is not healthy after {PATIENCE:.0f} s; see the logs in {home}.")
+        time.sleep(0.3)
+
+
+def _answers(url: str) -> bool:
+    """Whether the server is there, and has built the routes for tasks: at the first call that takes 5 s."""
+    if "metadatabase" in _ailing(url):
+        return False
+    rest.call(f"{url}/execution/health")
+    return True
 
 
 def _knows_dags(url: str, passwords: Path) -> bool:
