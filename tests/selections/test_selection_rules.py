@@ -6,8 +6,9 @@ import itertools
 from datetime import date, datetime, timedelta
 
 import pytest
-from shop import Shop
 from sqlalchemy import text
+
+from shop import Shop
 
 DAY = date(2026, 11, 20)
 LONG_BEFORE = DAY - timedelta(days=900)
@@ -186,7 +187,8 @@ def test_b2_a_rule_reads_purchases_and_other_behaviour_together(workshop, shop: 
     shop.customer("no consent", consents=("sms",), email="n@mail.example")
     for ref, address in {
         "no address": None, "empty": "", "no at": "mail.example", "no dot": "a@mail", "space": "a b@mail.example",
-        "two ats": "a@b@mail.example", "dots": "a..b@mail.example", "number": "a@10.0.0.1", "two": "a@m.example, b@m.example",
+        "two ats": "a@b@mail.example", "dots": "a..b@mail.example", "number": "a@10.0.0.1",
+        "two": "a@m.example, b@m.example",
     }.items():  # fmt: skip
         shop.customer(ref, email=address)
     shop.customer("greek", email="ελένη@παράδειγμα.ελ")

@@ -21,6 +21,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -131,12 +132,11 @@ class _Macros:
         if not selections:
             del context["selection"]
         try:
-            tree = _jinja.parse(source)
+            parsed = _parsed(source, str(file))
             if not self.open:
-                self.words |= meta.find_undeclared_variables(tree)
-            self.references += _named_selections(tree)
-            code = _jinja.compile(source, filename=str(file))
-            return jinja2.Template.from_code(_jinja, code, {}).render(context)
+                self.words |= parsed.words
+            self.references += parsed.selections
+            return parsed.template.render(context)
         except (jinja2.TemplateError, ValueError, TypeError, OverflowError) as problem:
             line = _line(problem, file)
             where = shown(self.include, file) + (f", line {line}" if line else "")
@@ -242,6 +242,23 @@ class _Macros:
         return f"date '{day}'"
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Parsed:
+    template: jinja2.Template
+    words: frozenset[str]  # what it uses besides SQL
+    selections: tuple[str, ...]  # the names in selection(...), also where an occasion does not come by
+
+
+@lru_cache(maxsize=256)  # a day renders the same few files over and over
+def _parsed(source: str, filename: str) -> _Parsed:
+    tree = _jinja.parse(source)
+    return _Parsed(
+        template=jinja2.Template.from_code(_jinja, _jinja.compile(source, filename=filename), {}),
+        words=frozenset(meta.find_undeclared_variables(tree)),
+        selections=tuple(_named_selections(tree)),
+    )
+
+
 def _limits(at_least: int | None, at_most: int | None) -> tuple[int, int | None]:
     """The lowest and the highest number of orders, None for no limit."""
     lowest = 0 if at_least is None else at_least
@@ -255,7 +272,6 @@ def _limits(at_least: int | None, at_most: int | None) -> tuple[int, int | None]
 
 
 def _named_selections(tree: nodes.Template) -> list[str]:
-    """The names in `selection(...)`, also where this occasion does not come by."""
     names = []
     for call in tree.find_all(nodes.Call):
         if isinstance(call.node, nodes.Name) and call.node.name == "selection":
