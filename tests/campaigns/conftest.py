@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ from sqlalchemy import Engine, text
 
 from retention import days
 from retention.campaigns import definitions, steps
-from retention.settings import Settings
+from retention.settings import Settings, from_environment
 from shop import LONG_AGO, NAMESPACE, Shop
 
 BASE = "send_base"
+INCLUDE = from_environment({}).include
 
 
 class Room:
@@ -47,8 +48,18 @@ class Room:
         )  # fmt: skip
 
     def customers(self, count: int, **fields: Any) -> list[str]:
-        """So many customers who may be written to and are in winback."""
-        refs = [self.shop.customer(f"C{number:04d}", **fields) for number in range(count)]
+        """So many customers who may be written to and are in winback: copies of one."""
+        refs = [f"C{number:04d}" for number in range(count)]
+        self.shop.customer(refs[0], **fields)
+        for table, copied in (("shop.customers", "customer_id, customer_ref"), ("shop.consents", "customer_id")):
+            changed = {"customer_id": "shop.customer_id(:namespace, r)", "customer_ref": "r"}
+            self.execute(
+                f"insert into {table} select (jsonb_populate_record(t, jsonb_build_object("
+                + ", ".join(f"'{name}', {changed[name]}" for name in copied.split(", "))
+                + f"))).* from {table} t, unnest(cast(:refs as text[])) r where t.customer_id = "
+                "shop.customer_id(:namespace, :first)",
+                namespace=NAMESPACE, refs=refs[1:], first=refs[0],
+            )  # fmt: skip
         self.members(refs)
         return refs
 
@@ -105,31 +116,30 @@ class Room:
 
 
 @pytest.fixture
-def include(settings: Settings, tmp_path: Path) -> Path:
-    """A copy of the include folder to change: campaigns, messages and SQL."""
+def include(tmp_path: Path) -> Path:
+    """A copy of the include folder to change: campaigns (everybody in the treated arm), messages and SQL."""
     copy = tmp_path / "include"
     for folder in ("campaigns", "messages", "sql"):
-        shutil.copytree(settings.include / folder, copy / folder)
+        shutil.copytree(INCLUDE / folder, copy / folder)
+    for name in ("winback", "lapsed_30_days"):
+        change(copy / "campaigns" / f"{name}.yaml", "control: 10%", "control: 0%")
     return copy
 
 
 @pytest.fixture
 def room(settings: Settings, engine: Engine, shop: Shop, include: Path) -> Room:
-    """The campaigns of `include`, everybody in the treated arm."""
-    yaml = include / "campaigns" / "winback.yaml"
-    yaml.write_text(yaml.read_text(encoding="utf-8").replace("control: 10%", "control: 0%"), encoding="utf-8")
+    """The campaigns of `include`."""
     return Room(settings.evolve(include=include), engine, shop)
 
 
-def change(room: Room, old: str, new: str, campaign: str = "winback") -> None:
-    """Change a campaign's YAML."""
-    yaml = room.settings.include / "campaigns" / f"{campaign}.yaml"
-    written = yaml.read_text(encoding="utf-8")
-    assert old in written
-    yaml.write_text(written.replace(old, new), encoding="utf-8")
-
-
 @pytest.fixture
-def write(room: Room) -> Any:
+def write(include: Path) -> Callable[[str, str], None]:
     """Change winback's YAML: write(old, new)."""
-    return lambda old, new: change(room, old, new)
+    return lambda old, new: change(include / "campaigns" / "winback.yaml", old, new)
+
+
+def change(file: Path, old: str, new: str) -> None:
+    """Replace words of a file that must be there."""
+    written = file.read_text(encoding="utf-8")
+    assert old in written
+    file.write_text(written.replace(old, new), encoding="utf-8")

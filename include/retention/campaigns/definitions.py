@@ -198,12 +198,13 @@ def _check_schema(include: Path, document: Document) -> None:
     if not isinstance(document.content, dict):
         raise document.error((), "a campaign is a list of `key: value` lines, beginning with `campaign: <name>`.")
     errors = _schema(include / "campaigns" / "schema.json").iter_errors(document.content)
-    found = sorted((_explain(document, error) for error in errors), key=lambda each: each[0])
+    found = [_explain(document, error) for error in errors]
     if found:
-        raise found[0][1]
+        raise min(found, key=lambda each: each[0])[1]
 
 
-def _explain(document: Document, error: ValidationError) -> tuple[int, InputError]:
+def _explain(document: Document, error: ValidationError) -> tuple[tuple[bool, int], InputError]:
+    """The error in our words, and its rank: a misspelt key before the one that is missing for it, then by line."""
     schema: Any = error.schema
     written: Any = error.instance
     where: tuple[str | int, ...] = tuple(error.absolute_path)
@@ -221,7 +222,7 @@ def _explain(document: Document, error: ValidationError) -> tuple[int, InputErro
     place = where
     while place and place not in document.lines:
         place = place[:-1]
-    return document.lines.get(place, 1), document.error(where, message)
+    return (error.validator == "required", document.lines.get(place, 1)), document.error(where, message)
 
 
 def _unknown(key: str, known: list[str]) -> str:
@@ -244,7 +245,7 @@ def _check_sense(include: Path, document: Document, name: str) -> None:
     content = document.content
     if content["campaign"] != name:
         raise document.error(
-            ("campaign",), f"campaign is {content['campaign']!r}; write {name!r}, as the file is named."
+            ("campaign",), f"campaign is {_shown(content['campaign'])}; write {name!r}, as the file is named."
         )
     selections = include / "sql" / "selections"
     if not (selections / f"{content['selection']}.sql").is_file():

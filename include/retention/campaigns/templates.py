@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,15 @@ KNOWN_VARIABLES = frozenset(VARIABLES)
 OFFER_VARIABLES = frozenset({"offer_percent", "coupon_code", "coupon_expires_at"})
 BLOCKS = {"email": ("subject", "text", "html"), "sms": ("text",)}
 FILTERS = ("day", "moment")  # a day, and an instant in the customer's zone, in words of the message's language
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspected:
+    """What is in a template, each with its line."""
+
+    blocks: frozenset[str]
+    variables: tuple[tuple[int, str], ...]  # those it takes from outside
+    references: tuple[tuple[object, int], ...]  # the templates it extends, includes or imports
 
 
 def environment(
@@ -69,8 +80,8 @@ def read(include: Path, campaign: str, steps: Iterable[tuple[str, str, bool]]) -
             raise InputError(f"{missing} is missing: every step has a template at least in English. Write this file.")
         for language in languages:
             file = folders[0] / f"{step}.{language}.j2"
-            tree = _add(file, folders, found, KNOWN_VARIABLES if has_offer else KNOWN_VARIABLES - OFFER_VARIABLES)
-            _check_blocks(file, tree, channel)
+            inspected = _add(file, folders, found, KNOWN_VARIABLES if has_offer else KNOWN_VARIABLES - OFFER_VARIABLES)
+            _check_blocks(file, inspected, channel)
     return dict(sorted(found.items()))
 
 
@@ -79,26 +90,43 @@ def _languages(folder: Path, step: str) -> list[str]:
     return sorted(match[1] for file in folder.glob(f"{step}.*.j2") if (match := pattern.fullmatch(file.name)))
 
 
-def _add(file: Path, folders: Sequence[Path], found: dict[str, str], allowed: frozenset[str]) -> nodes.Template:
-    """Read and check one template, and those it refers to, into `found`; its tree."""
+def _add(file: Path, folders: Sequence[Path], found: dict[str, str], allowed: frozenset[str]) -> Inspected:
+    """Read and check one template, and those it refers to, into `found`; what is in it."""
     try:
         text = file.read_text(encoding="utf-8")
+        inspected = _inspect(text)
     except UnicodeDecodeError as problem:
         raise InputError(f"{file} is not UTF-8 (byte {problem.start}); save it as UTF-8.") from problem
-    tree = _compile(file, text)
-    _check_variables(file, tree, allowed)
+    except TemplateSyntaxError as problem:
+        raise InputError(f"{file}, line {problem.lineno}: {problem.message}") from problem
+    _check_variables(file, inspected, allowed)
     found[file.name] = text
-    for reference in tree.find_all((nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)):
-        name = getattr(reference.template, "value", None)  # type: ignore[attr-defined]
+    for name, line in inspected.references:
         other = _beside(name, folders)
         if other is None:
             raise InputError(
-                f"{file}, line {reference.lineno}: there is no template {name or 'with a name made at run time'!r} "
+                f"{file}, line {line}: there is no template {name or 'with a name made at run time'!r} "
                 f"in {folders[0]} or {folders[1]}; name one that is there, like 'layout.html.j2'."
             )
         if other.name not in found:
             _add(other, folders, found, KNOWN_VARIABLES)
-    return tree
+    return inspected
+
+
+@lru_cache(maxsize=512)
+def _inspect(text: str) -> Inspected:
+    """What is in a template; kept, since compiling is the slow part of reading a campaign."""
+    sandbox = environment({}, html=False, filters=dict.fromkeys(FILTERS, str))
+    tree = sandbox.parse(text)
+    sandbox.compile(text)
+    undeclared = meta.find_undeclared_variables(tree)
+    names = sorted((node.lineno, node.name) for node in tree.find_all(nodes.Name) if node.name in undeclared)
+    references = tree.find_all((nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport))
+    return Inspected(
+        blocks=frozenset(block.name for block in tree.find_all(nodes.Block)),
+        variables=tuple(names),
+        references=tuple((getattr(each.template, "value", None), each.lineno) for each in references),  # type: ignore[attr-defined]
+    )
 
 
 def _beside(name: object, folders: Sequence[Path]) -> Path | None:
@@ -107,35 +135,20 @@ def _beside(name: object, folders: Sequence[Path]) -> Path | None:
     return next((folder / name for folder in folders if (folder / name).is_file()), None)
 
 
-def _compile(file: Path, text: str) -> nodes.Template:
-    sandbox = environment({}, html=False, filters=dict.fromkeys(FILTERS, str))
-    try:
-        tree = sandbox.parse(text)
-        sandbox.compile(text)
-    except TemplateSyntaxError as problem:
-        raise InputError(f"{file}, line {problem.lineno}: {problem.message}") from problem
-    return tree
-
-
-def _check_variables(file: Path, tree: nodes.Template, allowed: frozenset[str]) -> None:
-    unknown = meta.find_undeclared_variables(tree) - allowed
-    for node in sorted(tree.find_all(nodes.Name), key=lambda each: each.lineno):
-        if node.name not in unknown:
+def _check_variables(file: Path, inspected: Inspected, allowed: frozenset[str]) -> None:
+    for line, name in inspected.variables:
+        if name in allowed:
             continue
-        if node.name in OFFER_VARIABLES:
+        if name in OFFER_VARIABLES:
             raise InputError(
-                f"{file}, line {node.lineno}: the variable {node.name!r} is known only in a step with an offer; "
+                f"{file}, line {line}: the variable {name!r} is known only in a step with an offer; "
                 "give the step an offer, or leave the variable out."
             )
-        raise InputError(
-            f"{file}, line {node.lineno}: unknown variable {node.name!r}; known are {', '.join(sorted(allowed))}."
-        )
+        raise InputError(f"{file}, line {line}: unknown variable {name!r}; known are {', '.join(sorted(allowed))}.")
 
 
-def _check_blocks(file: Path, tree: nodes.Template, channel: str) -> None:
-    missing = [name for name in BLOCKS[channel] if name not in {block.name for block in tree.find_all(nodes.Block)}]
+def _check_blocks(file: Path, inspected: Inspected, channel: str) -> None:
+    missing = [name for name in BLOCKS[channel] if name not in inspected.blocks]
     if missing:
-        raise InputError(
-            f"{file}, line 1: the block {missing[0]!r} is missing; an {channel} template has "
-            f"{' and '.join(f'{{% block {name} %}}' for name in BLOCKS[channel])}."
-        )
+        blocks = ", ".join(f"{{% block {name} %}}" for name in BLOCKS[channel])
+        raise InputError(f"{file}, line 1: the block {missing[0]!r} is missing; a template for {channel} has {blocks}.")

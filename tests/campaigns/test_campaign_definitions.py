@@ -1,0 +1,172 @@
+"""Reading a campaign's YAML and templates: what is right, and what the errors say (A10, A13, B12)."""
+
+from __future__ import annotations
+
+from datetime import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from retention.campaigns import definitions
+from retention.errors import InputError
+
+
+def test_winback_reads_as_it_is_written(include: Path) -> None:
+    campaign = definitions.read(include, "winback")
+    assert (campaign.re_entry.months, campaign.entry_limit, campaign.control) == (3, 5000, Decimal(0))
+    assert (campaign.window_start, campaign.window_end, campaign.grace_days) == (time(9), time(20), 2)
+    assert (campaign.order_within, campaign.detect_lift) == (30, Decimal(15))
+    assert [step.task_id for step in campaign.steps] == ["day_0_email", "day_2_sms", "day_7_final_offer"]
+    assert (campaign.offers["final"].percent, campaign.offers["final"].valid_for) == (20, "24 hours")
+
+
+def test_all_campaigns_that_come_with_us_can_be_read(include: Path) -> None:
+    assert list(definitions.read_all(include)) == definitions.names(include)
+    assert "winback" in definitions.names(include)
+
+
+def test_times_need_no_quotes_and_numbers_are_not_of_base_sixty(include: Path, write: Any) -> None:
+    write('["09:00", "20:00"]', "[09:30, 20:00]")
+    campaign = definitions.read(include, "winback")
+    assert (campaign.window_start, campaign.window_end) == (time(9, 30), time(20))
+
+
+def test_the_version_changes_with_yaml_template_layout_and_selection_only(write: Any, include: Path) -> None:
+    seen = [definitions.read(include, "winback").version]
+    assert definitions.read(include, "winback").version == seen[0]
+    for file in ("messages/winback/nudge.pl.j2", "messages/layout.html.j2", "sql/selections/winback.sql",
+                 "campaigns/winback.yaml"):  # fmt: skip
+        path = include / file
+        path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+        seen.append(definitions.read(include, "winback").version)
+    assert len(set(seen)) == 5
+    assert all(len(version) == 12 for version in seen)
+
+
+MISTAKES = [
+    ("control: 0%", "contorl: 0%", "line 9: unknown key 'contorl'. Did you mean 'control'?"),
+    ("about:", "zzz: 1\nabout:", "line 3: unknown key 'zzz'. Known are about, campaign, control,"),
+    ("owner: crm@shop.example\n", "", "line 2: the key 'owner' is missing: Who answers for the campaign."),
+    ("owner: crm@shop.example", "owner: nobody", 'line 4: owner is "nobody"; write the address'),
+    ("control: 0%", "control: 10", "line 9: control is 10; write a share like '10%'."),
+    ("control: 0%", "control: 101%", "line 9: control is"),
+    ("re_entry: 3 months", "re_entry: quarterly", "line 6: re_entry is \"quarterly\"; write 'never', or a time like"),
+    ("5000 per day", "5000", "line 7: entry_limit is 5000; write a number of customers a day, like '5000 per day'."),
+    ("[order, unsubscribe]", "[orders]", 'line 8: exit_on is "orders"; write order, unsubscribe or left_selection.'),
+    ("order_within: 30 days", "order_within: soon", 'line 10: order_within is "soon"; write a number of days'),
+    ('["09:00", "20:00"]', '["9", "20:00"]', 'line 11: send_between is "9"; write a time like "09:00".'),
+    ('["09:00", "20:00"]', '["20:00", "09:00"]', "line 11: the window 20:00 to 09:00 is empty"),
+    ("percent: 10", "percent: ten", 'line 13: percent is "ten"; write a number above 0 and at most 100.'),
+    ("valid_for: 14 days", "valid_for: 2 weeks", "line 13: valid_for is \"2 weeks\"; write a time like '24 hours'"),
+    ("day: 2, channel: sms", "day: 2, channel: audience", 'line 17: channel is "audience"; write email or sms'),
+    ("offer: comeback", "offer: comeback, unless: clicked", "line 17: the key 'unless' is not there yet"),
+    ("offer: comeback", "offer: comebak", "line 17: there is no offer 'comebak'. Did you mean 'comeback'?"),
+    ("day: 2", "day: 0", "line 17: two steps on day 0: nobody gets two messages on one day; move one."),
+    ("day: 2", "day: 9", "line 18: day 7 after day 9; write steps in order of days."),
+    ("day: 2", "day: -2", "line 17: day is -2; write a number of days after entry"),
+    ("step: nudge", "step: we_miss_you", "line 17: the step 'we_miss_you' is there twice"),
+    ("step: nudge", "step: ../nudge", 'line 17: step is "../nudge"; write a name of small letters'),
+    ("selection: winback", "selection: winbak", "line 5: there is no selection 'winbak'"),
+    ("selection: winback", "selection: ../winback", 'line 5: selection is "../winback"; write a name'),
+    ("campaign: winback", "campaign: comeback", "line 2: campaign is \"comeback\"; write 'winback'"),
+    ("owner:", "about: twice\nowner:", "line 4: the key 'about' is written twice; keep one of them."),
+    ("{percent: 10,", "&a {percent: 10, more: *a,", "line 13: aliases (*name) are not allowed"),
+    ("steps:", "steps: [", "line 16: expected the node content"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), MISTAKES, ids=[each[1][:30] for each in MISTAKES])
+def test_a_mistake_is_named_with_its_line_and_what_to_write(
+    include: Path, write: Any, old: str, new: str, message: str
+) -> None:
+    write(old, new)
+    with pytest.raises(InputError) as caught:
+        definitions.read(include, "winback")
+    assert f"{include / 'campaigns' / 'winback.yaml'}, {message}" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"just words", b"- a list", b"\xff\xfe", b"a: \0", b"a: {", b"&a [*a]"])
+def test_a_file_that_is_no_campaign_is_refused(include: Path, content: bytes) -> None:
+    (include / "campaigns" / "winback.yaml").write_bytes(content)
+    with pytest.raises(InputError, match=r"winback\.yaml"):
+        definitions.read(include, "winback")
+
+
+@pytest.mark.parametrize("name", ["../winback", "Winback", "win back", "", "a" * 41, "winback\n"])
+def test_a_name_that_is_no_name_is_refused(include: Path, name: str) -> None:
+    with pytest.raises(InputError, match="is not a campaign's name"):
+        definitions.read(include, name)
+
+
+def test_an_unknown_campaign_suggests_the_nearest(include: Path) -> None:
+    with pytest.raises(InputError, match=r"no campaign 'winbak'.*Did you mean 'winback'"):
+        definitions.read(include, "winbak")
+
+
+TEMPLATE_MISTAKES = [
+    ("{{ first_nam }}", "line 5: unknown variable 'first_nam'; known are campaign, first_name,"),
+    ("{{ coupon_code }}", "line 5: the variable 'coupon_code' is known only in a step with an offer"),
+    ("{{ first_name", "line "),
+    ("{{ last_order_on | dya }}", "line 5: No filter named 'dya'."),
+    ('{% include "nothing.j2" %}', "line 5: there is no template 'nothing.j2' in"),
+    ('{% include "../campaigns/winback.yaml" %}', "line 5: there is no template '../campaigns/winback.yaml'"),
+    ("{% include first_name %}", "line 5: there is no template 'with a name made at run time'"),
+    ("{% endblock %}", "line"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), TEMPLATE_MISTAKES, ids=[each[0] for each in TEMPLATE_MISTAKES])
+def test_a_mistake_in_a_template_is_named_with_its_line(include: Path, words: str, message: str) -> None:
+    file = include / "messages" / "winback" / "we_miss_you.nl.j2"
+    written = file.read_text(encoding="utf-8").splitlines()
+    file.write_text("\n".join([*written[:4], words, *written[4:]]), encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        definitions.read(include, "winback")
+    assert f"{file}, {message}" in str(caught.value)
+
+
+def test_a_step_without_an_english_template_is_refused(include: Path) -> None:
+    file = include / "messages" / "winback" / "nudge.en.j2"
+    file.unlink()
+    with pytest.raises(InputError) as caught:
+        definitions.read(include, "winback")
+    assert f"{file} is missing" in str(caught.value)
+
+
+def test_a_template_without_a_block_is_refused(include: Path) -> None:
+    (include / "messages" / "winback" / "nudge.el.j2").write_text("{% block txt %}Γεια{% endblock %}")
+    with pytest.raises(InputError, match=r"nudge\.el\.j2, line 1: the block 'text' is missing"):
+        definitions.read(include, "winback")
+
+
+def test_a_campaigns_own_layout_goes_before_the_shared_one(include: Path) -> None:
+    (include / "messages" / "winback" / "layout.html.j2").write_text("<p>{% block html %}{% endblock %}")
+    assert definitions.read(include, "winback").templates["layout.html.j2"].startswith("<p>")
+    assert definitions.read(include, "lapsed_30_days").templates["layout.html.j2"].startswith("{#")
+
+
+def test_every_known_variable_is_described() -> None:
+    from retention.campaigns.templates import VARIABLES
+
+    assert definitions.known_variables == frozenset(VARIABLES)
+    assert all(VARIABLES.values())
+
+
+def test_a_new_campaign_is_one_yaml_and_its_templates(room: Any, include: Path, shop: Any) -> None:
+    """B12: no Python is written for it."""
+    (include / "campaigns" / "thanks.yaml").write_text(
+        "campaign: thanks\nabout: Loyal customers get a thank-you.\nowner: crm@shop.example\nselection: loyal\n"
+        "re_entry: never\nexit_on: []\ncontrol: 0%\ngoal: {order_within: 7 days}\nsend_between: [10:00, 12:00]\n"
+        "grace_days: 0\nsteps:\n  - {step: thank_you, day: 3, channel: sms}\n"
+    )
+    (include / "messages" / "thanks").mkdir()
+    (include / "messages" / "thanks" / "thank_you.en.j2").write_text("{% block text %}Thanks!{% endblock %}")
+    from datetime import date
+
+    room.members([shop.customer("L1")], ["loyal", "send_base"])
+    assert room.run(date(2026, 5, 4), "thanks")["enrolled"] == 1
+    for day in (5, 6, 7):
+        counts = room.run(date(2026, 5, day), "thanks")
+    assert counts["planned"] == {"thank_you": 1}
