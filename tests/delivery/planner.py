@@ -112,6 +112,18 @@ class Planner:
         self.run(f"insert into shop.consents_history select *, :known from shop.consents {which}", **who)
         self.run(f"update shop.consents set is_granted = false, known_at = :known {which}", **who)
 
+    def restore(self, messages: Rows) -> None:
+        """The ledger as it was, as if nothing had been delivered or played."""
+        self.run("delete from delivery.messages")
+        self.run("delete from delivery.outbox")
+        self.run("delete from shop.days where stage = 'delivery'")
+        self.run("update campaigns.coupons set state = 'reserved', expires_at = null")
+        for row in messages:
+            self.run(
+                f"insert into delivery.messages ({', '.join(row)}) values ({', '.join(':' + name for name in row)})",
+                **row,
+            )
+
     def ledger(self, columns: str = "*") -> Rows:
         """All messages, in order of their keys."""
         return self.run(f"select {columns} from delivery.messages order by message_key")

@@ -1,0 +1,332 @@
+"""The official clients against a server on this machine: what each answer does to the ledger."""
+
+from __future__ import annotations
+
+import logging
+import time as wall
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+from local_provider import Provider
+from planner import AMSTERDAM, MORNING, Planner
+from sqlalchemy import Engine
+
+from retention.delivery import halts, sendgrid_email
+from retention.delivery.channels import Outgoing
+from retention.delivery.deliver import deliver
+from retention.errors import DeliveryError
+from retention.settings import Settings, from_environment
+from shop import Shop
+
+
+@pytest.fixture
+def mail(shop: Shop, planner: Planner) -> str:
+    """One e-mail that is due; its key."""
+    return planner.message(shop.customer("ada", first_name="Ada"))
+
+
+@pytest.fixture
+def sms(shop: Shop, planner: Planner) -> str:
+    """One SMS that is due; its key."""
+    return planner.message(shop.customer("ada", phone="+31612345678"), step="nudge", channel="sms", offer="comeback")
+
+
+def test_an_email_goes_to_sendgrid_with_its_key_and_the_way_out(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, mail: str
+) -> None:
+    assert deliver(live, engine, at=MORNING)["accepted"] == 1
+    sent = provider.requests[0]["json"]
+    person = sent["personalizations"][0]
+    row = planner.one(mail)
+    assert (row["state"], row["provider"], row["provider_id"]) == ("accepted", "sendgrid", "abc123")
+    assert person["custom_args"] == {"message_key": mail, "customer_id": str(row["customer_id"])}
+    assert person["to"] == [{"email": "ada@mail.example"}]
+    assert person["headers"]["List-Unsubscribe"].startswith("<https://shop.example/u/")
+    assert person["headers"]["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert [each["type"] for each in sent["content"]] == ["text/plain", "text/html"]
+    assert sent["categories"] == ["winback", "winback/hello"]
+    assert provider.requests[0]["headers"]["Authorization"] == "Bearer SG.key"
+
+
+def test_one_request_carries_many_people_each_with_their_own_words(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
+) -> None:
+    names = {f"c{number}": f"Name{number}" for number in range(12)}
+    for ref, name in names.items():
+        planner.message(shop.customer(ref, first_name=name))
+    planner.message(shop.customer("pl", first_name="Łucja", language="pl"))
+    assert deliver(live, engine, at=MORNING)["accepted"] == 13
+    assert sorted(len(each["json"]["personalizations"]) for each in provider.requests) == [1, 12]
+    for request in (each["json"] for each in provider.requests):
+        for person in request["personalizations"]:
+            ref = person["to"][0]["email"].split("@")[0]
+            expected = f"Dear {names[ref]}" if ref in names else "Zażółć gęślą jaźń, Łucja"
+            assert all(expected in body for body in bodies(request, person))
+            assert person["subject"].endswith(names.get(ref, "Łucja"))
+
+
+def bodies(request: dict[str, Any], person: dict[str, Any]) -> list[str]:
+    """What this person reads: SendGrid puts their words for the tags."""
+    read = [each["value"] for each in request["content"]]
+    for tag, words in person.get("substitutions", {}).items():
+        read = [body.replace(tag, words) for body in read]
+    return read
+
+
+@given(
+    texts=st.lists(st.text(alphabet="ab-\n{%ż", max_size=12), min_size=1, max_size=8),
+    size=st.integers(min_value=1, max_value=5),
+    long=st.booleans(),
+)
+def test_whoever_shares_a_request_reads_exactly_what_was_rendered_for_them(
+    texts: list[str], size: int, long: bool
+) -> None:
+    filler = "x" * 11_000 if long else ""
+    messages = [
+        Outgoing(
+            customer_id=number, message_key=str(number), campaign="c", version="v", step="s", channel="email",
+            language="en", recipient=f"c{number}@mail.example", subject="s", text=text + filler, html=text[::-1],
+            send_before=MORNING,
+        )
+        for number, text in enumerate(texts)
+    ]  # fmt: skip
+    groups = list(sendgrid_email._groups(messages, size))
+    assert sorted(each.customer_id for group in groups for each in group) == list(range(len(texts)))
+    for group in groups:
+        assert len(group) <= size
+        asked = sendgrid_email.request(from_environment({}), group)
+        for message, person in zip(group, asked["personalizations"], strict=True):
+            assert bodies(asked, person) == [message.text, message.html]
+            words = person.get("substitutions", {}).items()
+            assert sum(len(tag) + len(line.encode()) for tag, line in words) <= sendgrid_email.SUBSTITUTION_BYTES
+
+
+def test_an_sms_goes_to_twilio_with_its_key_in_the_callback_and_ends_inside_the_window(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, sms: str
+) -> None:
+    late = MORNING.replace(hour=19, minute=50)
+    assert deliver(live, engine, at=late)["accepted"] == 1
+    form = provider.requests[0]["form"]
+    assert (form["To"], form["From"], form["ValidityPeriod"]) == ("+31612345678", "+31600000000", "600")
+    callback = urlsplit(form["StatusCallback"])
+    assert callback.fragment == "rc=5&rp=all"
+    query = parse_qs(callback.query)
+    assert query == {"message_key": [sms], "customer_id": [str(planner.one(sms)["customer_id"])]}
+    assert planner.one(sms)["provider_id"] == "SM" + "0" * 32
+
+
+def test_an_sms_that_its_window_leaves_no_time_for_waits_for_the_next_day(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, sms: str
+) -> None:
+    counts = deliver(live, engine, at=MORNING.replace(hour=19, minute=59, second=55))
+    assert (counts["deferred"], provider.requests) == (1, [])
+    assert planner.state(sms) == ("planned", "window_closed")
+    assert planner.coupon("ada")["state"] == "reserved"
+
+
+def test_a_messaging_service_may_be_the_sender(live: Settings, engine: Engine, provider: Provider, sms: str) -> None:
+    deliver(live.evolve(twilio_from="MG" + "a" * 32), engine, at=MORNING)
+    assert provider.requests[0]["form"]["MessagingServiceSid"] == "MG" + "a" * 32
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "state", "reason"),
+    [
+        (400, None, "refused", "provider_refused: 400"),
+        (413, None, "refused", "provider_refused: 413"),
+        (500, None, "unknown", "provider_error: 500"),
+        (503, None, "unknown", "provider_error: 503"),
+        (200, None, "unknown", "provider_error: 200"),
+    ],
+)
+def test_what_sendgrids_answers_do(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, mail: str, status: int, code: None,
+    state: str, reason: str,
+) -> None:  # fmt: skip
+    provider.always(status)
+    assert deliver(live, engine, at=MORNING)[state] == 1
+    assert planner.state(mail) == (state, reason)
+    deliver(live, engine, at=MORNING + timedelta(hours=1))
+    assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "state", "reason"),
+    [
+        (400, 21610, "refused", "opted_out"),
+        (400, 21211, "refused", "invalid_number"),
+        (400, 21614, "refused", "invalid_number"),
+        (400, 21408, "refused", "provider_refused: 21408"),
+        (429, 20429, "planned", "rate_limited"),
+        (400, 21611, "planned", "queue_full"),
+        (500, 20500, "unknown", "provider_error: 20500"),
+        (503, None, "unknown", "provider_error: 503"),
+    ],
+)
+def test_what_twilios_answers_do(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, sms: str, status: int, code: int | None,
+    state: str, reason: str,
+) -> None:  # fmt: skip
+    provider.always(status, body={"code": code, "message": "To +31612345678", "status": status} if code else {})
+    counts = deliver(live, engine, at=MORNING)
+    assert counts["deferred" if state == "planned" else state] == 1
+    assert planner.state(sms) == (state, reason)
+    assert planner.coupon("ada")["state"] == {"refused": "void", "planned": "reserved", "unknown": "issued"}[state]
+    if state != "planned":
+        deliver(live, engine, at=MORNING + timedelta(hours=1))
+        assert len(provider.requests) == 1
+
+
+def test_too_many_requests_waits_as_long_as_sendgrid_asks(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, mail: str
+) -> None:
+    provider.always(429, {"X-RateLimit-Reset": str(int(wall.time()) + 120)})
+    assert deliver(live, engine, at=MORNING)["deferred"] == 1
+    row = planner.one(mail)
+    assert (row["state"], row["reason"], row["attempts"]) == ("planned", "rate_limited", 1)
+    assert timedelta(seconds=100) < row["retry_at"] - MORNING < timedelta(seconds=130)
+    provider.answer = provider.accept
+    assert deliver(live, engine, at=MORNING + timedelta(seconds=60))["deferred"] == 1
+    assert deliver(live, engine, at=MORNING + timedelta(seconds=130))["accepted"] == 1
+    assert (planner.one(mail)["attempts"], planner.one(mail)["reason"]) == (2, None)
+
+
+@pytest.mark.parametrize(("channel", "status"), [("email", 401), ("email", 403), ("sms", 401), ("sms", 403)])
+def test_a_refusal_of_us_halts_the_channel_and_burns_nothing(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, channel: str, status: int
+) -> None:
+    step, offer = ("hello", None) if channel == "email" else ("nudge", "comeback")
+    key = planner.message(shop.customer("ada"), step=step, channel=channel, offer=offer)
+    before = planner.one(key)
+    provider.always(status)
+    counts = deliver(live, engine, at=MORNING)
+    assert (counts["deferred"], counts["halted"]) == (1, [f"channel:{channel}"])
+    assert planner.one(key) == before | {"reason": "channel_refused"}
+    assert deliver(live, engine, at=MORNING)["deferred"] == 1
+    assert len(provider.requests) == 1
+    provider.answer = provider.accept
+    halts.resume(live, engine, channel=channel)
+    assert deliver(live, engine, at=MORNING)["accepted"] == 1
+
+
+def test_what_was_accepted_before_the_key_was_withdrawn_stays_accepted(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
+) -> None:
+    for number in range(3):
+        planner.message(shop.customer(f"c{number}"), step="nudge", channel="sms", offer="comeback")
+    provider.answer = lambda request: provider.accept(request) if len(provider.requests) == 1 else (401, {}, {})
+    counts = deliver(live, engine, at=MORNING)
+    assert (counts["accepted"], counts["deferred"], len(provider.requests)) == (1, 2, 2)
+
+
+def test_a_refused_batch_is_halved_until_the_one_bad_message_is_found(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
+) -> None:
+    for number in range(20):
+        planner.message(shop.customer(f"c{number}"))
+    provider.answer = lambda request: (
+        (400, {}, {"errors": []}) if '"c7@mail.example"' in request["body"] else provider.accept(request)
+    )
+    counts = deliver(live, engine, at=MORNING)
+    assert (counts["accepted"], counts["refused"]) == (19, 1)
+    sent = [
+        person["to"][0]["email"]
+        for request in provider.requests
+        if '"c7@mail.example"' not in request["body"]
+        for person in request["json"]["personalizations"]
+    ]
+    assert len(sent) == len(set(sent)) == 19
+
+
+@pytest.mark.parametrize("channel", ["email", "sms"])
+def test_no_answer_in_time_is_unknown_and_never_sent_again(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, channel: str
+) -> None:
+    step, offer = ("hello", None) if channel == "email" else ("nudge", "comeback")
+    key = planner.message(shop.customer("ada"), step=step, channel=channel, offer=offer)
+
+    def too_late(request: dict[str, Any]) -> Any:
+        wall.sleep(1)
+        return provider.accept(request)
+
+    provider.answer = too_late
+    assert deliver(live.evolve(provider_timeout=0.3), engine, at=MORNING)["unknown"] == 1
+    assert planner.state(key) == ("unknown", "timeout")
+    deliver(live, engine, at=MORNING + timedelta(hours=1))
+    assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize("channel", ["email", "sms"])
+def test_a_connection_that_breaks_after_the_request_is_unknown(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, channel: str
+) -> None:
+    step, offer = ("hello", None) if channel == "email" else ("nudge", "comeback")
+    key = planner.message(shop.customer("ada"), step=step, channel=channel, offer=offer)
+
+    def hang_up(request: dict[str, Any]) -> Any:
+        raise ConnectionResetError("on purpose")
+
+    provider.answer = hang_up
+    assert deliver(live, engine, at=MORNING)["unknown"] == 1
+    assert planner.state(key) == ("unknown", "connection_lost")
+
+
+@pytest.mark.parametrize("channel", ["email", "sms"])
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1", "http://nowhere.invalid"])
+def test_a_connection_that_never_came_about_is_tried_again(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, channel: str, address: str
+) -> None:
+    step, offer = ("hello", None) if channel == "email" else ("nudge", "comeback")
+    for number in range(2):
+        planner.message(shop.customer(f"c{number}"), step=step, channel=channel, offer=offer)
+    away = live.evolve(sendgrid_host=address, twilio_base_url=address)
+    assert deliver(away, engine, at=MORNING)["deferred"] == 2
+    assert {(row["state"], row["reason"], row["attempts"]) for row in planner.ledger()} == {
+        ("planned", "not_connected", 1)
+    }
+    assert deliver(live, engine, at=MORNING + timedelta(minutes=5))["accepted"] == 2
+
+
+def test_no_address_is_logged_whatever_goes_wrong(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    for number, status in enumerate((202, 400, 429, 500, 401)):
+        planner.message(shop.customer(f"c{number}", phone="+31612345678"))
+        planner.message(f"c{number}", step="nudge", channel="sms", offer="comeback")
+        provider.always(status, body={"code": 1, "message": "+31612345678 and c1@mail.example are bad"})
+        deliver(live, engine, at=MORNING + timedelta(minutes=number))
+    assert "halted" in caplog.text
+    assert "mail.example" not in caplog.text
+    assert "31612345678" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("missing", "sentence"),
+    [
+        ({"sendgrid_api_key": None}, "SENDGRID_API_KEY"),
+        ({"sendgrid_api_key": "SG.key\n"}, "SENDGRID_API_KEY holds"),
+        ({"public_url": "http://127.0.0.1:8088"}, "RETENTION_PUBLIC_URL"),
+    ],
+)
+def test_live_email_without_its_settings_is_refused_before_anything_is_claimed(
+    live: Settings, engine: Engine, planner: Planner, mail: str, missing: dict[str, Any], sentence: str
+) -> None:
+    before = planner.one(mail)
+    with pytest.raises(DeliveryError, match=sentence):
+        deliver(live.evolve(**missing), engine, at=MORNING)
+    assert planner.one(mail) == before
+
+
+def test_live_sms_without_its_settings_is_refused(live: Settings, engine: Engine, sms: str) -> None:
+    with pytest.raises(DeliveryError, match="TWILIO_AUTH_TOKEN and TWILIO_FROM"):
+        deliver(live.evolve(twilio_auth_token=None, twilio_from=None), engine, at=MORNING)
+
+
+def test_a_shop_without_sms_needs_no_twilio(live: Settings, engine: Engine, mail: str) -> None:
+    counts = deliver(live.evolve(twilio_account_sid=None), engine, at=datetime(2026, 11, 21, 10, tzinfo=AMSTERDAM))
+    assert counts["accepted"] == 1

@@ -1,0 +1,201 @@
+"""What people read: blocks, languages, escaping, dates, and templates that fail."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, date, datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from planner import MORNING, TEMPLATES, Planner
+from sqlalchemy import Engine
+
+from retention.campaigns import definitions
+from retention.delivery import links
+from retention.delivery.deliver import deliver
+from retention.delivery.render import TemplateError, Templates, variables
+from retention.settings import Settings
+from shop import Shop
+
+ATHENS = ZoneInfo("Europe/Athens")
+ROW: dict[str, Any] = {
+    "customer_id": -5, "channel": "email", "campaign": "winback", "step": "hello", "first_name": "Ada",
+    "last_order_on": date(2025, 3, 9), "offer_percent": None, "coupon_code": None, "coupon_expires_at": None,
+}  # fmt: skip
+
+
+def email_of(settings: Settings, key: str) -> EmailMessage:
+    """The .eml file of a message, read by the standard library."""
+    content = (settings.local / "outbox" / "2026-11-21" / f"{key}.eml").read_bytes()
+    parsed = message_from_bytes(content, policy=policy.default)
+    assert isinstance(parsed, EmailMessage)
+    assert not parsed.defects
+    return parsed
+
+
+def body(email: EmailMessage, kind: str) -> str:
+    part = email.get_body((kind,))
+    assert part is not None
+    return str(part.get_content())
+
+
+def render(template: str, language: str = "en", **changes: Any) -> str:
+    """The text of a one-block template, for a person in Athens."""
+    files = {f"hello.{language}.j2": f"{{% block text %}}{template}{{% endblock %}}"}
+    values = variables(Settings(include=Path(), local=Path()), ROW | changes)
+    return Templates(files).render("hello", "sms", language, values, ATHENS).text
+
+
+def test_an_outbox_message_is_in_the_database_and_a_mail_program_reads_its_file(
+    settings: Settings, engine: Engine, shop: Shop, planner: Planner
+) -> None:
+    key = planner.message(shop.customer("ada", first_name="Ada"))
+    deliver(settings, engine, at=MORNING)
+    row = planner.run("select * from delivery.outbox")[0]
+    email = email_of(settings, key)
+    assert (email["To"], email["Subject"], email["X-Message-Key"]) == ("ada@mail.example", "Hello Ada", key)
+    assert email["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert email["List-Unsubscribe"] == row["headers"]["List-Unsubscribe"]
+    assert body(email, "plain").split() == row["text_body"].split()
+    assert body(email, "html").split() == row["html_body"].split()
+    assert "<title>Hello Ada</title><p>Dear Ada</p>" in row["html_body"]
+    assert row["stored_at"] == MORNING
+    assert [path.suffix for path in (settings.local / "outbox" / "2026-11-21").iterdir()] == [".eml"]
+
+
+def test_nobodys_first_name_runs_a_script_or_starts_a_header(
+    settings: Settings, engine: Engine, shop: Shop, planner: Planner
+) -> None:
+    key = planner.message(
+        shop.customer("eve", first_name="<script>alert(1)</script>\r\nBcc: all@shop.example {{ 7*7 }}")
+    )
+    deliver(settings, engine, at=MORNING)
+    email = email_of(settings, key)
+    assert email["Bcc"] is None
+    assert email["Subject"] == "Hello <script>alert(1)</script> Bcc: all@shop.example {{ 7*7 }}"
+    assert "<script>" not in body(email, "html")
+    assert "&lt;script&gt;" in body(email, "html")
+    assert "<script>alert(1)</script> Bcc" in body(email, "plain")
+
+
+@pytest.mark.parametrize(
+    ("name", "language"), [("Γιώργος", "el"), ("Łukasz Żółć", "pl"), ("Ada 👩‍🚀", "en"), ("", None), (None, "xx")]
+)
+def test_names_and_texts_of_every_script_arrive_as_they_are(
+    settings: Settings, engine: Engine, shop: Shop, planner: Planner, name: str | None, language: str | None
+) -> None:
+    key = planner.message(shop.customer("ada", first_name=name, language=language))
+    deliver(settings, engine, at=MORNING)
+    email = email_of(settings, key)
+    assert (name or "friend" if language != "pl" else "Zażółć gęślą jaźń, Łukasz Żółć") in body(email, "plain")
+    assert email["Subject"] == f"{'Cześć' if language == 'pl' else 'Hello'} {name or ''}".strip()
+
+
+def test_an_address_in_greek_letters_gets_a_file_too(
+    settings: Settings, engine: Engine, shop: Shop, planner: Planner
+) -> None:
+    key = planner.message(shop.customer("ada", email="γιώργος@παράδειγμα.example"))
+    assert deliver(settings, engine, at=MORNING)["accepted"] == 1
+    assert email_of(settings, key)["To"] == "γιώργος@παράδειγμα.example"
+
+
+def test_one_template_that_fails_refuses_its_messages_and_no_others(
+    settings: Settings, engine: Engine, shop: Shop, planner: Planner, caplog: pytest.LogCaptureFixture
+) -> None:
+    planner.version(
+        "winback", "v2", TEMPLATES | {"hello.en.j2": TEMPLATES["hello.en.j2"].replace("first_name", "fist_name")}
+    )
+    bad = [planner.message(shop.customer(f"bad{number}"), version="v2") for number in range(2)]
+    good = planner.message(shop.customer("good"))
+    with caplog.at_level(logging.ERROR):
+        counts = deliver(settings, engine, at=MORNING)
+    assert (counts["refused"], counts["accepted"]) == (2, 1)
+    assert {planner.state(key) for key in bad} == {("refused", "template_error: hello.en.j2: 'fist_name' is undefined")}
+    assert planner.state(good)[0] == "accepted"
+    assert "2 messages refused, their template fails: hello.en.j2: 'fist_name' is undefined" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        ("{{ coupon_code }}", "'coupon_code' is undefined"),
+        ("{{ coupon_expires_at | moment }}", "'coupon_expires_at' is not a moment"),
+        ("{{ first_name | day }}", "a value is not a day"),
+        ("{{ ().__class__.__bases__ }}", "access to attribute '__class__' of 'tuple' object is unsafe."),
+        ("{{ first_name + 1 }}", "TypeError"),
+    ],
+)
+def test_a_failing_template_says_what_is_wrong_and_quotes_nobody(template: str, problem: str) -> None:
+    with pytest.raises(TemplateError) as error:
+        render(template)
+    assert str(error.value) == f"hello.en.j2: {problem}"
+
+
+def test_a_step_without_a_template_and_a_template_without_a_block_say_so() -> None:
+    with pytest.raises(TemplateError, match=r"bye\.en\.j2: there is no such template"):
+        Templates(TEMPLATES).render("bye", "sms", "nl", {}, ATHENS)
+    with pytest.raises(TemplateError, match="there is no block subject"):
+        Templates(TEMPLATES).render("nudge", "email", "en", variables_with_offer(), ATHENS)
+
+
+def variables_with_offer() -> dict[str, Any]:
+    offer = {"offer_percent": 10, "coupon_code": "C", "coupon_expires_at": datetime(2026, 11, 21, 7, 30, tzinfo=UTC)}
+    return variables(Settings(include=Path(), local=Path()), ROW | offer)
+
+
+def test_a_value_that_is_not_there_is_false_when_asked() -> None:
+    assert render(
+        "{% if coupon_code %}yes{% else %}no{% endif %} {{ last_order_on or 'never' }}", last_order_on=None
+    ) == ("no never")
+
+
+@pytest.mark.parametrize(
+    ("language", "day", "moment"),
+    [
+        ("en", "March 9, 2025", "Saturday 21 November 2026, 09:30"),
+        ("nl", "9 maart 2025", "zaterdag 21 november 2026, 09:30"),
+        ("pl", "9 marca 2025", "sobota 21 listopada 2026, 09:30"),
+        ("el", "9 Μαρτίου 2025", "Σάββατο 21 Νοεμβρίου 2026, 09:30"),
+    ],
+)
+def test_days_and_moments_are_written_in_the_readers_language_and_zone(language: str, day: str, moment: str) -> None:
+    at = datetime(2026, 11, 21, 7, 30, tzinfo=UTC)
+    assert render("{{ last_order_on | day }}; {{ coupon_expires_at | moment }}", language, coupon_expires_at=at) == (
+        f"{day}; {moment}"
+    )
+
+
+def test_the_renderer_knows_exactly_the_variables_that_campaigns_allow() -> None:
+    values = variables(Settings(include=Path(), local=Path()), ROW)
+    assert {*values, "language"} == definitions.known_variables
+
+
+def test_every_template_of_the_project_can_be_rendered(settings: Settings) -> None:
+    row = ROW | {"offer_percent": 10, "coupon_code": "ABC", "coupon_expires_at": MORNING}
+    for name, campaign in definitions.read_all(settings.include).items():
+        templates = Templates(campaign.templates)
+        for step in campaign.steps:
+            offer = {} if step.offer else {"offer_percent": None, "coupon_code": None, "coupon_expires_at": None}
+            for language in ("en", "nl", "pl", "el", "de"):
+                for changes in ({}, {"first_name": None, "last_order_on": None}):
+                    values = variables(settings, row | offer | changes | {"campaign": name, "step": step.step})
+                    rendered = templates.render(step.step, step.channel, language, values, ATHENS)
+                    assert rendered.text
+                    assert "None" not in rendered.text
+                    if step.channel == "email":
+                        assert values["unsubscribe_url"] in rendered.text
+                        assert values["unsubscribe_url"] in (rendered.html or "")
+                        assert settings.shop_address in (rendered.html or "")
+                        assert rendered.subject
+
+
+def test_a_token_to_unsubscribe_names_customer_and_channel_and_cannot_be_forged(settings: Settings) -> None:
+    token = links.unsubscribe_token(settings, -(2**63), "sms")
+    assert links.read_unsubscribe_token(settings, token) == (-(2**63), "sms")
+    assert links.read_unsubscribe_token(settings.evolve(secret="another"), token) is None
+    for wrong in ("", "x", token[:-2], token[1:], token + "AAAA", "A" * len(token), "ü"):
+        assert links.read_unsubscribe_token(settings, wrong) is None
