@@ -91,6 +91,8 @@ def publish(settings: Settings, engine: Engine, source: Source, day: date | None
 
 
 def _require_validated(connection: Connection, source: Source, loads: dict[str, dict[str, Any]], day: date | None) -> None:
+    if "orders" not in loads:
+        raise StateError(f"{source.name} {landing.load_key(day)}: its orders have not been landed yet.")
     for feed in source.landed:
         if feed.name in loads:
             load_id = loads[feed.name]["load_id"]

@@ -26,7 +26,7 @@ MOST_LINES = 1000  # lines within one quoted field; more means that a quote was 
 MOST_COLUMNS = 500
 SHORT = 200  # characters of a value kept with a rejection
 READING_RULES = (
-    "too_many_fields", "too_few_fields", "nul_byte", "bad_encoding", "field_too_long", "unterminated_quote",
+    "too_many_fields", "too_few_fields", "nul_byte", "bad_encoding", "row_too_long", "unterminated_quote",
     "not_csv", "not_json", "bad_column_name",
 )  # fmt: skip
 
@@ -280,7 +280,7 @@ class _Lines:
     def fault(self, fields: list[str]) -> Bad | None:
         """What is wrong with the bytes of the lines at hand."""
         if any(len(line) > LONGEST_ROW for line in self.taken):
-            return Bad("field_too_long", f"a row of more than {LONGEST_ROW >> 20} MB", shortened(fields))
+            return Bad("row_too_long", f"a row of more than {LONGEST_ROW >> 20} MB", shortened(fields))
         for line in self.taken:
             try:
                 line.decode(self._encoding)

@@ -5,7 +5,7 @@ with ranked as (
     select
         *,
         min(known_at) over (
-            partition by {{ keys }} order by updated_at desc, known_at desc, origin desc, file_no desc, row_no desc
+            partition by {{ keys }} order by updated_at desc, known_at desc, from_load desc, file_no desc, row_no desc
             rows between unbounded preceding and 1 preceding
         ) as overtaken_at
     from merge_versions
@@ -14,7 +14,7 @@ with ranked as (
 visible as (
     select
         *,
-        lag(content_text) over (partition by {{ keys }} order by known_at) is distinct from content_text as is_new
+        content_text is distinct from (lag(content_text) over (partition by {{ keys }} order by known_at)) as is_new
     from ranked
     where overtaken_at is null or overtaken_at > known_at
 ),

@@ -10,7 +10,7 @@ select
 from (
     select {{ keys }}, content_text, superseded_at, bool_or(was) as was, bool_or(is_now) as is_now
     from (
-        select {{ keys }}, content_text, superseded_at, true as was, false as is_now from merge_versions where origin = 0
+        select {{ keys }}, content_text, superseded_at, true as was, false as is_now from merge_versions where from_load = 0
         union all
         select {{ keys }}, content_text, superseded_at, false, true from merge_chain
     ) as both_sides
