@@ -283,6 +283,7 @@ def _ask(settings: Settings, view: str, suite: Suite, expectations: list[dict[st
         answer = batch.get_batch().validate(asked, result_format={"result_format": "BASIC", "partial_unexpected_count": 0})
     finally:
         source.get_execution_engine().close()
+        source.get_engine().dispose()  # a second pool of its own, which would hold a connection open for each suite
     result: dict[str, Any] = json.loads(json.dumps(answer.to_json_dict(), default=str))
     for entry in result["results"]:
         _refuse_exception(entry, suite)
