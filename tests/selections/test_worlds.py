@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from sqlalchemy import text
 
 from retention import database, days
-from retention.errors import StateError
+from retention.errors import InputError, StateError
 from shop import Shop
 
 FIRST = date(2026, 11, 1)
@@ -183,6 +183,29 @@ def test_a_day_after_the_newest_published_one_works_on_the_present(workshop, sho
     lapse(shop, "C", FIRST - timedelta(days=365))
     shop.publish(FIRST)
     assert workshop.select(day_of(1), "winback")["winback"]["size"] == 1
+
+
+def test_a_day_published_only_after_a_selection_went_past_it_is_not_done_late(workshop, shop: Shop) -> None:
+    """As when an old history is loaded: the present is not overwritten by the past."""
+    lapse(shop, "C", FIRST - timedelta(days=400))
+    for number in (0, 3):
+        shop.publish(day_of(number))
+        workshop.select(day_of(number), "winback")
+    shop.publish(day_of(2))
+    shop.publish(day_of(4))
+    workshop.select(day_of(4), "winback")
+    done = "select day from shop.days where part = 'winback' and state = 'done' order by 1"
+    assert workshop.rows(done) == [(day_of(number),) for number in (0, 3, 4)]
+
+
+def test_a_look_back_that_fails_leaves_no_trace(workshop, shop: Shop) -> None:
+    shop.publish_each(FIRST, day_of(1))
+    workshop.select(day_of(1), "customers")
+    workshop.write("customers", "select 1 / 0 as customer_id")
+    before = workshop.rows("select * from shop.days order by day, stage, part")
+    with pytest.raises(InputError, match="division by zero"):
+        workshop.select(FIRST, "customers")
+    assert workshop.rows("select * from shop.days order by day, stage, part") == before
 
 
 def test_a_selection_waits_for_what_it_refers_to(workshop, shop: Shop) -> None:

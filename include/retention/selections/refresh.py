@@ -150,9 +150,11 @@ def _fill_work(
 
 
 def _record_failed(engine: Engine, name: str, day: date, problem: RetentionError) -> None:
-    """Leave a trace of the day, so that the next run catches it up even if this was the selection's first."""
+    """Leave a trace of a day that is still to do: the next run catches it up, even if it was the selection's first."""
     with engine.begin() as connection:
-        days.record(connection, STAGE, name, day, "failed", message=f"{type(problem).__name__}: {problem}")
+        newest = worlds.newest_done(connection, name)
+        if newest is None or newest < day:
+            days.record(connection, STAGE, name, day, "failed", message=f"{type(problem).__name__}: {problem}")
 
 
 def _seconds_since(began: float) -> float:
