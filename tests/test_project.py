@@ -38,6 +38,7 @@ CLOCK_MAY_BE_READ = {
     "include/retention/delivery/sendgrid_email.py": "how long a provider asks us to wait",
     "include/retention/local/first_run.py": "which day is over, for the demo shop",
     "include/retention/local/airflow.py": "until when files are waited for",
+    "include/retention/local/environment.py": "which day the installation was on",
     "include/retention/page/in_airflow.py": "what waits now, to look at",
     "include/retention/page/app.py": "what waits now, to look at",
     "include/retention/page/morning.py": "what waits now, to look at",
@@ -110,8 +111,9 @@ def _is_clock(node: ast.Attribute) -> bool:
 
 
 def test_no_count_is_taken_from_a_command_tag() -> None:
-    found = [str(name) for name, content in texts() if name.parts[0] == "include" and ".rowcount" in content]
-    assert not found, "the tag counts otherwise on Citus: count what `returning` gives"
+    found = {str(name) for name, content in texts() if name.parts[0] == "include" and ".rowcount" in content}
+    copies = {"include/retention/orders/landing.py"}  # COPY returns no rows; landing is local wherever we run
+    assert not found - copies, "the tag counts otherwise on Citus: count what `returning` gives"
 
 
 # --- make ------------------------------------------------------------------------------------------------------------
