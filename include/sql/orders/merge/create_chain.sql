@@ -14,7 +14,7 @@ with ranked as (
 visible as (
     select
         *,
-        content_text is distinct from (lag(content_text) over (partition by {{ keys }} order by known_at)) as is_new
+        (lag(content_text) over (partition by {{ keys }} order by known_at) is distinct from content_text) as is_new
     from ranked
     where overtaken_at is null or overtaken_at > known_at
 ),
