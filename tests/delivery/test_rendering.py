@@ -16,7 +16,9 @@ from sqlalchemy import Engine
 
 from retention.campaigns import definitions
 from retention.delivery import links
+from retention.delivery.channels import Outgoing
 from retention.delivery.deliver import deliver
+from retention.delivery.outbox import as_email
 from retention.delivery.render import TemplateError, Templates, variables
 from retention.settings import Settings
 from shop import Shop
@@ -93,6 +95,21 @@ def test_names_and_texts_of_every_script_arrive_as_they_are(
     email = email_of(settings, key)
     assert (name or "friend" if language != "pl" else "Zażółć gęślą jaźń, Łukasz Żółć") in body(email, "plain")
     assert email["Subject"] == f"{'Cześć' if language == 'pl' else 'Hello'} {name or ''}".strip()
+
+
+def test_a_line_longer_than_mail_allows_arrives_whole(settings: Settings, planner: Planner) -> None:
+    text = "ż" * 5_000 + "\nend"
+    message = Outgoing(
+        customer_id=1, message_key="k", campaign="c", version="v", step="s", channel="email", language="en",
+        recipient="a@mail.example", subject="Zażółć " * 40, text=text, html=f"<p>{text}</p>", send_before=MORNING,
+    )  # fmt: skip
+    content = as_email(settings.evolve(shop_name='Żółw "& Co"'), message, MORNING)
+    assert max(len(line) for line in content.split(b"\r\n")) < 998
+    email = message_from_bytes(content, policy=policy.default)
+    assert isinstance(email, EmailMessage)
+    assert body(email, "plain").split() == text.split()
+    assert email["Subject"].split() == ["Zażółć"] * 40
+    assert email["From"].addresses[0].display_name == 'Żółw "& Co"'
 
 
 def test_an_address_in_greek_letters_gets_a_file_too(
