@@ -9,9 +9,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import Engine
 
 from retention.errors import InputError
-from retention.orders import demo
+from retention.orders import demo, sync
+from retention.settings import Settings
 
 ZONE = ZoneInfo("Europe/Amsterdam")
 FIRST = date(2025, 9, 28)
@@ -198,3 +200,13 @@ def test_a_day_that_changes_loses_its_mark_before_its_files(tmp_path: Path, monk
 def test_a_shop_without_customers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="customers and days above 0"):
         generate(tmp_path, days=1, customers=0)
+
+
+def test_a_load_rejects_exactly_the_bad_rows_and_takes_every_order(
+    settings: Settings, engine: Engine, tmp_path: Path
+) -> None:
+    counts = generate(tmp_path / "files", days=60, customers=300, bad_share=0.01)
+    loaded = sync.load(settings, engine, "demo_shop", str(tmp_path / "files"))
+    assert loaded["landed"] == sum(counts["rows"].values())
+    assert loaded["rejected"] == sum(number for kinds in counts["bad_rows"].values() for number in kinds.values()) > 0
+    assert loaded["orders_inserted"] == counts["orders"]
