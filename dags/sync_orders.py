@@ -22,7 +22,11 @@ partition key, or with this configuration:
 
 Several days: `airflow backfill create --dag-id sync_orders --from-date 2026-11-10 --to-date 2026-11-12
 --max-active-runs 1` does the 10th, the 11th and the 12th, in this order. Always with `--max-active-runs 1` when nothing
-older is done yet: the first day that is done is where the shop begins.
+older is done yet: the first day that is done is where the shop begins. A day older than the newest one done cannot be
+added, since what was known then has passed.
+
+**Its schedule** begins with RETENTION_START_DAY, if set, with a run for each day from there on. Otherwise it begins
+with the day of the installation; what was before is loaded with `retention load` or backfilled.
 
 **When it fails**
 

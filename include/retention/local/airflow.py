@@ -168,13 +168,14 @@ def in_words(counts: Mapping[str, Any]) -> str:
 def first_run(settings: Settings) -> dict[str, Any]:
     """From when `sync_orders` is scheduled, as arguments of a DAG.
 
-    With RETENTION_START_DAY every day from that one on is synced, in order; without it the schedule begins with
-    yesterday, and older days are a backfill's.
+    With RETENTION_START_DAY Airflow makes a run for each day from that one on. Without it the schedule begins with the
+    day of the installation, RETENTION_INSTALLED_ON (set by `retention up`): what was before is loaded, or backfilled,
+    and no run for yesterday gets ahead of that. Without either, the first run is yesterday's.
     """
-    text = os.environ.get("RETENTION_START_DAY")
-    first = days.parse(text) if text else date(2020, 1, 1)
+    start, installed = os.environ.get("RETENTION_START_DAY"), os.environ.get("RETENTION_INSTALLED_ON")
+    first = days.parse(start or installed or "2020-01-01")
     midnight = datetime.combine(first + timedelta(days=1), time.min, tzinfo=settings.shop_time_zone)
-    return {"start_date": midnight, "catchup": bool(text)}
+    return {"start_date": midnight, "catchup": bool(start)}
 
 
 def waiting() -> dict[str, Any]:

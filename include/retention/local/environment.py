@@ -11,7 +11,7 @@ import os
 import secrets
 import shlex
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 from retention.errors import StateError
@@ -112,6 +112,7 @@ def _ours(settings: Settings, start_day: date | None) -> dict[str, str]:
         "RETENTION_SECRET": settings.secret,
         "RETENTION_POOL": POOL,
         "RETENTION_START_DAY": start_day.isoformat() if start_day else os.environ.get("RETENTION_START_DAY"),
+        "RETENTION_INSTALLED_ON": _installed_on(settings),
         "SENDGRID_API_KEY": settings.sendgrid_api_key,
         "SENDGRID_HOST": settings.sendgrid_host,
         "TWILIO_ACCOUNT_SID": settings.twilio_account_sid,
@@ -121,6 +122,15 @@ def _ours(settings: Settings, start_day: date | None) -> dict[str, str]:
         "GX_ANALYTICS_ENABLED": "false",
     }
     return {key: value for key, value in values.items() if value}
+
+
+def _installed_on(settings: Settings) -> str:
+    """The day of the first `up`, in the shop's zone: the schedule begins there unless a start day is given."""
+    file = home(settings) / "installed_on"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(datetime.now(settings.shop_time_zone).date().isoformat())
+    return file.read_text()
 
 
 def _secrets(folder: Path) -> dict[str, str]:

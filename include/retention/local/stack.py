@@ -72,7 +72,8 @@ def up(settings: Settings, *, start_day: date | None = None) -> dict[str, Any]:
     """Start what does not run yet and wait until it is healthy: {url, page_url, pids, logs, seconds}.
 
     `start_day`: the first day that Airflow syncs by itself, with every day after it (RETENTION_START_DAY); without it
-    the schedule begins yesterday. Raises StateError, naming the log, when a process ends or is not healthy in time.
+    the schedule begins with the day of the first `up`. Raises StateError, naming the log, when a process ends or is
+    not healthy in time.
     """
     began = time.monotonic()
     settings = start_database(settings)
