@@ -25,6 +25,7 @@ from retention.settings import Settings
 
 Progress = Callable[[int, int, str], None]  # bytes read, bytes in all, what is read
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
+_PACKED = "(?:" + "|".join(map(re.escape, COMPRESSIONS)) + ")?"
 _DAY = r"(\d{4}-\d{2}-\d{2})"
 _BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError)
 
@@ -55,11 +56,11 @@ def find(settings: Settings, source: Source, feed: Feed, day: date | None, path:
             raise NotReady(f"{source.name}: {day} is not complete: {marker} is not there yet.")
     pattern = feed.path.replace("{day}", day.isoformat() if day else "*")
     found = _glob(system, root, pattern)
-    dated = re.compile(_as_expression(feed.path) + "$")
-    files = []
+    dated = re.compile(_as_expression(feed.path) + _PACKED)
+    files: list[File] = []
     for name in found:
         below = _below(root, name)
-        match = dated.search(below)
+        match = dated.fullmatch(below)
         if match is None:
             continue
         of_day = date.fromisoformat(match[1]) if match.groups() else None
@@ -108,7 +109,9 @@ class Stored:
             pass
         size = int(self.file.system.info(self.file.path)["size"] or 0)
         if self.done != self.file.size or size != self.file.size:
-            raise NotReady(f"{self.file.name} is still being written: {self.file.size} bytes when we began, {size} now.")
+            raise NotReady(
+                f"{self.file.name} is still being written: {self.file.size} bytes when we began, {size} now."
+            )
         return self._digest.hexdigest()
 
 
@@ -137,9 +140,9 @@ def _unpacked(file: File, stored: Stored) -> BinaryIO:
     if suffix == ".gz":
         return cast(BinaryIO, gzip.GzipFile(fileobj=source, mode="rb"))
     if suffix == ".bz2":
-        return bz2.BZ2File(source)
+        return cast(BinaryIO, bz2.BZ2File(source))
     if suffix == ".xz":
-        return lzma.LZMAFile(source)
+        return cast(BinaryIO, lzma.LZMAFile(source))
     if suffix == ".zst":
         import pyarrow
 
@@ -201,7 +204,7 @@ def _single(system: Any, path: str, source: Source, feed: Feed) -> list[File]:
 
 
 def _fits(pattern: str, name: str) -> bool:
-    return re.fullmatch(_as_expression(pattern), name) is not None
+    return re.fullmatch(_as_expression(pattern) + _PACKED, name) is not None
 
 
 def _as_expression(pattern: str) -> str:
@@ -214,9 +217,18 @@ def _as_expression(pattern: str) -> str:
 
 
 def _glob(system: Any, root: str, pattern: str) -> list[str]:
-    if any(sign in pattern for sign in "*?["):
-        return sorted(name for name in system.glob(_join(glob.escape(root), pattern)) if system.isfile(name))
-    return [path] if system.isfile(path := _join(root, pattern)) else []
+    """The files of a pattern; where there are none, the compressed ones of that name."""
+    has_signs = any(sign in pattern for sign in "*?[")
+    for suffix in ("", *COMPRESSIONS):
+        if has_signs:
+            found = sorted(
+                name for name in system.glob(_join(glob.escape(root), pattern + suffix)) if system.isfile(name)
+            )
+        else:
+            found = [path] if system.isfile(path := _join(root, pattern + suffix)) else []
+        if found:
+            return found
+    return []
 
 
 def _join(root: str, path: str) -> str:

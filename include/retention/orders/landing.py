@@ -114,7 +114,12 @@ def _land(
     columns = list(dict.fromkeys([*_columns(connection, parent), *feed.columns]))
     landing = _Landing(connection, feed, fresh, load_id, columns)
     sequence = f"{fresh}_rows"
-    names = {"table": fresh, "sequence": sequence, "sequence_name": _literal(identifier(sequence)), "load_key": _literal(key)}
+    names = {
+        "table": fresh,
+        "sequence": sequence,
+        "sequence_name": _literal(identifier(sequence)),
+        "load_key": _literal(key),
+    }
     landing.execute("create_landing", columns=_definitions(columns), **names)
     landing.execute("create_sequence", **names)
     landing.execute("number_rows", **names)

@@ -90,7 +90,9 @@ def publish(settings: Settings, engine: Engine, source: Source, day: date | None
             return _write(connection, settings, source, day, loads, books)
 
 
-def _require_validated(connection: Connection, source: Source, loads: dict[str, dict[str, Any]], day: date | None) -> None:
+def _require_validated(
+    connection: Connection, source: Source, loads: dict[str, dict[str, Any]], day: date | None
+) -> None:
     if "orders" not in loads:
         raise StateError(f"{source.name} {landing.load_key(day)}: its orders have not been landed yet.")
     for feed in source.landed:
@@ -202,8 +204,8 @@ def _refusal(problem: DBAPIError, file: str, feed: Feed) -> Exception:
     if state.startswith("42"):
         return InputError(f"{file}: {message}.")
     return DataError(
-        f"{file}: {message} (column {getattr(diagnosis, 'column_name', None) or 'unknown'}). A row that passes every rule of "
-        f"expectations/{feed.suite}.yaml cannot be mapped: add a rule that rejects it. Nothing was published."
+        f"{file}: {message}. A row that passes every rule of expectations/{feed.suite}.yaml cannot be mapped: "
+        "add a rule that rejects it. Nothing was published."
     )
 
 
@@ -243,14 +245,16 @@ def _balance(source: Source, feed: Feed, landed: int, accepted: int, rejected: i
 
 
 def _refuse_collisions(connection: Connection, source: Source) -> None:
-    parts = [f"select customer_id, customer_ref, known_at from stage_{name}" for name in ("orders", "customers", "consents")]
+    parts = [
+        f"select customer_id, customer_ref, known_at from stage_{name}" for name in ("orders", "customers", "consents")
+    ]
     database.run(connection, "orders/stage/create_seen", {"seen": Fragment(" union all ".join(parts))})
     database.run(connection, "orders/stage/analyze", {"table": "stage_seen"})
     found = database.run(connection, "orders/stage/collisions", namespace=source.namespace).mappings().first()
     if found:
         raise StateError(
-            f"{source.name}: customer_id {found['customer_id']} would stand for two customers, {found['customer_ref']!r} "
-            f"and {found['other_ref']!r}: their hashes collide. Nothing was published; rename one of them in the shop."
+            f"{source.name}: customer_id {found['customer_id']} would stand for two customers of the shop: their hashes "
+            "collide. Nothing was published; rename one of the two in the shop."
         )
 
 
@@ -284,7 +288,9 @@ def _write(
     orders = _merge(connection, "orders", compare=had_orders, repeated=repeated)
     distinct = database.count(connection, "orders/stage/count_orders")
     if distinct != sum(orders.values()):
-        raise StateError(f"{source.name}: {distinct} orders were accepted, but {orders} came of them. Nothing was published.")
+        raise StateError(
+            f"{source.name}: {distinct} orders were accepted, but {orders} came of them. Nothing was published."
+        )
     _replace_lines(connection, source, had_orders)
     _merge(connection, "consents")
     last = day or database.run(connection, "orders/stage/last_day", shop_zone=str(settings.shop_time_zone)).scalar()

@@ -37,7 +37,9 @@ def read(path: Path, reporting: str) -> list[tuple[str, date, Decimal]]:
                 if not 0 < rate < 10**9 or len(row["currency"]) != 3:
                     raise ValueError(rate)
             except (KeyError, TypeError, ValueError, InvalidOperation) as problem:
-                raise InputError(f"{path}, line {line}: write currency,valid_from,rate like GBP,2011-01-01,1.152.") from problem
+                raise InputError(
+                    f"{path}, line {line}: write currency,valid_from,rate like GBP,2011-01-01,1.152."
+                ) from problem
             worth.setdefault(row["currency"], []).append((day, rate))
     if reporting == BASE:
         return [(currency, day, rate) for currency, rates in worth.items() for day, rate in rates]

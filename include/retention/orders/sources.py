@@ -1,4 +1,4 @@
-"""Sources: where a shop's orders come from. One YAML file each in ``include/sources``; adding a shop needs no Python."""
+"""Sources: where a shop's orders come from, one YAML file each in ``include/sources``. Adding one needs no Python."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _SCHEMA = {
             "type": "object",
             "additionalProperties": False,
             "required": ["orders"],
-            "properties": {name: _FEED for name in FEEDS},
+            "properties": dict.fromkeys(FEEDS, _FEED),
         },
     },
 }
@@ -112,9 +112,7 @@ def read(include: Path, name: str) -> Source:
     content = yaml_file.read(path, _SCHEMA)
     if content["name"] != name:
         raise InputError(f"{path}, line 1: the name is {content['name']!r}, but the file is called {name}.yaml.")
-    feeds = {
-        feed: _feed(path, content, feed) for feed in FEEDS if feed in content["feeds"]
-    }
+    feeds = {feed: _feed(path, content, feed) for feed in FEEDS if feed in content["feeds"]}
     return Source(
         name=name, about=content["about"], namespace=content["namespace"], daily=content["daily"],
         zone=_zone(path, content.get("zone")), root=content.get("root"), marker=content.get("marker"), feeds=feeds,

@@ -29,7 +29,12 @@ log = logging.getLogger(__name__)
 
 
 def sync(
-    settings: Settings, engine: Engine, source: str, day: date, path: str | None = None, progress: Progress | None = None
+    settings: Settings,
+    engine: Engine,
+    source: str,
+    day: date,
+    path: str | None = None,
+    progress: Progress | None = None,
 ) -> Counts:
     """Land, validate and publish `day`, after every earlier day since the last one done; the day's counts.
 
@@ -42,7 +47,12 @@ def sync(
 
 
 def catch_up(
-    settings: Settings, engine: Engine, source: str, day: date, path: str | None = None, progress: Progress | None = None
+    settings: Settings,
+    engine: Engine,
+    source: str,
+    day: date,
+    path: str | None = None,
+    progress: Progress | None = None,
 ) -> Counts:
     """Do every calendar day after the last one done and before `day`: {caught_up: [day]}."""
     of = _daily(settings, source)
@@ -68,7 +78,12 @@ def load(
 
 
 def land(
-    settings: Settings, engine: Engine, source: str, day: date, path: str | None = None, progress: Progress | None = None
+    settings: Settings,
+    engine: Engine,
+    source: str,
+    day: date,
+    path: str | None = None,
+    progress: Progress | None = None,
 ) -> Counts:
     """Land the files of `day`: {feed: rows}. Files that are landed already, unchanged, are left as they are."""
     of = _daily(settings, source)
@@ -85,7 +100,7 @@ def validate(settings: Settings, engine: Engine, source: str, day: date) -> Coun
 
 
 def publish(settings: Settings, engine: Engine, source: str, day: date) -> Counts:
-    """Publish the validated rows of `day`; the same counts as `sync`. Raises StateError while an earlier day is missing."""
+    """Publish the validated rows of `day`: the counts of `sync`. Raises StateError while an earlier day is missing."""
     of = _daily(settings, source)
     _require_order(engine, of, day)
     with _turn(engine, of), _failure_recorded(engine, of, day):
@@ -148,7 +163,7 @@ def _daily(settings: Settings, name: str) -> Source:
 
 
 def _first_missing(engine: Engine, source: Source, day: date) -> date | None:
-    """The first day after the last one done, if it is before `day`. A source that never began has nothing to catch up."""
+    """The first day after the last one done, if it is before `day`; None for a source that never began."""
     newest = _newest(engine, source)
     missing = newest + timedelta(days=1) if newest else day
     return missing if missing < day else None
@@ -228,5 +243,3 @@ def _failure_recorded(engine: Engine, source: Source, day: date) -> Iterator[Non
         with engine.begin() as connection:
             days.record(connection, STAGE, source.name, day, "failed", message=f"{type(problem).__name__}: {problem}")
         raise
-
-

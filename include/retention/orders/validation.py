@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import warnings
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 
 _SHARE = {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$", "description": "write a percentage like 5%"}
 _RULE_NAME = {"type": "string", "pattern": "^[a-z][a-z0-9_]*$", "maxLength": 60}
+_COUNT = {"type": "integer", "minimum": 0}
 _SEVERITY = {"enum": ["critical", "warning"]}
 _SCHEMA = {
     "type": "object",
@@ -65,16 +68,16 @@ _SCHEMA = {
                      "properties": {"rule": {"const": rule}, "severity": _SEVERITY, "daily_only": {"type": "boolean"},
                                     **options}}
                     for rule, needed, options in (
-                        ("rejected_share", ["at_most"], {"at_most": _SHARE, "tolerate": {"type": "integer", "minimum": 0}}),
-                        ("row_count", ["at_least"], {"at_least": {"type": "integer", "minimum": 0}}),
+                        ("rejected_share", ["at_most"], {"at_most": _SHARE, "tolerate": _COUNT}),
+                        ("row_count", ["at_least"], {"at_least": _COUNT}),
                         ("row_count_like_weekday", ["from", "to"], {"from": _SHARE, "to": _SHARE}),
                         ("newest_row_is_recent", ["value", "within_days"],
                          {"value": {"type": "string"}, "within_days": {"type": "integer", "minimum": 1}}),
                         ("columns_as_expected", [], {}),
                     )
                 ],
-                "description": "known: rejected_share (at_most), row_count (at_least), row_count_like_weekday (from, to), "
-                "newest_row_is_recent (value, within_days), columns_as_expected; each with severity",
+                "description": "known: rejected_share (at_most, tolerate), row_count (at_least), "
+                "row_count_like_weekday (from, to), newest_row_is_recent (value, within_days), columns_as_expected; each with severity",
             },
         },
     },
@@ -176,7 +179,8 @@ def _create_view(
     literal = f"date '{day.isoformat() if day else 'infinity'}'"
     newest = next((one["value"] for one in suite.batch if one["rule"] == "newest_row_is_recent"), "null")
     rules = [
-        f"coalesce(({rule.good.replace('{{ day }}', literal)}), false) as {identifier(rule.name)}" for rule in suite.rules
+        f"coalesce(({rule.good.replace('{{ day }}', literal)}), false) as {identifier(rule.name)}"
+        for rule in suite.rules
     ]
     names = {
         "view": view,
@@ -212,7 +216,13 @@ def _execute(connection: Connection, statement: str, /, **names: str) -> None:
 
 
 def _expectations(
-    engine: Engine, source: Source, feed: Feed, day: date | None, suite: Suite, columns: list[str], settings: Settings,
+    engine: Engine,
+    source: Source,
+    feed: Feed,
+    day: date | None,
+    suite: Suite,
+    columns: list[str],
+    settings: Settings,
     landed: int,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """The expectations as types and arguments of Great Expectations, and notes on those left out."""
@@ -264,23 +274,21 @@ def _band(engine: Engine, source: Source, feed: Feed, day: date, one: dict[str, 
 
 def _ask(settings: Settings, view: str, suite: Suite, expectations: list[dict[str, Any]]) -> dict[str, Any]:
     """Great Expectations' own answer as JSON. Raises StateError when an expectation could not be evaluated."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-
-    for noisy in ("great_expectations", "great_expectations._docs_decorators"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    source = context.data_sources.add_postgres(
+    gx, context = _great_expectations()
+    source = context.data_sources.add_or_update_postgres(
         "retention", connection_string=database.driver_url(settings.database_url or "")
     )
     schema, _, name = view.partition(".")
-    batch = source.add_table_asset("rows", table_name=name, schema_name=schema).add_batch_definition_whole_table("all")
+    with warnings.catch_warnings():  # the schema belongs in the URL by now; ours may bring options of its own
+        warnings.simplefilter("ignore", DeprecationWarning)
+        rows = source.add_table_asset("rows", table_name=name, schema_name=schema)
+    batch = rows.add_batch_definition_whole_table("all")
     asked = gx.ExpectationSuite(suite.name, expectations=[_expectation(gx, one) for one in expectations])
     try:
         # No examples: they would cost a scan per rule; quarantine keeps every row anyway.
-        answer = batch.get_batch().validate(asked, result_format={"result_format": "BASIC", "partial_unexpected_count": 0})
+        answer = batch.get_batch().validate(
+            asked, result_format={"result_format": "BASIC", "partial_unexpected_count": 0}
+        )
     finally:
         source.get_execution_engine().close()
         source.get_engine().dispose()  # a second pool of its own, which would hold a connection open for each suite
@@ -288,6 +296,19 @@ def _ask(settings: Settings, view: str, suite: Suite, expectations: list[dict[st
     for entry in result["results"]:
         _refuse_exception(entry, suite)
     return result
+
+
+@cache
+def _great_expectations() -> tuple[Any, Any]:
+    """The library and its context, once per process: imported here only, for that takes seconds."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    return gx, context
 
 
 def _expectation(gx: Any, one: dict[str, Any]) -> Any:
@@ -314,7 +335,12 @@ def _unexpected(result: dict[str, Any], rule: str) -> int:
 
 
 def _quarantine(
-    connection: Connection, load: dict[str, Any], broken: list[Rule], columns: list[str], view: str, result: dict[str, Any]
+    connection: Connection,
+    load: dict[str, Any],
+    broken: list[Rule],
+    columns: list[str],
+    view: str,
+    result: dict[str, Any],
 ) -> None:
     """Write a rejection per row and broken rule; their number must be the one Great Expectations counted."""
     database.run(connection, "orders/forget_rejections", load_id=load["load_id"], reading_rules=list(READING_RULES))
@@ -334,12 +360,14 @@ def _quarantine(
     }
     _execute(connection, "quarantine", **names)
     counted = {
-        row["rule"]: row["rows"] for row in database.run(connection, "orders/rejected_by_rule", load_id=load["load_id"]).mappings()
+        row["rule"]: row["rows"]
+        for row in database.run(connection, "orders/rejected_by_rule", load_id=load["load_id"]).mappings()
     }
     for rule in broken:
         if counted.get(rule.name, 0) != _unexpected(result, rule.name):
             raise StateError(
-                f"Rule {rule.name}: {_unexpected(result, rule.name)} rows were counted, {counted.get(rule.name, 0)} quarantined."
+                f"Rule {rule.name}: {_unexpected(result, rule.name)} rows were counted, "
+                f"{counted.get(rule.name, 0)} quarantined."
             )
 
 
@@ -358,17 +386,18 @@ def _describe(entry: dict[str, Any], suite: Suite, result: dict[str, Any]) -> st
     if rule == "columns_as_expected":
         return f"{rule}: {json.dumps(numbers.get('details', {}).get('mismatched'))}"
     bounds = " and ".join(
-        f"{word} {kwargs[key]}" for key, word in (("min_value", "at least"), ("max_value", "at most")) if kwargs.get(key) is not None
+        f"{word} {kwargs[key]}"
+        for key, word in (("min_value", "at least"), ("max_value", "at most"))
+        if kwargs.get(key) is not None
     )
     return f"{rule}: {numbers.get('observed_value')} was found, expected {bounds}"
 
 
 def _allowed(one: dict[str, Any], landed: int) -> float:
     """The share of rejected rows that is allowed; a few rows always are, so that a small file is not stopped by one."""
-    return min(1.0, max(_share(one["at_most"]), one.get("tolerate", 0) / max(landed, 1)))
+    tolerated = float(one.get("tolerate", 0)) / max(landed, 1)
+    return min(1.0, max(_share(one["at_most"]), tolerated))
 
 
 def _share(text: str) -> float:
     return float(text.rstrip("% ")) / 100
-
-

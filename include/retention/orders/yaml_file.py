@@ -30,7 +30,9 @@ def read(path: Path, schema: Schema) -> dict[str, Any]:
         mark = getattr(problem, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise InputError(f"{path}{line}: not valid YAML: {getattr(problem, 'problem', problem)}.") from problem
-    problems = sorted(Draft202012Validator(schema).iter_errors(content), key=lambda e: _line(node, list(e.absolute_path)))
+    problems = sorted(
+        Draft202012Validator(schema).iter_errors(content), key=lambda e: _line(node, list(e.absolute_path))
+    )
     if problems:
         raise InputError(_explain(path, node, problems[0]))
     _refuse_duplicates(path, node)
@@ -48,7 +50,9 @@ def _explain(path: Path, node: yaml.Node | None, problem: ValidationError) -> st
         return f"{path}, line {line}: unknown key {key!r}{_under(place)}; {hint}"
     line = _line(node, list(problem.absolute_path))
     hint = problem.schema.get("description", "") if isinstance(problem.schema, dict) else ""
-    return f"{path}, line {line}: {'.'.join(place) or 'the file'}: {problem.message[:200]}{f'; {hint}' if hint else ''}."
+    return (
+        f"{path}, line {line}: {'.'.join(place) or 'the file'}: {problem.message[:200]}{f'; {hint}' if hint else ''}."
+    )
 
 
 def _under(place: list[str]) -> str:
@@ -65,7 +69,9 @@ def _line(node: yaml.Node | None, place: list[Any], *, of_key: bool = False) -> 
                 return line
             key, node = pair
             is_last = number == len(place) - 1
-            line = (key if is_last and of_key else node if isinstance(node, yaml.ScalarNode) else key).start_mark.line + 1
+            line = (
+                key if is_last and of_key else node if isinstance(node, yaml.ScalarNode) else key
+            ).start_mark.line + 1
         elif isinstance(node, yaml.SequenceNode):
             node = node.value[part]
             line = node.start_mark.line + 1
