@@ -10,9 +10,9 @@ from datetime import date
 from typing import Any
 
 import pytest
-from shop import Shop
 
 from retention.settings import Settings
+from shop import Shop
 
 
 @pytest.fixture
