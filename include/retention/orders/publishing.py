@@ -253,7 +253,7 @@ def _refuse_collisions(connection: Connection, source: Source) -> None:
     found = database.run(connection, "orders/stage/collisions", namespace=source.namespace).mappings().first()
     if found:
         raise StateError(
-            f"{source.name}: customer_id {found['customer_id']} would stand for two customers of the shop: their hashes "
+            f"{source.name}: customer_id {found['customer_id']} would stand for two customers: their hashes "
             "collide. Nothing was published; rename one of the two in the shop."
         )
 

@@ -77,7 +77,8 @@ _SCHEMA = {
                     )
                 ],
                 "description": "known: rejected_share (at_most, tolerate), row_count (at_least), "
-                "row_count_like_weekday (from, to), newest_row_is_recent (value, within_days), columns_as_expected; each with severity",
+                "row_count_like_weekday (from, to), newest_row_is_recent (value, within_days), "
+                "columns_as_expected; each with severity",
             },
         },
     },
