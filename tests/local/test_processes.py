@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -68,7 +69,16 @@ def test_children_in_groups_of_their_own_go_with_it(start: object) -> None:
     parent = start(PARENT)  # type: ignore[operator]
     assert len(members(parent.pid)) == 2
     processes.stop({"parent": parent})
-    time.sleep(0.1)
+    assert members(parent.pid) == []
+
+
+def test_children_of_one_that_was_killed_go_too(start: object) -> None:
+    parent = start(PARENT)  # type: ignore[operator]
+    os.kill(parent.pid, signal.SIGKILL)
+    while parent.runs:
+        time.sleep(0.01)
+    assert len(members(parent.pid)) == 1
+    assert processes.stop({"parent": parent}) == []
     assert members(parent.pid) == []
 
 

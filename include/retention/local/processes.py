@@ -48,15 +48,20 @@ def start(command: Sequence[str], environment: Mapping[str, str], log: Path, fol
 
 
 def stop(processes: Mapping[str, Process], patience: float = 15.0) -> list[str]:
-    """Ask each to end, wait `patience` seconds in all, then kill what is left of their sessions; the names stopped."""
+    """Ask each to end, wait `patience` seconds in all, then kill what is left of their sessions; the names stopped.
+
+    Of one that died by itself, the children it left behind are killed.
+    """
     ours = {name: process for name, process in processes.items() if process.runs}
     for process in ours.values():
         os.kill(process.pid, signal.SIGTERM)
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline and any(process.runs for process in ours.values()):
         time.sleep(0.1)
-    for process in ours.values():
-        _kill_session(process.pid)
+    for process in processes.values():
+        # A pid is not given away while a session has its number: with nobody of that pid, the session is still ours.
+        if process in ours.values() or _started(process.pid) is None:
+            _kill_session(process.pid)
     return list(ours)
 
 
@@ -92,19 +97,23 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
-def _kill_session(leader: int) -> None:
-    """Kill what the process left behind: a worker may have moved to a group of its own, never to another session."""
-    if PROC.is_dir():
-        left = [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit() and _session(entry.name) == leader]
+def _kill_session(leader: int, patience: float = 5.0) -> None:
+    """Kill what is left of a session and see it gone. A worker may be in a group of its own, not in another session."""
+    if not PROC.is_dir():
+        return _kill(os.killpg, leader)
+    deadline = time.monotonic() + patience
+    while (left := _members(leader)) and time.monotonic() < deadline:
         for pid in left:
             _kill(os.kill, pid)
-    else:
-        _kill(os.killpg, leader)
+        time.sleep(0.02)
+    return None
 
 
-def _session(pid: str) -> int | None:
-    fields = _stat(int(pid))
-    return int(fields[3]) if fields and fields[0] != "Z" else None
+def _members(session: int) -> list[int]:
+    """The processes of a session, but for what is left of dead ones."""
+    pids = [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
+    found = {pid: _stat(pid) for pid in pids}
+    return [pid for pid, fields in found.items() if fields and fields[0] != "Z" and int(fields[3]) == session]
 
 
 def _kill(how: Callable[[int, int], None], pid: int) -> None:

@@ -81,7 +81,9 @@ def up(settings: Settings, *, start_day: date | None = None) -> dict[str, Any]:
     home.mkdir(parents=True, exist_ok=True)
     with _turn(home):
         database.migrate(settings)
-        running = {name: each for name, each in processes.read(home / "processes.json").items() if each.runs}
+        noted = processes.read(home / "processes.json")
+        running = {name: each for name, each in noted.items() if each.runs}
+        processes.stop({name: each for name, each in noted.items() if name not in running})
         port = _port(home, bool(running))
         variables = environment.environment(settings, port=port, start_day=start_day)
         if not running:
