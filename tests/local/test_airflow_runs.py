@@ -1,0 +1,87 @@
+"""Airflow itself, started as `make run` starts it: days flow by themselves from orders to the messages sent."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import Engine
+
+from retention import days
+from retention.local import postgres, stack
+from retention.orders import demo, sync
+from retention.settings import Settings
+
+LAST = date(2026, 6, 30)
+DAYS = [LAST - timedelta(days=1), LAST]
+CAMPAIGNS = ("campaign_lapsed_30_days", "campaign_winback")
+
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(420)]
+
+
+@pytest.fixture
+def running(server: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """A started Airflow on this test's own databases; all of it is stopped afterwards."""
+    for key in list(os.environ):
+        if key.startswith(("AIRFLOW", "RETENTION_")):
+            monkeypatch.delenv(key)
+    monkeypatch.setenv("RETENTION_AIRFLOW_PORT", str(postgres.free_port()))
+    name = f"airflow_live_{os.getpid()}"
+    monkeypatch.setenv("RETENTION_AIRFLOW_DATABASE_URL", postgres.ensure_database(server, name))
+    settings = settings.evolve(clock="days")
+    stack.up(settings)
+    yield settings
+    stack.down(settings)
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)")
+
+
+def runs(settings: Settings, dag: str) -> list[dict[str, Any]]:
+    found = stack.call(settings, "GET", f"/api/v2/dags/{dag}/dagRuns?order_by=run_after")["dag_runs"]
+    return [run for run in found if run["partition_key"]]
+
+
+def wait_for(settings: Settings, dag: str, day: date, patience: float = 240) -> None:
+    deadline = time.monotonic() + patience
+    while not any(run["partition_key"] == str(day) and run["state"] == "success" for run in runs(settings, dag)):
+        assert all(run["state"] != "failed" for run in runs(settings, dag)), f"{dag} failed"
+        assert time.monotonic() < deadline, f"{dag} has not done {day}"
+        time.sleep(1)
+
+
+def test_a_backfill_runs_every_stage_of_each_day_once_and_nothing_runs_by_itself(
+    running: Settings, engine: Engine
+) -> None:
+    folder = running.local / "demo_shop"
+    demo.generate(
+        folder, customers=150, days=10, seed=3, until=DAYS[0] - timedelta(days=1), zone=running.shop_time_zone
+    )
+    sync.load(running, engine, "demo_shop", str(folder))
+    demo.generate(folder, customers=150, days=12, seed=3, until=LAST, zone=running.shop_time_zone)
+    assert runs(running, "sync_orders") == []
+
+    stack.backfill(running, DAYS[0], LAST)
+    for campaign in CAMPAIGNS:
+        wait_for(running, campaign, LAST)
+    for dag in ("sync_orders", "refresh_selections", *CAMPAIGNS):
+        assert Counter(run["partition_key"] for run in runs(running, dag)) == {str(day): 1 for day in DAYS}, dag
+        assert [run["partition_key"] for run in runs(running, dag)] == [str(day) for day in DAYS], dag
+
+    stack.trigger(running, "deliver_messages")
+    with engine.connect() as connection:
+        deadline = time.monotonic() + 60
+        while days.recorded(connection, "delivery", "", LAST) is None:
+            assert time.monotonic() < deadline, "the messages were not sent"
+            time.sleep(0.5)
+
+    assert stack.status(running)["healthy"]
+    first = stack.up(running)
+    assert stack.up(running)["pids"] == first["pids"]
+    assert set(stack.down(running)["stopped"]) == {"api-server", "dag-processor", "scheduler"}
+    assert stack.status(running)["airflow"] == dict.fromkeys(stack.AIRFLOW)
