@@ -62,13 +62,10 @@ def restarted(workshop: Workshop) -> Callable[[], Workshop]:
 
     def restart() -> Workshop:
         with workshop.engine.begin() as connection:
-            connection.execute(text("truncate selections.membership, selections.work"))
+            connection.execute(text("truncate selections.membership"))
             connection.execute(text("delete from shop.days where stage = 'selections'"))
             names = connection.execute(
-                text(
-                    "select tablename from pg_tables where schemaname = 'selections' "
-                    "and tablename not in ('membership', 'work')"
-                )
+                text("select tablename from pg_tables where schemaname = 'selections' and tablename <> 'membership'")
             ).scalars()
             for name in list(names):
                 connection.execute(text(f"drop table selections.{database.identifier(name)}"))

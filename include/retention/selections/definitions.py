@@ -21,7 +21,7 @@ from retention.selections import rendering, scanning
 from retention.selections.rendering import DAY_WORDS, Occasion, Rule, render, shown
 from retention.selections.windows import Edge
 
-RESERVED = ("membership", "work")  # tables of ours in the same schema
+RESERVED = re.compile(r"membership|work(_.*)?")  # tables of ours in the same schema
 LONGEST_NAME = 40
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -73,10 +73,10 @@ def get(definitions: Mapping[str, Definition], name: str) -> Definition:
 
 def _read(include: Path, file: Path) -> Definition:
     where = shown(include, file)
-    if not _NAME.fullmatch(file.stem) or len(file.stem) > LONGEST_NAME or file.stem in RESERVED:
+    if not _NAME.fullmatch(file.stem) or len(file.stem) > LONGEST_NAME or RESERVED.fullmatch(file.stem):
         raise InputError(
             f"{where}: a selection's name is lower-case letters, digits and _, begins with a letter, has at most "
-            f"{LONGEST_NAME} characters and is not {' or '.join(RESERVED)}: rename the file."
+            f"{LONGEST_NAME} characters and is not membership, work or work_...: rename the file."
         )
     source = rendering.read(include, file)
     about, keys = _header(where, source)

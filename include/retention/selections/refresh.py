@@ -1,6 +1,6 @@
 """Refresh: compute a selection for a day, write only who entered and who left, keep when that was.
 
-One refresh is one transaction: the new set goes to ``selections.work``, is compared with the old one, and the
+One refresh is one transaction: the new set goes to ``selections.work_<name>``, is compared with the old one, and the
 difference is applied to the selection's table and to ``selections.membership``. Days are done in order (``shop.days``).
 """
 
@@ -18,7 +18,7 @@ from retention.days import Counts
 from retention.errors import InputError, RetentionError, StateError
 from retention.selections import worlds
 from retention.selections.definitions import Definition, closure, get, read_all
-from retention.selections.worlds import STAGE, WORK
+from retention.selections.worlds import MEMBERS, STAGE
 from retention.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -81,8 +81,8 @@ def members(settings: Settings, engine: Engine, name: str, day: date | None = No
             yield from _refs(connection, "refresh/members", selection=name, day=at)
             return
         with worlds.opened(connection, settings, definitions, at, may_compute=True) as world:
-            world.fill(name)
-            yield from _refs(connection, "refresh/computed_members", {"work": world.own_work}, selection=name)
+            computed, _ = world.compute(name)
+            yield from _refs(connection, "refresh/computed_members", {"computed": computed})
         connection.rollback()
 
 
@@ -114,7 +114,7 @@ def _look_back(
     """The selection's size on a day that is past, computed in a transaction that is not committed."""
     began = perf_counter()
     with worlds.opened(connection, settings, definitions, day, may_compute=True) as world:
-        size = world.fill(name)
+        _, size = world.compute(name)
     connection.rollback()
     return {"size": size, "entered": None, "left": None, "seconds": _seconds_since(began)}
 
@@ -123,30 +123,36 @@ def _write(
     connection: Connection, settings: Settings, definitions: Mapping[str, Definition], name: str, day: date
 ) -> Counts:
     began = perf_counter()
-    table = f"selections.{name}"
-    database.customer_table(connection, table, "customer_id bigint primary key")
-    size = _fill_work(connection, settings, definitions, name, day)
-    database.run(connection, "refresh/leave", {"table": table}, selection=name)
-    database.run(connection, "refresh/enter", {"table": table}, selection=name)
-    left = database.count(connection, "refresh/close_membership", selection=name, day=day)
-    entered = database.count(connection, "refresh/open_membership", selection=name, day=day)
-    database.run(connection, "refresh/clear_work", selection=name)
+    tables = {"table": f"selections.{name}", "work": f"selections.work_{name}"}
+    for table in tables.values():
+        database.customer_table(connection, table, MEMBERS)
+    size = _fill_work(connection, settings, definitions, name, day, tables["work"])
+    database.run(connection, "refresh/leave", tables)
+    database.run(connection, "refresh/enter", tables)
+    left = database.count(connection, "refresh/close_membership", tables, selection=name, day=day)
+    entered = database.count(connection, "refresh/open_membership", tables, selection=name, day=day)
+    database.run(connection, "refresh/clear_work", tables)
     counts = {"size": size, "entered": entered, "left": left, "seconds": _seconds_since(began)}
     log.info("selection %s, %s: %s", name, day, counts)
     return counts
 
 
 def _fill_work(
-    connection: Connection, settings: Settings, definitions: Mapping[str, Definition], name: str, day: date
+    connection: Connection,
+    settings: Settings,
+    definitions: Mapping[str, Definition],
+    name: str,
+    day: date,
+    work: str,
 ) -> int:
-    """Fill selections.work; once more when a sync or a refresh came in between and the day became a past one."""
+    """Fill the work table; once more when a sync or a refresh came in between and the day became a past one."""
     while True:
         before = worlds.situation(connection, definitions, name)
         with worlds.opened(connection, settings, definitions, day) as world:
-            size = world.fill(name, WORK)
+            size = world.fill(name, work)
         if worlds.situation(connection, definitions, name) == before:
             return size
-        database.run(connection, "refresh/clear_work", selection=name)
+        database.run(connection, "refresh/clear_work", {"work": work})
 
 
 def _record_failed(engine: Engine, name: str, day: date, problem: RetentionError) -> None:

@@ -27,7 +27,7 @@ from retention.selections.rendering import Occasion, Rule, shown
 from retention.settings import Settings
 
 STAGE = "selections"
-WORK = "selections.work"
+MEMBERS = "customer_id bigint primary key"  # the columns of every table of members
 
 # In this order: the later views read the earlier ones.
 _FACTS = ("customers", "orders", "order_lines", "customer_stats", "consents", "suppressions", "engagement")
@@ -59,8 +59,8 @@ class World:
     _tables: dict[str, str] = field(default_factory=dict)
     _is_made: bool = False
 
-    def fill(self, name: str, work: str | None = None) -> int:
-        """Put the members of `name` on this day into `work` (by default the world's own table); how many they are.
+    def fill(self, name: str, into: str) -> int:
+        """Put the members of `name` on this day into the empty table `into`; how many they are.
 
         Raises InputError naming file and line when the SQL fails or gives a customer twice or none.
         """
@@ -79,15 +79,17 @@ class World:
             self.connection,
             definition,
             rule,
-            work=work or self._own_work(),
+            into=into,
             parent=self._tables[definition.parent] if definition.parent else None,
             where=shown(self.settings.include, definition.file),
         )
 
-    @property
-    def own_work(self) -> str:
-        """The world's own table of computed members, shaped like selections.work."""
-        return f"{self.schema}.work"
+    def compute(self, name: str) -> tuple[str, int]:
+        """The members of `name` on this day in a table of this world, and how many they are. Raises as `fill` does."""
+        self._make()
+        table = f"{self.schema}.selection_{name}"
+        database.customer_table(self.connection, table, MEMBERS)
+        return table, self.fill(name, table)
 
     def _table(self, name: str) -> str:
         return database.identifier(self._tables[name])
@@ -99,27 +101,22 @@ class World:
         if newest == self.day:
             self._tables[name] = f"selections.{name}"
         elif days.recorded(self.connection, STAGE, name, self.day) is not None:
-            self._view_of(name, "refresh/as_of_membership", day=Fragment(f"date '{self.day}'"))
+            self._tables[name] = self._membership_of(name)
         elif self.may_compute or (newest and newest > self.day):
-            self.fill(name)
-            self._view_of(name, "refresh/as_of_computed", work=self.own_work)
+            self._tables[name], _ = self.compute(name)
         else:
             raise StateError(
                 f"The selection {name} has not done {self.day} yet: refresh it first, "
                 f"with `retention select --day {self.day} {name}`."
             )
 
-    def _view_of(self, name: str, statement: str, **names: str) -> None:
+    def _membership_of(self, name: str) -> str:
+        """A view of who was in a selection on this day, which it has done."""
         self._make()
-        self._tables[name] = f"{self.schema}.selection_{name}"
-        quoted = Fragment("'" + name.replace("'", "''") + "'")
-        database.run(self.connection, statement, {"view": self._tables[name], "name": quoted, **names})
-
-    def _own_work(self) -> str:
-        self._make()
-        columns = "selection text not null, customer_id bigint not null, primary key (selection, customer_id)"
-        database.customer_table(self.connection, self.own_work, columns)
-        return self.own_work
+        view = f"{self.schema}.selection_{name}"
+        names = {"view": view, "name": Fragment(f"'{name}'"), "day": Fragment(f"date '{self.day}'")}
+        database.run(self.connection, "refresh/as_of_membership", names)
+        return view
 
     def open_facts(self) -> None:
         """Stand the views of what was known by the end of the day in front of the present."""
@@ -168,13 +165,13 @@ def opened(
 
 
 def _fill(
-    connection: Connection, definition: Definition, rule: Rule, *, work: str, parent: str | None, where: str
+    connection: Connection, definition: Definition, rule: Rule, *, into: str, parent: str | None, where: str
 ) -> int:
-    names: dict[str, str] = {"work": work, "rule": Fragment(_escaped(rule.sql))}
+    names: dict[str, str] = {"members": into, "rule": Fragment(_escaped(rule.sql))}
     if parent:
         names["parent"] = parent
     try:
-        return database.count(connection, "refresh/fill", names, selection=definition.name)
+        return database.count(connection, "refresh/fill", names)
     except sqlalchemy.exc.OperationalError:
         raise  # the server or a time limit, not the rule
     except sqlalchemy.exc.DBAPIError as problem:

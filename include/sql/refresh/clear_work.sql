@@ -1,2 +1,3 @@
--- Empties the work table of one selection.
-delete from selections.work where selection = :selection
+-- Empties a work table. Deleted rows would stay as pages that count as empty once they are analyzed: the next comparison
+-- would then be planned as if nobody came, and take hours.
+truncate {{ work }}

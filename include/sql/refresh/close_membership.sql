@@ -5,7 +5,7 @@ with closed as (
     where m.selection = :selection
         and m.left_on is null
         and not exists (
-            select from selections.work as w where w.selection = :selection and w.customer_id = m.customer_id
+            select from {{ work }} as w where w.customer_id = m.customer_id
         )
     returning m.customer_id
 )

@@ -1,6 +1,5 @@
 -- One row per member that was computed for a world, sorted by the shop's own reference.
 select c.customer_ref
-from {{ work }} as w
+from {{ computed }} as w
 inner join shop.customers as c on c.customer_id = w.customer_id
-where w.selection = :selection
 order by c.customer_ref, c.namespace

@@ -1,11 +1,11 @@
--- Puts the members of a selection on a day into a work table; how many they are. Only members of the parent come in, so
--- a child never holds another customer. The keys of the work table refuse a customer twice and a null; a left join lets
--- the null get that far.
+-- Puts the members of a selection on a day into a table; how many they are. Only members of the parent come in, so a
+-- child never holds another customer. The key of the table refuses a customer twice and a null; a left join lets the null
+-- get that far.
 with rule as (
 {{ rule }}
 ), filled as (
-    insert into {{ work }} (selection, customer_id)
-    select cast(:selection as text), r.customer_id
+    insert into {{ members }} (customer_id)
+    select r.customer_id
     from rule as r
     {% if parent is defined %}
     left join {{ parent }} as p on p.customer_id = r.customer_id

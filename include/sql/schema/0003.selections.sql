@@ -1,4 +1,5 @@
--- Each selection is a table selections.<name>(customer_id), made when it is first refreshed.
+-- Each selection is a table selections.<name>(customer_id), made when it is first refreshed. Beside it stands
+-- selections.work_<name>: the new set while a refresh compares it with the old one, empty between refreshes.
 
 -- Who was in which selection, and when: half-open [entered_on, left_on). Null: still in it.
 create table selections.membership (
@@ -10,10 +11,3 @@ create table selections.membership (
     check (left_on > entered_on)
 );
 create unique index membership_open on selections.membership (selection, customer_id) where left_on is null;
-
--- The new set while a refresh compares it with the old one; empty between refreshes.
-create table selections.work (
-    selection text not null,
-    customer_id bigint not null,
-    primary key (selection, customer_id)
-);
