@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,8 +18,11 @@ from retention.settings import Settings
 
 PROJECT = Path(__file__).resolve().parents[2]
 
+HOME = tempfile.mkdtemp(prefix="retention-airflow-")
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+
 os.environ |= {
-    "AIRFLOW_HOME": tempfile.mkdtemp(prefix="retention-airflow-"),
+    "AIRFLOW_HOME": HOME,
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
     "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
