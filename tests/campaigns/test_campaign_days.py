@@ -211,7 +211,7 @@ def test_never_means_never(room: Any, shop: Any, write: Any) -> None:
     ]
 
 
-@examples(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     first=st.dates(date(2024, 1, 1), date(2027, 12, 31)),
     gaps=st.lists(st.integers(1, 70), min_size=1, max_size=6),
@@ -448,6 +448,16 @@ def test_a_skipped_sms_reserves_no_coupon_and_the_next_step_goes_on(room: Any) -
     assert counts[2]["skipped"] == {"no_address": 1}
     assert counts[7]["planned"]["final_offer"] == 1
     assert room.values("select offer from campaigns.coupons") == ["final"]
+
+
+def test_a_step_whose_day_was_never_published_is_planned_on_the_next(room: Any) -> None:
+    room.customers(1)
+    room.run_each(D, after(1))
+    room.run(after(3))
+    room.run(after(4))
+    rows = room.rows("select step, day, due_at from delivery.messages order by day")
+    assert [(row.step, row.day) for row in rows] == [("we_miss_you", D), ("nudge", after(3))]
+    assert rows[1].due_at == datetime(2026, 3, 5, 9, tzinfo=ZoneInfo("Europe/Amsterdam"))
 
 
 def test_the_message_key_is_derived_from_what_the_message_is(room: Any) -> None:

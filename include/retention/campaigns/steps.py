@@ -174,9 +174,9 @@ def _rehearse_day(connection: Connection, settings: Settings, campaign: Campaign
 def _enrol(connection: Connection, settings: Settings, campaign: Campaign, day: date) -> Counts:
     _refuse_unselected(connection, campaign, day)
     is_present = day == days.newest_published(connection)
-    last_orders = "campaigns/_last_orders_present" if is_present else "campaigns/_last_orders_as_of"
+    last_order = "campaigns/_last_order_present" if is_present else "campaigns/_last_order_as_of"
     entered = one(
-        connection, "campaigns/enrol", {"last_orders": Fragment(sql(_include(connection), last_orders))},
+        connection, "campaigns/enrol", {"last_order": Fragment(sql(_include(connection), last_order))},
         campaign=campaign.name, version=campaign.version, entry_limit=campaign.entry_limit,
         control_bound=int(campaign.control * 2**32 / 100), day=day, known_by=_known_by(settings, day),
         **_entry_rules(campaign),
@@ -220,11 +220,12 @@ def _plan(connection: Connection, settings: Settings, campaign: Campaign, name: 
 
 
 def _plan_version(connection: Connection, settings: Settings, version: Campaign, step: Step, day: date) -> Counts:
+    done_until = one(connection, "days/newest_done", stage=STAGE, part=version.name)["day"]
     rows = run(
         connection, "campaigns/plan", campaign=version.name, version=version.version, step=step.step,
-        step_day=step.day, channel=step.channel, offer=step.offer, day=day, known_by=_known_by(settings, day),
-        shop_zone=settings.shop_time_zone.key, window_start=version.window_start, window_end=version.window_end,
-        grace_days=version.grace_days,
+        step_day=step.day, channel=step.channel, offer=step.offer, day=day, done_until=done_until,
+        known_by=_known_by(settings, day), shop_zone=settings.shop_time_zone.key,
+        window_start=version.window_start, window_end=version.window_end, grace_days=version.grace_days,
     )  # fmt: skip
     written = {row.reason: row.messages for row in rows}
     planned = written.pop(None, 0)

@@ -1,20 +1,26 @@
 -- Writes why each member of the selection was enrolled on day or not, where that differs from what was written last.
--- Who is inside the campaign already needs no answer. Runs after enrol.sql.
+-- Who is inside the campaign already needs no answer. Runs after enrol.sql. The last answers are joined, not looked up
+-- one by one: a look-up would go through a table that grows while this statement fills it.
 insert into campaigns.decisions (customer_id, campaign, decided_on, decision, reason)
-select answer.customer_id, :campaign, :day, answer.decision, answer.reason
+select
+    answer.customer_id,
+    :campaign,
+    :day,
+    case
+        when answer.reason in ('selected', 'control') then 'enrolled'
+        when answer.reason = 'not_in_send_base' then 'refused'
+        when answer.reason = 're_entry' and cast(:re_entry_never as boolean) then 'refused'
+        else 'waits'
+    end,
+    answer.reason
 from (
     select
         member.customer_id,
         case
-            when e.entered_on = :day then 'enrolled'
-            when base.customer_id is null or e.is_barred then 'refused'
-            else 'waits'
-        end as decision,
-        case
-            when e.entered_on = :day and e.arm = 'control' then 'control'
-            when e.entered_on = :day then 'selected'
+            when past.entered_on = :day and past.arm = 'control' then 'control'
+            when past.entered_on = :day then 'selected'
             when base.customer_id is null then 'not_in_send_base'
-            when e.is_barred or e.must_wait then 're_entry'
+            when past.must_wait then 're_entry'
             else 'entry_limit'
         end as reason
     from selections.membership as member
@@ -23,24 +29,22 @@ from (
             and base.selection = 'send_base'
             and base.entered_on <= :day
             and (base.left_on is null or base.left_on > :day)
-    left join (
+    cross join lateral (
         select
-            customer_id,
-            max(entered_on) as entered_on,
-            min(arm) as arm,
-            bool_or(exited_on is null) as is_open,
-            bool_or(cast(:re_entry_never as boolean)) as is_barred,
+            max(e.entered_on) as entered_on,
+            min(e.arm) as arm,
+            bool_or(e.exited_on is null) as is_open,
             bool_or(
-                cast(entered_on + make_interval(months => :re_entry_months, days => :re_entry_days) as date) > :day
+                cast(:re_entry_never as boolean)
+                or cast(e.entered_on + make_interval(months => :re_entry_months, days => :re_entry_days) as date) > :day
             ) as must_wait
-        from campaigns.enrolments
-        where campaign = :campaign
-        group by customer_id
-    ) as e on e.customer_id = member.customer_id
+        from campaigns.enrolments as e
+        where e.customer_id = member.customer_id and e.campaign = :campaign
+    ) as past
     where member.selection = :selection
         and member.entered_on <= :day
         and (member.left_on is null or member.left_on > :day)
-        and (e.customer_id is null or not e.is_open or e.entered_on = :day)
+        and (past.entered_on is null or not past.is_open or past.entered_on = :day)
 ) as answer
 left join (
     select distinct on (customer_id) customer_id, decision, reason
@@ -48,8 +52,11 @@ left join (
     where campaign = :campaign
     order by customer_id, decided_on desc
 ) as last on last.customer_id = answer.customer_id
-where answer.decision = 'enrolled'
+where answer.reason in ('selected', 'control')
     or last.customer_id is null
-    or last.decision <> answer.decision
     or last.reason <> answer.reason
+    or (last.decision = 'refused') <> (
+        answer.reason = 'not_in_send_base'
+        or (answer.reason = 're_entry' and cast(:re_entry_never as boolean))
+    )
 on conflict (customer_id, campaign, decided_on) do nothing

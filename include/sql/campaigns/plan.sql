@@ -1,6 +1,6 @@
--- Plans one step of one version: a message for each open treated enrolment whose day for it has come. Who cannot be
--- written to gets the row too, skipped with the reason. A message that is there stays as it is. One row per reason
--- (none: planned): how many.
+-- Plans one step of one version: a message for each open treated enrolment whose day for it is day, or one after
+-- done_until that was never published. Who cannot be written to gets the row too, skipped with the reason. A message that
+-- is there stays as it is: its key refuses a second. One row per reason (none means planned), how many.
 -- Due at the window's start on the customer's local date after the step's day, expired grace_days local dates after
 -- that, at the window's end; in the shop's zone for who has none that PostgreSQL knows.
 with written as (
@@ -62,14 +62,8 @@ with written as (
             and e.version = :version
             and e.arm = 'treated'
             and e.exited_on is null
-            and e.entered_on + cast(:step_day as integer) <= :day
-            and not exists (
-                select from delivery.messages as m
-                where m.customer_id = e.customer_id
-                    and m.campaign = e.campaign
-                    and m.entry_no = e.entry_no
-                    and m.step = :step
-            )
+            and e.entered_on <= :day - cast(:step_day as integer)
+            and e.entered_on > coalesce(cast(:done_until as date), '-infinity') - cast(:step_day as integer)
     ) as due
     on conflict do nothing
     returning reason

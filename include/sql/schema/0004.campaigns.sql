@@ -18,7 +18,7 @@ create table campaigns.enrolments (
     arm text not null check (arm in ('treated', 'control')),
     entered_on date not null,
     exited_on date, -- null: open
-    exit_reason text, -- order, unsubscribe, finished
+    exit_reason text, -- order, unsubscribe, left_selection, finished
     primary key (customer_id, campaign, entry_no),
     check ((exited_on is null) = (exit_reason is null)),
     check (exited_on >= entered_on)

@@ -1,0 +1,8 @@
+-- The day of the last complete order of the candidate, as known at known_by: for a day in the past, when
+-- shop.customer_stats already knows more.
+select max(o.ordered_on) as last_order_on
+from shop.order_versions as o
+where o.customer_id = candidates.customer_id
+    and o.status = 'complete'
+    and o.known_at <= :known_by
+    and o.superseded_at > :known_by
