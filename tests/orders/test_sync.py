@@ -243,8 +243,9 @@ def test_days_and_one_history_leave_the_same_versions(settings: Settings, engine
 
 
 def test_one_reading_of_a_year_ago_is_what_was_known_then(settings: Settings, engine: Engine, files: Path) -> None:
-    write_day(files, orders=[order("1", day=date(2025, 11, 1), updated_at="2025-11-01T12:00:00+01:00")])
+    late = order("1", day=date(2025, 11, 1), updated_at="2025-11-01T12:00:00+01:00")
+    write_day(files, orders=[late, order("2", "C2")])
     sync.sync(settings, engine, "demo_shop", DAY)
-    known = "select count(*) from shop.order_versions where known_at <= :at and :at < superseded_at"
+    known = "select count(*) from shop.order_versions where order_ref = '1' and known_at <= :at and :at < superseded_at"
     assert rows(engine, known, at="2026-11-02 00:00+01") == [(0,)]  # found late: not known before
     assert rows(engine, known, at="2026-11-03 00:00+01") == [(1,)]
