@@ -1,3 +1,3 @@
--- Empties a work table. Deleted rows would stay as pages that count as empty once they are analyzed: the next comparison
--- would then be planned as if nobody came, and take hours.
+-- Empties a work table. After a delete the pages would stay, and once they are analyzed as empty the planner expects one
+-- row where a hundred thousand come: the comparison may then become a loop over both sides.
 truncate {{ work }}
