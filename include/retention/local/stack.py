@@ -31,10 +31,12 @@ from retention.settings import Settings
 log = logging.getLogger(__name__)
 
 # In the order of their start: a task started before the server answers fails, with nothing in its log.
-# No triggerer: nothing here defers. The scheduler need not serve logs: the page reads the files.
+# Nothing here needs the triggerer, but Airflow's first page shows a red badge without it. The logs need no server of
+# their own: the page reads the files.
 AIRFLOW = {
     "api-server": ["api-server"],
     "dag-processor": ["dag-processor"],
+    "triggerer": ["triggerer", "--skip-serve-logs"],
     "scheduler": ["scheduler", "--skip-serve-logs"],
 }
 DAGS = ("sync_orders", "refresh_selections", "deliver_messages")
