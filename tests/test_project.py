@@ -289,7 +289,8 @@ def test_the_containers_get_every_setting_of_a_shop() -> None:
     asked = Asked()
     from_environment(asked)
     given = set(COMPOSE["x-airflow"]["environment"])
-    tuning = {"RETENTION_BATCH_SIZE", "RETENTION_INACTIVE_DAYS", "RETENTION_PROVIDER_TIMEOUT"}
+    tuning = {"RETENTION_BATCH_SIZE", "RETENTION_EMAILS_PER_REQUEST", "RETENTION_INACTIVE_DAYS",
+              "RETENTION_PROVIDER_TIMEOUT"}  # fmt: skip
     assert asked.names - given == tuning
 
 

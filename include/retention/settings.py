@@ -30,11 +30,13 @@ class Settings:
     clock: str = "wall"  # wall: now; days: sends of run D play on D+1
     delivery: str = "outbox"  # outbox: keep the rendered message; live: hand it to the provider
     batch_size: int = 500  # messages claimed at once
+    emails_per_request: int = 100  # what one lost answer leaves unknown
     inactive_days: int = 180  # no open or click for so long, while we looked: not in send_base
     public_url: str = "http://127.0.0.1:8088"  # where unsubscribe links lead
     secret: str = field(default=LOCAL_SECRET, repr=False)  # key of coupon codes and links
     sendgrid_api_key: str | None = field(default=None, repr=False)
     sendgrid_host: str = "https://api.sendgrid.com"
+    sendgrid_webhook_public_key: str | None = field(default=None, repr=False)  # what its reports are signed for
     twilio_account_sid: str | None = field(default=None, repr=False)
     twilio_auth_token: str | None = field(default=None, repr=False)
     twilio_base_url: str = "https://api.twilio.com"
@@ -70,13 +72,16 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         if value := environ.get(f"RETENTION_{name.upper()}"):
             values[name] = value
     for name in (
-        "sendgrid_api_key sendgrid_host twilio_account_sid twilio_auth_token twilio_base_url twilio_from"
+        "sendgrid_api_key sendgrid_host sendgrid_webhook_public_key "
+        "twilio_account_sid twilio_auth_token twilio_base_url twilio_from"
     ).split():
         if value := environ.get(name.upper()):
             values[name] = value
-    for name, kind in (("batch_size", int), ("inactive_days", int), ("provider_timeout", float)):
+    for name in ("batch_size", "emails_per_request", "inactive_days"):
         if value := environ.get(f"RETENTION_{name.upper()}"):
-            values[name] = _number(f"RETENTION_{name.upper()}", value, kind)
+            values[name] = _number(f"RETENTION_{name.upper()}", value, int)
+    if value := environ.get("RETENTION_PROVIDER_TIMEOUT"):
+        values["provider_timeout"] = _number("RETENTION_PROVIDER_TIMEOUT", value, float)
     return Settings(**values)  # type: ignore[arg-type]
 
 

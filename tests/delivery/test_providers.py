@@ -69,6 +69,16 @@ def test_one_request_carries_many_people_each_with_their_own_words(
             assert person["subject"].endswith(names.get(ref, "Łucja"))
 
 
+def test_two_customers_of_one_address_never_share_a_request(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
+) -> None:
+    for number in range(3):
+        planner.message(shop.customer(f"c{number}", email=("Home" if number else "home") + "@mail.example"))
+    planner.message(shop.customer("c3"))
+    assert deliver(live, engine, at=MORNING)["accepted"] == 4
+    assert sorted(len(each["json"]["personalizations"]) for each in provider.requests) == [1, 1, 2]
+
+
 def bodies(request: dict[str, Any], person: dict[str, Any]) -> list[str]:
     """What this person reads: SendGrid puts their words for the tags."""
     read = [each["value"] for each in request["content"]]

@@ -15,9 +15,9 @@ import socket
 import ssl
 import time
 import urllib.error
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import groupby
 from typing import Any
 
 from python_http_client.exceptions import HTTPError
@@ -42,7 +42,7 @@ from retention.settings import Settings
 # The client writes whole requests, addresses included, to its log when debugging is on.
 logging.getLogger("python_http_client").setLevel(logging.INFO)
 
-PER_REQUEST = 100  # people in one request: what one lost answer leaves unknown
+MOST_PER_REQUEST = 1_000  # people in one request, SendGrid's limit
 SUBSTITUTION_BYTES = 10_000  # SendGrid's limit for one personalization
 WE_ARE_REFUSED = (401, 403, 404, 405)
 TOO_MUCH_OR_BAD = (400, 406, 411, 413, 414, 415, 422)
@@ -54,7 +54,7 @@ class SendgridEmail:
 
     provider = "sendgrid"
 
-    def __init__(self, settings: Settings, clock: Clock, per_request: int = PER_REQUEST) -> None:
+    def __init__(self, settings: Settings, clock: Clock) -> None:
         key = settings.sendgrid_api_key
         if not key:
             raise DeliveryError("Live e-mail needs SENDGRID_API_KEY; set it, or keep RETENTION_DELIVERY at 'outbox'.")
@@ -64,7 +64,7 @@ class SendgridEmail:
         self._client.client.timeout = settings.provider_timeout  # the client's own default is to wait for ever
         self._settings = settings
         self._clock = clock
-        self._per_request = per_request
+        self._per_request = min(settings.emails_per_request, MOST_PER_REQUEST)
 
     def send(self, messages: Sequence[Outgoing]) -> list[Settled]:
         """Hand the messages over. A request that is refused as a whole is halved until single messages are refused."""
@@ -135,7 +135,11 @@ def request(settings: Settings, group: Sequence[Outgoing]) -> dict[str, Any]:
 
 
 def _groups(messages: Sequence[Outgoing], size: int) -> Iterator[list[Outgoing]]:
-    """Messages that can share a request: one content, as many lines, nobody above the limit for substitutions."""
+    """Messages that can share a request: one content, as many lines, nobody above the limit for substitutions.
+
+    No address stands twice in a request: SendGrid does not look for that, but whoever reads its log or reports by
+    address could not tell the two apart.
+    """
 
     def content(each: Outgoing) -> tuple[Any, ...]:
         is_long = len(each.text.encode()) + len((each.html or "").encode()) > SUBSTITUTION_BYTES
@@ -144,10 +148,15 @@ def _groups(messages: Sequence[Outgoing], size: int) -> Iterator[list[Outgoing]]
             (each.html or "").count("\n"), is_long,
         )  # fmt: skip
 
-    for key, group in groupby(sorted(messages, key=content), content):
-        together = list(group)
-        whole_size = _shareable(together) if key[-1] else size
-        step = min(size, whole_size)
+    by_content: dict[tuple[Any, ...], list[Outgoing]] = {}
+    times: Counter[tuple[Any, ...]] = Counter()  # an address came with a content
+    for each in messages:
+        key = content(each)
+        address = (key, each.recipient.lower())
+        by_content.setdefault((*key, times[address]), []).append(each)
+        times[address] += 1
+    for (*_, is_long, _), together in by_content.items():
+        step = min(size, _shareable(together)) if is_long else size
         for start in range(0, len(together), step):
             yield together[start : start + step]
 
