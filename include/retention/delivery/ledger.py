@@ -92,7 +92,7 @@ class Ledger:
             retry_ats=[now + outcome.after if outcome.after else None for _, outcome in settled],
             are_burned=[outcome.is_burned for _, outcome in settled],
         )  # fmt: skip
-        self._release_coupons([row for row in written if row["state"] in ("planned", "refused")])
+        self._give_back([row for row in written if row["state"] in ("planned", "refused")])
         return _count(written)
 
     def bury_the_dead(self, now: datetime) -> dict[str, int]:
@@ -105,7 +105,7 @@ class Ledger:
                 if not one(self.connection, "delivery/is_worker_dead", key=_key(claim))["is_dead"]:
                     continue
                 written = self._run("declare_dead", claim=claim, now=now)
-                self._release_coupons([row for row in written if row["state"] == "planned"])
+                self._give_back([row for row in written if row["state"] == "planned"])
             for state, number in _count(written).items():
                 counts[state] = counts.get(state, 0) + number
         return counts
@@ -131,6 +131,13 @@ class Ledger:
 
     def _run(self, name: str, **parameters: Any) -> list[Row]:
         return [dict(row) for row in run(self.connection, f"delivery/{name}", **parameters).mappings()]
+
+    def _give_back(self, rows: Sequence[Row]) -> None:
+        """What messages that were not sent had taken: their coupons."""
+        if rows:
+            # In turn with the claims: one that has not committed yet may be counting on the same coupon.
+            lock(self.connection, "delivery", "claim")
+            self._release_coupons(rows)
 
     def _release_coupons(self, rows: Sequence[Row]) -> None:
         """Give back the coupons of messages that were not sent."""
