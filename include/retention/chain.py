@@ -36,7 +36,7 @@ def run_days(
     send_for_real: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Counts]:
-    """The whole chain for each day from `first` to `last`: sync, select, every campaign, its sends. What each day counted.
+    """The whole chain for each day from `first` to `last`: sync, select, every campaign, its sends; what each counted.
 
     Without `source` every daily source is synced. A day already done changes nothing and reports what it counted.
     """
