@@ -8,7 +8,7 @@ UV := $(BIN)/python -m uv
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check stop lock clean
+.PHONY: help install run test check drill stop lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ check: $(VENV)/.installed-dev  ## Check format, lint, types, imports between roo
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint --processes 2 include/sql
+
+drill: $(VENV)/.installed-dev  ## Delivery under random faults and kills: N schedules (2000) from SEED (1) on
+	PYTHONPATH=tests:tests/delivery $(BIN)/python tests/delivery/drill.py --schedules $(or $(N),2000) --seed $(or $(SEED),1)
 
 stop:  ## Stop what `make run` started; the data stay in .local
 	@if [ -x $(BIN)/retention ]; then $(BIN)/retention down; fi
