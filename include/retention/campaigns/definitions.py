@@ -5,7 +5,6 @@ Every mistake is an InputError that names file and line and says what to write i
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
@@ -17,11 +16,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator, ValidationError
-
-from retention.campaigns import templates, yaml_lines
+from retention import documents
+from retention.campaigns import templates
 from retention.campaigns.templates import KNOWN_VARIABLES
-from retention.campaigns.yaml_lines import Document
+from retention.documents import Document, nearest, shown
 from retention.errors import InputError
 
 known_variables = KNOWN_VARIABLES
@@ -113,8 +111,8 @@ def read(include: Path, name: str) -> Campaign:
         raise InputError(f"{name[:80]!r} is not a campaign's name: small letters, digits and _, like 'winback'.")
     file = include / "campaigns" / f"{name}.yaml"
     if not file.is_file():
-        raise InputError(f"There is no campaign {name!r}: no file {file}.{_nearest(name, names(include))}")
-    document = yaml_lines.read(file)
+        raise InputError(f"There is no campaign {name!r}: no file {file}.{nearest(name, names(include))}")
+    document = documents.read(file)
     _check_schema(include, document)
     _check_sense(include, document, name)
     content = document.content
@@ -182,62 +180,16 @@ def _text(file: Path) -> str:
         raise InputError(f"{file} is not UTF-8 (byte {problem.start}); save it as UTF-8.") from problem
 
 
-def _nearest(word: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
-    if near:
-        return f" Did you mean {near[0]!r}?"
-    return f" Known are {', '.join(known)}." if known else ""
-
-
 @lru_cache(maxsize=8)
-def _schema(file: Path) -> Draft202012Validator:
-    return Draft202012Validator(json.loads(_text(file)))
+def _schema(file: Path) -> dict[str, Any]:
+    schema: dict[str, Any] = json.loads(_text(file))
+    return schema
 
 
 def _check_schema(include: Path, document: Document) -> None:
     if not isinstance(document.content, dict):
         raise document.error((), "a campaign is a list of `key: value` lines, beginning with `campaign: <name>`.")
-    errors = _schema(include / "campaigns" / "schema.json").iter_errors(document.content)
-    found = [_explain(document, error) for error in errors]
-    if found:
-        raise min(found, key=lambda each: each[0])[1]
-
-
-def _explain(document: Document, error: ValidationError) -> tuple[tuple[bool, int], InputError]:
-    """The error in our words, and its rank: a misspelt key before the one that is missing for it, then by line."""
-    schema: Any = error.schema
-    written: Any = error.instance
-    where: tuple[str | int, ...] = tuple(error.absolute_path)
-    if error.validator == "additionalProperties":
-        key = next(each for each in written if each not in schema["properties"])
-        where, message = (*where, key), _unknown(key, sorted(schema["properties"]))
-    elif error.validator == "required":
-        key = next(each for each in schema["required"] if each not in written)
-        message = f"the key {key!r} is missing: {schema['properties'][key]['description']}"
-    elif error.parent is not None and error.parent.validator == "propertyNames":
-        message = f"{written!r} cannot be a key; write {_hint(schema)}."
-    else:
-        key = next((str(each) for each in reversed(where) if isinstance(each, str)), "the file")
-        message = f"{key} is {_shown(written)}; write {_hint(schema)}."
-    place = where
-    while place and place not in document.lines:
-        place = place[:-1]
-    return (error.validator == "required", document.lines.get(place, 1)), document.error(where, message)
-
-
-def _unknown(key: str, known: list[str]) -> str:
-    if key in NOT_YET:
-        return f"the key {key!r} is not there yet ({NOT_YET[key]}); leave it out."
-    return f"unknown key {key!r}.{_nearest(key, known)}"
-
-
-def _hint(schema: Mapping[str, Any]) -> str:
-    return str(schema.get("write") or schema.get("description", "something else"))
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "..."
+    document.check(_schema(include / "campaigns" / "schema.json"), NOT_YET)
 
 
 def _check_sense(include: Path, document: Document, name: str) -> None:
@@ -245,14 +197,14 @@ def _check_sense(include: Path, document: Document, name: str) -> None:
     content = document.content
     if content["campaign"] != name:
         raise document.error(
-            ("campaign",), f"campaign is {_shown(content['campaign'])}; write {name!r}, as the file is named."
+            ("campaign",), f"campaign is {shown(content['campaign'])}; write {name!r}, as the file is named."
         )
     selections = include / "sql" / "selections"
     if not (selections / f"{content['selection']}.sql").is_file():
         known = sorted(file.stem for file in selections.glob("*.sql"))
         raise document.error(
             ("selection",), f"there is no selection {content['selection']!r} in {selections}."
-            f"{_nearest(content['selection'], known)}",
+            f"{nearest(content['selection'], known)}",
         )  # fmt: skip
     start, end = content["send_between"]
     if start >= end:
@@ -277,7 +229,7 @@ def _check_steps(document: Document) -> None:
             )
         if "offer" in step and step["offer"] not in offers:
             raise document.error(
-                ("steps", number, "offer"), f"there is no offer {step['offer']!r}.{_nearest(step['offer'], offers)}"
+                ("steps", number, "offer"), f"there is no offer {step['offer']!r}.{nearest(step['offer'], offers)}"
             )
         seen.add(step["step"])
         day = step["day"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from retention import documents
 from retention.errors import InputError
-from retention.orders import yaml_file
 
 FEEDS = ("customers", "orders", "order_lines", "consents")  # in the order they are published
 FORMATS = ("csv", "jsonl", "parquet")
@@ -16,19 +17,19 @@ BLANKS = "blanks"  # a delimiter: columns parted by any number of blanks
 OWN_COLUMNS = ("load_key", "file_no", "row_no")  # ours in every landing table
 
 _NAME = {"type": "string", "pattern": "^[a-z][a-z0-9_]*$", "maxLength": 30,
-         "description": "write lower-case letters, digits and _, at most 30, beginning with a letter"}  # fmt: skip
+         "write": "lower-case letters, digits and _, at most 30, beginning with a letter"}  # fmt: skip
 _PATH = {"type": "string", "minLength": 1, "not": {"pattern": r"(^|[/\\])\.\.([/\\]|$)"},
-         "description": "'..' is refused in a path; name a folder with --path instead"}  # fmt: skip
-_INNER_PATH = {**_PATH, "pattern": "^[^/]", "description": "write a path below `root`, without '..' or a leading '/'"}
+         "write": "a path without '..', or name the folder with --path"}  # fmt: skip
+_INNER_PATH = {**_PATH, "pattern": "^[^/]", "write": "a path below `root`, without '..' or a leading '/'"}
 _FEED = {
     "type": "object",
     "additionalProperties": False,
     "oneOf": [{"required": ["path", "format", "columns"]}, {"required": ["from"]}],
-    "description": "give path, format and columns, or `from` another feed",
+    "write": "path, format and columns, or `from` with another feed",
     "properties": {
         "path": _INNER_PATH,
         "format": {"enum": list(FORMATS)},
-        "delimiter": {"type": "string", "pattern": f"^(.|{BLANKS})$", "description": "write one character, or blanks"},
+        "delimiter": {"type": "string", "pattern": f"^(.|{BLANKS})$", "write": "one character, or blanks"},
         "encoding": {"enum": list(ENCODINGS)},
         "header": {"type": "boolean"},
         "columns": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 60}, "minItems": 1,
@@ -109,9 +110,11 @@ def read(include: Path, name: str) -> Source:
     if name not in known:
         raise InputError(f"There is no source {name[:60]!r}; known: {', '.join(known) or 'none'} (in {folder}).")
     path = folder / f"{name}.yaml"
-    content = yaml_file.read(path, _SCHEMA)
+    document = documents.read(path)
+    document.check(_SCHEMA)
+    content: dict[str, Any] = document.content
     if content["name"] != name:
-        raise InputError(f"{path}, line 1: the name is {content['name']!r}, but the file is called {name}.yaml.")
+        raise document.error(("name",), f"the name is {content['name']!r}, but the file is called {name}.yaml.")
     feeds = {feed: _feed(path, content, feed) for feed in FEEDS if feed in content["feeds"]}
     return Source(
         name=name, about=content["about"], namespace=content["namespace"], daily=content["daily"],

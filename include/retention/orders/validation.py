@@ -22,10 +22,10 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, Engine
 
-from retention import database, days
+from retention import database, days, documents
 from retention.database import Fragment, identifier
 from retention.errors import ExpectationFailed, InputError, StateError
-from retention.orders import landing, yaml_file
+from retention.orders import landing
 from retention.orders.reading import READING_RULES, SHORT
 from retention.orders.sources import Feed, Source
 from retention.settings import Settings
@@ -35,9 +35,10 @@ LOADS_FOR_A_BAND = 3  # earlier loads of the weekday needed to judge a row count
 SLACK = 30  # rows by which a count may leave its band: small shops vary
 log = logging.getLogger(__name__)
 
-_SHARE = {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$", "description": "write a percentage like 5%"}
-_RULE_NAME = {"type": "string", "pattern": "^[a-z][a-z0-9_]*$", "maxLength": 60}
-_COUNT = {"type": "integer", "minimum": 0}
+_SHARE = {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$", "write": "a percentage like 5%"}
+_RULE_NAME = {"type": "string", "pattern": "^[a-z][a-z0-9_]*$", "maxLength": 60,
+              "write": "small letters, digits and _, at most 60"}  # fmt: skip
+_COUNT = {"type": "integer", "minimum": 0, "write": "a whole number"}
 _SEVERITY = {"enum": ["critical", "warning"]}
 _SCHEMA = {
     "type": "object",
@@ -76,7 +77,7 @@ _SCHEMA = {
                         ("columns_as_expected", [], {}),
                     )
                 ],
-                "description": "known: rejected_share (at_most, tolerate), row_count (at_least), "
+                "write": "one of rejected_share (at_most, tolerate), row_count (at_least), "
                 "row_count_like_weekday (from, to), newest_row_is_recent (value, within_days), "
                 "columns_as_expected; each with severity",
             },
@@ -119,7 +120,9 @@ class Suite:
 def read(include: Path, name: str, feed: Feed | None = None) -> Suite:
     """The suite of ``expectations/<name>.yaml``. Raises InputError, naming file and line, when it is wrong."""
     path = include / "expectations" / f"{name}.yaml"
-    content = yaml_file.read(path, _SCHEMA)
+    document = documents.read(path)
+    document.check(_SCHEMA)
+    content = document.content
     rules = [
         Rule(rule["rule"], rule.get("column"), rule["good"], _share(rule.get("mostly", "100%")))
         for rule in content["rules"]

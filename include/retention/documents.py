@@ -1,4 +1,4 @@
-"""YAML with line numbers: what was written, and where each key and item stands.
+"""The YAML files people write: read with line numbers, checked against a schema, mistakes told in words.
 
 Only whole numbers, decimals, true, false and null are anything but text: ``20:00`` is no number of base 60, and ``no``
 is a word. Anchors are refused, and so is a key that is written twice.
@@ -6,12 +6,16 @@ is a word. Anchors are refused, and so is a key that is written twice.
 
 from __future__ import annotations
 
+import difflib
+import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from jsonschema import Draft202012Validator, ValidationError
 
 from retention.errors import InputError
 
@@ -31,6 +35,65 @@ class Document:
         while where and where not in self.lines:
             where = where[:-1]
         return InputError(f"{self.file}, line {self.lines.get(where, 1)}: {message}")
+
+    def check(self, schema: Mapping[str, Any], not_yet: Mapping[str, str] | None = None) -> None:
+        """Hold the content against a JSON schema. Raises InputError for the first mistake, saying what to write.
+
+        What to write stands in the schema as `write`, else as `description`. `not_yet`: keys that are known but not
+        there yet, and why.
+        """
+        errors = Draft202012Validator(schema).iter_errors(self.content)
+        found = [self._explain(error, not_yet or {}) for error in errors]
+        if found:
+            raise min(found, key=lambda each: each[0])[1]
+
+    def _explain(self, error: ValidationError, not_yet: Mapping[str, str]) -> tuple[tuple[bool, int], InputError]:
+        """The error in our words, and its rank: a misspelt key before the one that is missing for it, then by line."""
+        schema: Any = error.schema
+        written: Any = error.instance
+        where: Where = tuple(error.absolute_path)
+        if error.validator == "additionalProperties":
+            key = next(each for each in written if each not in schema["properties"])
+            reason = not_yet.get(key)
+            message = (
+                f"the key {key!r} is not there yet ({reason}); leave it out."
+                if reason
+                else f"unknown key {key!r}.{nearest(key, sorted(schema['properties']))}"
+            )
+            where = (*where, key)
+        elif error.validator == "required":
+            key = next(each for each in schema["required"] if each not in written)
+            about = schema["properties"][key]
+            message = f"the key {key!r} is missing: {about.get('description') or _hint(about)}"
+        elif error.parent is not None and error.parent.validator == "propertyNames":
+            message = f"{written!r} cannot be a key; write {_hint(schema)}."
+        else:
+            key = next((str(each) for each in reversed(where) if isinstance(each, str)), "the file")
+            message = f"{key} is {shown(written)}; write {_hint(schema)}."
+        place = where
+        while place and place not in self.lines:
+            place = place[:-1]
+        return (error.validator == "required", self.lines.get(place, 1)), self.error(where, message)
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: shortened, and quoted as in JSON."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """A sentence that helps who misspelt `word`: the one that was meant, else all that are known."""
+    near = difflib.get_close_matches(word, known, n=1)
+    if near:
+        return f" Did you mean {near[0]!r}?"
+    return f" Known are {', '.join(known)}." if known else ""
+
+
+def _hint(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema and "write" not in schema:
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    return str(schema.get("write") or schema.get("description", "something else"))
 
 
 class _Loader(yaml.SafeLoader):
@@ -53,6 +116,8 @@ def read(file: Path) -> Document:
     """Read one document. Raises InputError naming file and line when it is no proper YAML, or not UTF-8."""
     try:
         text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as problem:
+        raise InputError(f"There is no file {file}.") from problem
     except UnicodeDecodeError as problem:
         raise InputError(f"{file} is not UTF-8 (byte {problem.start}); save it as UTF-8.") from problem
     lines: dict[Where, int] = {}
