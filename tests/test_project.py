@@ -36,6 +36,7 @@ CLOCK_MAY_BE_READ = {
     "include/retention/delivery/deliver.py": "sending is now, unless an instant is given",
     "include/retention/delivery/channels.py": "the clock of sending",
     "include/retention/delivery/sendgrid_email.py": "how long a provider asks us to wait",
+    "include/retention/events/clock.py": "when something was received",
     "include/retention/local/first_run.py": "which day is over, for the demo shop",
     "include/retention/local/airflow.py": "until when files are waited for",
     "include/retention/local/environment.py": "which day the installation was on",

@@ -106,6 +106,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--path")
     run.add_argument("--send-for-real", action="store_true", help="allow live delivery on this clock")
 
+    events = parser_group(commands, "events", "what providers and customers tell us")
+    serve = command("serve", _events_serve, "the web service: reports of providers, STOP, unsubscribing", events)
+    serve.add_argument("--port", required=True, type=_positive)
+    serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: this machine only)")
+    command("apply", _events_apply, "apply what was reported: states of messages, who shows interest", events)
+
     for name, function, help in (("halt", _halt, "stop every later claim"), ("resume", _resume, "lift a halt")):
         halt = command(name, function, help)
         which = halt.add_mutually_exclusive_group()
@@ -225,6 +231,23 @@ def _run(settings: Settings, options: argparse.Namespace) -> Any:
             send_for_real=options.send_for_real,
             progress=progress,
         )
+
+
+def _events_serve(settings: Settings, options: argparse.Namespace) -> Any:
+    import uvicorn
+
+    from retention.events import service
+
+    app = service.create_app(_with_database(settings))
+    # No access log: the paths hold links that unsubscribe.
+    uvicorn.run(app, host=options.host, port=options.port, access_log=False, log_config=None, server_header=False)
+
+
+def _events_apply(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention.events import applying
+
+    settings, engine = _database(settings)
+    return applying.apply(settings, engine)
 
 
 def _halt(settings: Settings, options: argparse.Namespace) -> Any:

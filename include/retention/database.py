@@ -24,14 +24,19 @@ class Fragment(str):
     """SQL text made by ourselves, rendered as it is. Everything else that is rendered is quoted as a name."""
 
 
-def connect(settings: Settings) -> Engine:
-    """An engine for the shop's database. Raises StateError when no database is configured."""
+def connect(settings: Settings, pool: int = 0) -> Engine:
+    """An engine for the shop's database; a service keeps up to `pool` connections open.
+
+    Raises StateError when no database is configured.
+    """
     if not settings.database_url:
         raise StateError("No database: set RETENTION_DATABASE_URL, or start the embedded one with `retention up`.")
+    # Tasks fork and live for minutes: for them a pool would only hold connections open.
+    pooled: dict[str, Any] = {"pool_size": pool, "max_overflow": 0, "pool_timeout": 10, "pool_pre_ping": True}
     return create_engine(
         driver_url(settings.database_url),
         hide_parameters=True,  # an error message never quotes a customer's address
-        poolclass=NullPool,  # tasks fork and live for minutes: a pool would only hold connections open
+        **(pooled if pool else {"poolclass": NullPool}),
         # Prepared statements get a generic plan from the sixth execution on: far slower where values matter.
         connect_args={"prepare_threshold": None, "application_name": "retention"},
         execution_options={"include": settings.include},

@@ -1,0 +1,1 @@
+"""Room 5: what providers and customers tell us. Stored as it comes, applied in sets; an opt-out at once."""

@@ -1,0 +1,80 @@
+"""Apply stored events in sets: the states of messages, and who shows interest. Opt-outs were applied when they came."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from sqlalchemy import Connection, Engine
+
+from retention.database import count, lock, one, run
+from retention.days import Counts
+from retention.delivery.ledger import Ledger
+from retention.events import clock
+from retention.events.receiving import touch
+from retention.settings import Settings
+
+log = logging.getLogger(__name__)
+
+BATCH = 20_000  # events in one transaction
+GIVE_UP = timedelta(days=7)  # how long an event waits for a message that is not there
+
+
+def apply(settings: Settings, engine: Engine, at: datetime | None = None, batch: int = BATCH) -> Counts:
+    """Apply all events whose message is there; `at` (now, if None) is noted as the instant of it.
+
+    Returns how many events were `applied`, how many messages are `accepted`, `delivered`, `bounced` or `refused` by
+    that, for how many customers interest `engaged` changed, how many events still are `waiting` for their message, and
+    how many were `given_up` because it never came. Applying again changes nothing; the order of events does not matter.
+    """
+    now = at or clock.now()
+    _bury_the_dead(settings, engine, now)
+    counts: Counter[str] = Counter(applied=0, accepted=0, delivered=0, bounced=0, refused=0, engaged=0)
+    while True:
+        with engine.begin() as connection:
+            taken = _apply_batch(settings, connection, now, batch, counts)
+        if not taken:
+            break
+    with engine.begin() as connection:
+        counts["given_up"] = len(run(connection, "events/give_up", now=now, before=now - GIVE_UP).all())
+        counts["waiting"] = count(connection, "events/waiting")
+    log.info("events applied: %s", dict(counts))
+    return dict(counts)
+
+
+def _apply_batch(settings: Settings, connection: Connection, now: datetime, size: int, counts: Counter[str]) -> int:
+    """One transaction: take events, move their messages, count interest; how many were taken."""
+    lock(connection, "events", "apply")
+    lock(connection, "delivery", "claim")  # evidence of a planned message must not meet the claim that takes it
+    batch = str(uuid4())
+    taken = len(run(connection, "events/take", batch=batch, now=now, size=size).all())
+    if not taken:
+        return 0
+    moved = run(connection, "events/settle", batch=batch, now=now).all()
+    counts.update(row.state for row in moved)
+    if freed := [row for row in moved if row.state == "refused" and row.offer]:
+        run(
+            connection, "delivery/release_coupons",
+            customer_ids=[row.customer_id for row in freed],
+            campaigns=[row.campaign for row in freed],
+            entry_nos=[row.entry_no for row in freed],
+            offers=[row.offer for row in freed],
+        )  # fmt: skip
+    engaged = list(
+        run(connection, "events/engage", batch=batch, shop_zone=settings.shop_time_zone.key).scalars()
+    )  # fmt: skip
+    touch(settings, connection, engaged, now)
+    counts["applied"] += taken
+    counts["engaged"] += len(engaged)
+    return taken
+
+
+def _bury_the_dead(settings: Settings, engine: Engine, now: datetime) -> None:
+    """What a dead worker left being attempted becomes unknown, where an event waits for it: then that can settle it."""
+    with engine.connect() as connection:
+        with connection.begin():
+            waits = one(connection, "events/waits_for_worker")["waits"]
+        if waits:
+            Ledger(settings, connection).bury_the_dead(now)

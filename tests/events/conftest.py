@@ -1,0 +1,29 @@
+"""The web service over a small shop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from desk import PUBLIC, PUBLIC_KEY, TOKEN, Desk
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine
+
+from retention.events import service
+from retention.settings import Settings
+from shop import Shop
+
+
+@pytest.fixture
+def desk(settings: Settings, engine: Engine, shop: Shop) -> Iterator[Desk]:
+    """The service at NOW, with the customers A (Dutch) and B."""
+    shop.customer("A", language="nl")
+    shop.customer("B")
+    ours = settings.evolve(
+        public_url=PUBLIC, sendgrid_webhook_public_key=PUBLIC_KEY, twilio_auth_token=TOKEN, secret="s3"
+    )
+    made: list[Desk] = []
+    app = service.create_app(ours, engine, now=lambda: made[0].now)
+    with TestClient(app, base_url=PUBLIC) as client:
+        made.append(Desk(ours, engine, shop, client))
+        yield made[0]
