@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -55,6 +56,8 @@ class Templates:
         filters = {"day": _day, "moment": _moment}
         self._plain = environment(files, html=False, filters=filters)
         self._html = environment(files, html=True, filters=filters)
+        for each in (self._plain, self._html):
+            each.auto_reload = False  # the templates of a version never change
         self._pages: dict[str, bool] = {}  # whether a template extends a layout
 
     def render(
@@ -64,10 +67,12 @@ class Templates:
         name, language = self._pick(step, language)
         values = {**variables, "language": language, _ZONE: zone}
         try:
-            text = _block(self._plain, name, "text", values).strip()
+            template = self._plain.get_template(name)
+            context = template.new_context(values)
+            text = _block(template, "text", context).strip()
             if channel == "sms":
                 return Rendered(subject=None, text=text, html=None, language=language)
-            subject = one_line(_block(self._plain, name, "subject", values))
+            subject = one_line(_block(template, "subject", context))
             return Rendered(subject=subject, text=text, html=self._page(name, values), language=language)
         except jinja2.TemplateError as problem:
             raise TemplateError(f"{name}: {problem.message}") from None
@@ -82,13 +87,14 @@ class Templates:
                 return name, each
         raise TemplateError(f"{step}.{FALLBACK_LANGUAGE}.j2: there is no such template")
 
-    def _page(self, name: str, values: Mapping[str, Any]) -> str:
+    def _page(self, name: str, values: dict[str, Any]) -> str:
         """A template that extends a layout is rendered as a whole page, another one gives its block ``html``."""
         if name not in self._pages:
             self._pages[name] = self._html.parse(self._files[name]).find(nodes.Extends) is not None
         if self._pages[name]:
             return self._html.get_template(name).render(values).strip()
-        return _block(self._html, name, "html", values).strip()
+        template = self._html.get_template(name)
+        return _block(template, "html", template.new_context(values)).strip()
 
 
 def variables(settings: Settings, message: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,6 +117,8 @@ def variables(settings: Settings, message: Mapping[str, Any]) -> dict[str, Any]:
 
 def one_line(text: str) -> str:
     """`text` without line ends and control characters: nobody's first name starts a header of its own."""
+    if text.isprintable():
+        return " ".join(text.split())
     return " ".join("".join(" " if unicodedata.category(sign) in ("Cc", "Zl", "Zp") else sign for sign in text).split())
 
 
@@ -121,7 +129,13 @@ def _day(context: Context, value: Any) -> str:
         value = value.astimezone(context[_ZONE])
     if not isinstance(value, date):
         raise jinja2.UndefinedError(f"{_name_of(value)} is not a day")
-    return format_date(value, "long", locale=context["language"])
+    return _long_date(value, context["language"])
+
+
+@lru_cache(maxsize=1024)
+def _long_date(day: date, language: str) -> str:
+    """Many customers ordered on the same day."""
+    return format_date(day, "long", locale=language)
 
 
 @jinja2.pass_context
@@ -129,17 +143,20 @@ def _moment(context: Context, value: Any) -> str:
     """A day and a time of day in words, in the reader's language and own time."""
     if not isinstance(value, datetime):
         raise jinja2.UndefinedError(f"{_name_of(value)} is not a moment")
-    local = value.astimezone(context[_ZONE])
-    pattern = "EEEE d MMMM y, HH:mm"
-    return format_datetime(local, pattern, locale=context["language"])
+    return _long_moment(value.astimezone(context[_ZONE]).replace(tzinfo=None), context["language"])
+
+
+@lru_cache(maxsize=1024)
+def _long_moment(local: datetime, language: str) -> str:
+    """What is claimed together ends together."""
+    return format_datetime(local, "EEEE d MMMM y, HH:mm", locale=language)
 
 
 def _name_of(value: Any) -> str:
     return repr(value._undefined_name) if isinstance(value, jinja2.Undefined) else "a value"
 
 
-def _block(environment: jinja2.Environment, name: str, block: str, values: Mapping[str, Any]) -> str:
-    template = environment.get_template(name)
+def _block(template: jinja2.Template, block: str, context: Context) -> str:
     if block not in template.blocks:
-        raise TemplateError(f"{name}: there is no block {block}")
-    return "".join(template.blocks[block](template.new_context(dict(values))))
+        raise TemplateError(f"{template.name}: there is no block {block}")
+    return "".join(template.blocks[block](context))

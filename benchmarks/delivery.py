@@ -1,0 +1,175 @@
+"""Send N e-mails of a real campaign through the official client to a server on this machine; beside one call a message.
+
+    .venv/bin/python benchmarks/delivery.py --messages 20000
+
+Two workers claim, render, call and settle. Then, in the same run, the same two workers do so one message at a time:
+claimed, called and settled on its own, as a loop over customers would. Prints one JSON object: messages a second of
+both, and the ratio. The server counts who got what; the run fails if anybody got two or none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import json
+import logging
+import multiprocessing
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import psycopg
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "delivery"))
+
+from checking_provider import Remote, started
+
+from retention import database
+from retention.campaigns import definitions
+from retention.delivery import sendgrid_email  # noqa: F401  (imported once, before the workers fork)
+from retention.delivery.deliver import deliver
+from retention.local import postgres
+from retention.settings import Settings, from_environment
+
+FORK = multiprocessing.get_context("fork")
+DAY = date(2026, 11, 20)
+AT = datetime(2026, 11, 21, 10, 0, tzinfo=ZoneInfo("Europe/Amsterdam"))
+
+PLAN = """
+with people as materialized (
+    select
+        shop.customer_id('benchmark', %(part)s || n) as customer_id,
+        %(part)s || n as ref,
+        (array['en', 'nl', 'pl', 'el'])[1 + n %% 4] as language,
+        n
+    from generate_series(1, %(number)s) as n
+),
+
+customers as (
+    insert into shop.customers
+        (customer_id, namespace, customer_ref, email, first_name, language, updated_at, known_at)
+    select customer_id, 'benchmark', ref, ref || '@mail.example', 'Ada' || n %% 1000, language, %(long_ago)s,
+        %(long_ago)s
+    from people
+),
+
+consents as (
+    insert into shop.consents (customer_id, purpose, channel, is_granted, updated_at, known_at)
+    select customer_id, 'marketing', 'email', true, %(long_ago)s, %(long_ago)s from people
+),
+
+orders as (
+    insert into shop.orders (customer_id, source, order_ref, ordered_at, ordered_on, status, total, currency,
+        total_reporting, updated_at, known_at)
+    select customer_id, 'benchmark', ref, %(long_ago)s, date '2026-01-01' + n %% 90, 'complete', 10, 'EUR', 10,
+        %(long_ago)s, %(long_ago)s
+    from people
+),
+
+enrolments as (
+    insert into campaigns.enrolments (customer_id, campaign, entry_no, version, arm, entered_on)
+    select customer_id, 'winback', 1, %(version)s, 'treated', %(day)s from people
+)
+
+insert into delivery.messages (customer_id, message_key, campaign, version, entry_no, step, channel, day, state, due_at,
+    expires_at, window_start, window_end)
+select customer_id, md5(ref), 'winback', %(version)s, 1, 'we_miss_you', 'email', %(day)s, 'planned',
+    %(at)s - interval '1 hour', %(at)s + interval '2 days', '09:00', '20:00'
+from people
+"""
+
+
+def plan(settings: Settings, part: str, number: int) -> None:
+    """`number` more customers with the first mail of `winback` due, and nothing else to do."""
+    campaign = definitions.read(settings.include, "winback")
+    with psycopg.connect(settings.database_url or "", autocommit=True) as connection:
+        connection.execute(
+            "insert into campaigns.versions values ('winback', %s, %s, %s, '', %s) on conflict do nothing",
+            (campaign.version, json.dumps(campaign.content, default=str), json.dumps(dict(campaign.templates)), DAY),
+        )
+        connection.execute(
+            "insert into shop.days (day, stage, part, state) values (%s, 'orders', 'benchmark', 'done')"
+            " on conflict do nothing", (DAY,),
+        )  # fmt: skip
+        connection.execute(
+            PLAN,
+            {
+                "part": part, "number": number, "version": campaign.version, "day": DAY, "at": AT,
+                "long_ago": AT - timedelta(days=300),
+            },
+        )  # fmt: skip
+        connection.execute("vacuum analyze")
+
+
+def send(settings: Settings, provider: Remote, number: int, workers: int, profile: str | None = None) -> float:
+    """Seconds until all are sent."""
+    provider.begin(check=False)
+    begun = time.perf_counter()
+    processes = [FORK.Process(target=work, args=(settings, profile if n == 0 else None)) for n in range(workers)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    seconds = time.perf_counter() - begun
+    got = Counter(key for key, _ in provider.report()["deliveries"])
+    if len(got) != number or set(got.values()) != {1}:
+        raise SystemExit(f"{len(got)} of {number} messages arrived, one of them {max(got.values(), default=0)} times.")
+    return seconds
+
+
+def work(settings: Settings, profile: str | None) -> None:
+    if not profile:
+        deliver(settings, database.connect(settings), at=AT)
+        return
+    with cProfile.Profile() as profiler:
+        deliver(settings, database.connect(settings), at=AT)
+    profiler.dump_stats(profile)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--messages", type=int, default=20_000)
+    parser.add_argument("--one-by-one", type=int, default=500, help="messages of the other run")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=500, help="RETENTION_BATCH_SIZE")
+    parser.add_argument("--per-request", type=int, default=100, help="RETENTION_EMAILS_PER_REQUEST")
+    parser.add_argument("--profile", help="write cProfile's figures of one worker to this file")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.ERROR)
+    folder = Path(tempfile.mkdtemp(prefix="retention-benchmark-"))
+    folder.chmod(0o755)
+    try:
+        url = postgres.ensure_database(postgres.start(folder / "postgres"), "retention")
+        with started() as provider:
+            settings = from_environment({"RETENTION_DATABASE_URL": url, "RETENTION_LOCAL": str(folder)}).evolve(
+                delivery="live", secret="of the benchmark", public_url="https://shop.example",
+                sendgrid_api_key="SG.key", sendgrid_host=provider.url, provider_timeout=60.0,
+            )  # fmt: skip
+            database.migrate(settings)
+            plan(settings, "slow", options.one_by_one)
+            slowly = settings.evolve(batch_size=1, emails_per_request=1)
+            slow = options.one_by_one / send(slowly, provider, options.one_by_one, options.workers)
+            plan(settings, "fast", options.messages)
+            settings = settings.evolve(batch_size=options.batch, emails_per_request=options.per_request)
+            fast = options.messages / send(settings, provider, options.messages, options.workers, options.profile)
+    finally:
+        postgres.remove(folder / "postgres")
+        shutil.rmtree(folder, ignore_errors=True)
+    print(
+        json.dumps(
+            {
+                "messages": options.messages, "workers": options.workers, "batch": options.batch,
+                "per_request": options.per_request, "messages_per_second": round(fast),
+                "one_by_one_per_second": round(slow), "ratio": round(fast / slow, 1),
+            }
+        )
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
