@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy import text
 
 from retention import chain, database
+from retention.delivery import proof
 from retention.orders import demo, sync
 from retention.settings import Settings, from_environment
 
@@ -174,3 +175,7 @@ def test_the_control_arm_gets_nothing_and_is_in_no_message_table(whole: Settings
             )
             """,
         )
+
+
+def test_the_nightly_proof_finds_nothing(whole: Settings) -> None:
+    assert proof.must_hold(whole, database.connect(whole)) == dict.fromkeys(proof.CHECKS, 0)

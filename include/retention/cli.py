@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
 from retention import database, days
-from retention.errors import InputError, RetentionError
+from retention.errors import InputError, RetentionError, StateError
 from retention.settings import Settings, from_environment
 
 
@@ -65,6 +65,10 @@ def _parser() -> argparse.ArgumentParser:
 
     db = parser_group(commands, "db", "the database")
     command("init", _db_init, "create the schema or bring it up to date", db)
+    restored = command("restored", _db_restored, "after a restore from a backup, before any worker starts", db)
+    restored.add_argument(
+        "--backup-at", required=True, type=_instant, metavar="TIME", help="when the copy was made, with its offset"
+    )
 
     demo = command("demo", _demo, "write the demo shop's daily files")
     demo.add_argument("--to", required=True, type=Path, metavar="DIR")
@@ -117,6 +121,16 @@ def _parser() -> argparse.ArgumentParser:
         which = halt.add_mutually_exclusive_group()
         which.add_argument("--campaign", metavar="NAME")
         which.add_argument("--channel", choices=["email", "sms"])
+
+    unknown = parser_group(commands, "unknown", "messages nobody knows of whether they were sent")
+    listed = command("list", _unknown_list, "the messages, oldest first", unknown)
+    listed.add_argument("--older-than", type=_hours, default=timedelta(0), metavar="HOURS", help="like 24h")
+    settle = command("settle", _unknown_settle, "decide about one", unknown)
+    settle.add_argument("--key", required=True, help="its message key")
+    settle.add_argument("--as", dest="decision", required=True, choices=["sent", "again"], help="it was sent; or: send")
+    settle.add_argument("--by", required=True, metavar="NAME", help="who decides")
+
+    command("prove", _prove, "select whatever breaks a promise about sending; 1 if there is any")
     return parser
 
 
@@ -148,6 +162,13 @@ def _status(settings: Settings, options: argparse.Namespace) -> Any:
 
 def _db_init(settings: Settings, options: argparse.Namespace) -> Any:
     return {"applied": database.migrate(_with_database(settings))}
+
+
+def _db_restored(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention.delivery import unknown
+
+    settings, engine = _database(settings)
+    return unknown.restored(settings, engine, options.backup_at)
 
 
 def _demo(settings: Settings, options: argparse.Namespace) -> Any:
@@ -264,6 +285,36 @@ def _resume(settings: Settings, options: argparse.Namespace) -> Any:
     return halts.resume(settings, engine, campaign=options.campaign, channel=options.channel)
 
 
+def _unknown_list(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention.delivery import unknown
+
+    settings, engine = _database(settings)
+    found = unknown.unknown(settings, engine, options.older_than)
+    if options.json:
+        return {"unknown": found}
+    for row in found:
+        print("  ".join(str(value) for value in row.values()))
+    return None
+
+
+def _unknown_settle(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention.delivery import unknown
+
+    settings, engine = _database(settings)
+    return unknown.settle(settings, engine, options.key, options.decision, options.by)
+
+
+def _prove(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention.delivery import proof
+
+    settings, engine = _database(settings)
+    counts = proof.prove(settings, engine)
+    if found := proof.broken(counts):
+        print(json.dumps(counts) if options.json else _readable(counts))
+        raise StateError(found)
+    return counts
+
+
 # --- arguments, database, output ---------------------------------------------------------------------------------
 
 
@@ -299,6 +350,13 @@ def _instant(text: str) -> datetime:
             f"{text[:40]!r} is not an instant; write it with its offset, like 2026-11-21T09:00+01:00."
         )
     return instant
+
+
+def _hours(text: str) -> timedelta:
+    number = text.removesuffix("h")
+    if not number.isdigit():
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number of hours; write it like 24h.")
+    return timedelta(hours=int(number))
 
 
 def _positive(text: str) -> int:

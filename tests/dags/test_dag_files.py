@@ -29,7 +29,7 @@ def upstream(dag: Any, task: str) -> set[str]:
 
 
 def test_there_is_a_dag_for_each_stage_and_each_campaign(dags: dict[str, Any]) -> None:
-    assert set(dags) == {"sync_orders", "refresh_selections", "deliver_messages", "collect_events"} | {
+    assert set(dags) == {"sync_orders", "refresh_selections", "deliver_messages", "collect_events", "prove_promises"} | {
         f"campaign_{name}" for name in campaigns.names(INCLUDE)
     }
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 from retention import days
 from retention.database import one
 from retention.days import Counts
-from retention.delivery import halts
+from retention.delivery import caps, halts
 from retention.delivery.channels import (
     Channel,
     ChannelRefused,
@@ -46,13 +46,15 @@ def deliver(
     """Send all that is due at `at` (now, if None), of every campaign or of one.
 
     Returns how many were accepted, refused, unknown or skipped, and how many are due but deferred. Also `blocked`, the
-    reason, where nothing may be sent since the orders are too old, and `halted`, what is halted, where something is.
-    Raises DeliveryError where live delivery is not possible or not meant, InputError for an instant without an offset.
+    reason, where nothing may be sent since the orders are too old, `halted`, what is halted, where something is, and
+    `capped`, how many of the deferred a cap holds back, where it does. Raises DeliveryError where live delivery is not
+    possible or not meant, InputError for an instant without an offset or a mistake in caps.yaml.
     """
     _check_meant(settings, settings.clock, send_for_real)
     clock = _clock(at)
     with engine.connect() as connection:
         ledger = Ledger(settings, connection)
+        caps.put_in_force(connection, caps.read(settings.include), clock())
         counts = Counter(ledger.bury_the_dead(clock()))
         blocked = _why_blocked(settings, connection, clock())
         if blocked:
@@ -60,7 +62,9 @@ def deliver(
         else:
             counts += _Worker(settings, ledger, clock).send_all(campaign)
         report: Counts = {key: counts[key] for key in KEYS}
-        report["deferred"] = ledger.deferred(clock(), campaign)
+        report["deferred"], capped = ledger.deferred(clock(), campaign)
+        if capped:
+            report["capped"] = capped
         if blocked:
             report["blocked"] = blocked
         with connection.begin():
@@ -111,10 +115,10 @@ class _Worker:
         channels = {name: open_channel(self._settings, name, self._clock) for name in names}
         while channels:
             with self._ledger.claim_held() as claim:
-                rows, skipped = self._ledger.claim(claim, self._clock(), campaign, channels)
-                if not rows and not skipped:
+                rows, decided = self._ledger.claim(claim, self._clock(), campaign, channels)
+                if not decided:
                     break
-                counts["skipped"] += skipped
+                counts += Counter({state: decided.get(state, 0) for state in ("skipped", "unknown")})
                 counts.update(self._hand_over(claim, rows, channels))
         return counts
 

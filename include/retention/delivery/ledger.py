@@ -49,8 +49,11 @@ class Ledger:
 
     def claim(
         self, claim: str, now: datetime, campaign: str | None, channels: Mapping[str, Channel]
-    ) -> tuple[list[Row], int]:
-        """Claim due messages and commit. What to hand over, and how many were skipped; both empty: nothing is due."""
+    ) -> tuple[list[Row], dict[str, int]]:
+        """Claim due messages and commit. What to hand over, and how many got which state; none: nothing is due.
+
+        Those being attempted are what is to be handed over; planned again are those that a cap holds back.
+        """
         providers = {
             f"{name}_provider": channels[name].provider if name in channels else None for name in ("email", "sms")
         }
@@ -61,11 +64,10 @@ class Ledger:
                 size=self._settings.batch_size, **providers, **self._zones,
             )  # fmt: skip
             if not decided:
-                return [], 0
-            skipped = [row for row in decided if row["state"] == "skipped"]
-            self._release_coupons(skipped)
+                return [], {}
+            self._release_coupons([row for row in decided if row["state"] == "skipped"])
             run(self.connection, "delivery/issue_coupons", claim=claim, now=now, shop_zone=self._zones["shop_zone"])
-            return self._run("claimed", claim=claim, now=now, **self._zones), len(skipped)
+            return self._run("claimed", claim=claim, now=now, **self._zones), _count(decided)
 
     def settle(self, claim: str, now: datetime, channel: Channel | None, settled: Sequence[Settled]) -> dict[str, int]:
         """Write what became of messages of `claim`; how many got which state. Call it in a transaction."""
@@ -115,10 +117,11 @@ class Ledger:
         with self.connection.begin():
             return sorted(run(self.connection, "delivery/due_channels", now=now, campaign=campaign).scalars())
 
-    def deferred(self, now: datetime, campaign: str | None) -> int:
-        """How many messages are due and still planned."""
+    def deferred(self, now: datetime, campaign: str | None) -> tuple[int, int]:
+        """How many messages are due and still planned, and how many of these a cap holds back."""
         with self.connection.begin():
-            return int(one(self.connection, "delivery/deferred", now=now, campaign=campaign)["messages"])
+            row = one(self.connection, "delivery/deferred", now=now, campaign=campaign)
+            return row["messages"], row["capped"]
 
     def next_instant(self, start: datetime, until: datetime, after: datetime | None) -> datetime | None:
         """The first instant after `after` at which a planned message can be decided on, None if there is none."""
@@ -133,11 +136,12 @@ class Ledger:
         return [dict(row) for row in run(self.connection, f"delivery/{name}", **parameters).mappings()]
 
     def _give_back(self, rows: Sequence[Row]) -> None:
-        """What messages that were not sent had taken: their coupons."""
+        """What messages that were not sent had taken: their coupons, and their room under the caps."""
         if rows:
             # In turn with the claims: one that has not committed yet may be counting on the same coupon.
             lock(self.connection, "delivery", "claim")
             self._release_coupons(rows)
+            run(self.connection, "delivery/free_capped", customer_ids=[row["customer_id"] for row in rows])
 
     def _release_coupons(self, rows: Sequence[Row]) -> None:
         """Give back the coupons of messages that were not sent."""

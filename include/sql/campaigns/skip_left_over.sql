@@ -4,7 +4,11 @@ with written as (
     update delivery.messages as m
     set
         state = 'skipped',
-        reason = case when e.exit_reason = 'finished' then 'too_late' else e.exit_reason end,
+        reason = case
+            when e.exit_reason = 'finished' and m.reason = 'capped' then 'capped'
+            when e.exit_reason = 'finished' then 'too_late'
+            else e.exit_reason
+        end,
         settled_at = :known_by
     from campaigns.enrolments as e
     where e.customer_id = m.customer_id

@@ -1,12 +1,34 @@
--- One row per message decided on: attempting (the worker of :claim now hands it over), or skipped with its reason.
+-- One row per message decided on: attempting (the worker of :claim now hands it over), skipped with its reason, planned
+-- until a cap lets it go, or unknown where a restored database may have forgotten that it was sent.
 -- Each rule is checked again here, with what is known at :now: whatever happened since planning, nothing is sent
 -- that must not be. What is outside its window, waits to be tried again or is halted is left planned.
+-- A batch takes customers, each with all that is due: their messages compete for the caps by the campaign's priority,
+-- then by time. Who is not first counts those before it as sent; if they are not, the next batch finds that out.
 -- The guard on state carries the promise "claimed once"; the advisory lock taken before only saves waiting.
-with due as materialized (
+with picked as materialized (
+    select m.customer_id
+    from delivery.messages as m
+    left join shop.customer_versions as c
+        on c.customer_id = m.customer_id and c.known_at <= :now and c.superseded_at > :now
+    where {% include "delivery/_is_due.sql" %}
+    order by m.due_at
+    limit :size
+),
+
+due as materialized (
     select
         m.customer_id,
         m.message_key,
+        m.channel,
+        m.due_at,
+        coalesce(cast(v.definition ->> 'priority' as integer), 50) as priority,
+        l.free_at,
+        l.room,
+        l.room_of_channel,
+        g.claim as restore,
         case
+            when g.claim is not null then 'restored'
+            when m.expires_at <= :now and m.reason = 'capped' then 'capped'
             when m.expires_at <= :now then 'too_late'
             when e.customer_id is null then 'no_enrolment'
             when e.arm <> 'treated' then 'control'
@@ -46,40 +68,68 @@ with due as materialized (
         on p.customer_id = m.customer_id and p.campaign = m.campaign and p.entry_no = m.entry_no and p.offer = m.offer
     left join shop.customer_versions as c
         on c.customer_id = m.customer_id and c.known_at <= :now and c.superseded_at > :now
-    where m.state = 'planned'
-        and m.due_at <= :now
-        and (cast(:campaign as text) is null or m.campaign = :campaign)
-        and m.channel = any(cast(:channels as text[]))
-        and {% include "delivery/_is_open.sql" %}
-        and (
-            m.expires_at <= :now
-            or (
-                (m.retry_at is null or m.retry_at <= :now)
-                and cast(cast(:now as timestamptz) at time zone ({% include "delivery/_zone.sql" %}) as time)
-                >= m.window_start
-                and cast(cast(:now as timestamptz) at time zone ({% include "delivery/_zone.sql" %}) as time)
-                < m.window_end
+    left join lateral ({% include "delivery/_room.sql" %}) as l on true
+    left join lateral (
+        select r.claim
+        from delivery.restores as r
+        where m.due_at <= r.restored_at
+            and m.expires_at > r.backup_at
+            and case when m.channel = 'email' then cast(:email_provider as text) else cast(:sms_provider as text) end
+            <> 'outbox' -- the outbox was restored with the ledger: what is not in it was not stored
+            and not exists (
+                select from delivery.decisions as x
+                where x.customer_id = m.customer_id
+                    and x.message_key = m.message_key
+                    and x.decision = 'again'
+                    and x.decided_at >= r.restored_at
             )
-        )
-    order by m.due_at
-    limit :size
+        order by r.restored_at desc
+        limit 1
+    ) as g on true
+    where m.customer_id in (select b.customer_id from picked as b)
+        and {% include "delivery/_is_due.sql" %}
+),
+
+ranked as materialized (
+    select
+        d.*,
+        case
+            when d.reason = 'restored' then 'unknown'
+            when d.reason is not null then 'skipped'
+            when d.free_at is not null then 'planned'
+            else 'attempting'
+        end as new_state,
+        case when d.reason is null and d.free_at is not null then 'capped' else d.reason end as new_reason,
+        count(*) filter (where d.reason is null and d.free_at is null) over (
+            partition by d.customer_id order by d.priority, d.due_at, d.message_key
+        ) as nth,
+        count(*) filter (where d.reason is null and d.free_at is null) over (
+            partition by d.customer_id, d.channel order by d.priority, d.due_at, d.message_key
+        ) as nth_of_channel
+    from due as d
 )
 
 update delivery.messages as m
-set state = case when d.reason is null then 'attempting' else 'skipped' end,
-    reason = d.reason,
-    claim = cast(:claim as uuid),
+set state = d.new_state,
+    reason = d.new_reason,
+    claim = case d.new_state when 'planned' then null when 'unknown' then d.restore else cast(:claim as uuid) end,
     provider = case
-        when d.reason is not null then m.provider
+        when d.new_state <> 'attempting' then m.provider
         when m.channel = 'email' then cast(:email_provider as text)
         else cast(:sms_provider as text)
     end,
-    attempts = m.attempts + case when d.reason is null then 1 else 0 end,
-    attempted_at = case when d.reason is null then cast(:now as timestamptz) else m.attempted_at end,
-    settled_at = case when d.reason is not null then cast(:now as timestamptz) end,
-    retry_at = null
-from due as d
+    attempts = case d.new_state when 'attempting' then m.attempts + 1 when 'unknown' then greatest(m.attempts, 1)
+        else m.attempts end,
+    attempted_at = case when d.new_state in ('attempting', 'unknown') then cast(:now as timestamptz)
+        else m.attempted_at end,
+    settled_at = case when d.new_state in ('skipped', 'unknown') then cast(:now as timestamptz) end,
+    retry_at = case when d.new_state = 'planned' then d.free_at end
+from ranked as d
 where d.customer_id = m.customer_id
     and d.message_key = m.message_key
     and m.state = 'planned'
+    and (
+        d.new_state <> 'attempting'
+        or (d.nth <= coalesce(d.room, d.nth) and d.nth_of_channel <= coalesce(d.room_of_channel, d.nth_of_channel))
+    )
 returning m.customer_id, m.campaign, m.entry_no, m.offer, m.state

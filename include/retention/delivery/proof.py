@@ -1,0 +1,51 @@
+"""The nightly proof: each promise about sending is a select of its violations, ``sql/proof/<promise>.sql``."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Engine
+
+from retention.database import run
+from retention.days import Counts
+from retention.errors import StateError
+from retention.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CHECKS = (
+    "message_key_twice", "step_twice", "control_messaged", "sent_after_order", "outside_window", "cap_exceeded",
+    "stuck_attempting",
+)  # fmt: skip
+STUCK = timedelta(hours=24)  # a worker that attempts for so long is dead, and nobody has looked
+
+
+def prove(settings: Settings, engine: Engine, at: datetime | None = None) -> Counts:
+    """How many violations each check finds at `at` (now): all 0 when every promise was kept. Reads, writes nothing."""
+    now = at or datetime.now(UTC)
+    counts: Counts = {}
+    with engine.connect() as connection, connection.begin():
+        values = {
+            "stuck_since": now - STUCK,
+            "shop_zone": settings.shop_time_zone.key,
+            "zones": list(run(connection, "delivery/known_zones").scalars()),
+        }
+        for name in CHECKS:
+            counts[name] = len(run(connection, f"proof/{name}", **values).all())
+            log.log(logging.ERROR if counts[name] else logging.INFO, "proof %s: %s", name, counts[name])
+    return counts
+
+
+def must_hold(settings: Settings, engine: Engine, at: datetime | None = None) -> Counts:
+    """`prove`; raises StateError with the numbers where a promise was broken."""
+    counts = prove(settings, engine, at)
+    if found := broken(counts):
+        raise StateError(found)
+    return counts
+
+
+def broken(counts: Counts) -> str:
+    """The promises that were broken as one sentence; empty when none was."""
+    found = ", ".join(f"{name} {number}" for name, number in counts.items() if number)
+    return f"Promises are broken: {found}. To see the rows: sql/proof/<name>.sql." if found else ""

@@ -1,0 +1,2 @@
+-- True of a message s that the customer got, or may have got: it counts for the caps.
+s.state in ('attempting', 'accepted', 'delivered', 'bounced', 'unknown')

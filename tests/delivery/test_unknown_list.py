@@ -1,0 +1,136 @@
+"""Unknown messages: what an operator sees and decides, and what a restore makes unknown."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from local_provider import Provider
+from planner import DAY, MORNING, Planner
+from sqlalchemy import Engine
+
+from retention.delivery import unknown
+from retention.delivery.deliver import deliver
+from retention.errors import InputError, StateError
+from retention.settings import Settings
+from shop import Shop
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def lost(planner: Planner, shop: Shop) -> str:
+    """The key of a message that is unknown since MORNING."""
+    key = planner.message(shop.customer("ada"))
+    planner.run(
+        "update delivery.messages set state = 'unknown', reason = 'timeout', attempts = 1, attempted_at = :now,"
+        " settled_at = :now, claim = gen_random_uuid(), provider = 'sendgrid'", now=MORNING,
+    )  # fmt: skip
+    return key
+
+
+def keys(settings: Settings, engine: Engine, **options: Any) -> list[str]:
+    return [row["message_key"] for row in unknown.unknown(settings, engine, **options)]
+
+
+def test_the_list_holds_what_is_unknown_for_so_long_and_no_address(
+    settings: Settings, engine: Engine, lost: str
+) -> None:
+    assert keys(settings, engine, at=MORNING) == [lost]
+    day = timedelta(hours=24)
+    assert keys(settings, engine, older_than=day, at=MORNING + day - HOUR) == []
+    assert keys(settings, engine, older_than=day, at=MORNING + day) == [lost]
+    row = unknown.unknown(settings, engine, at=MORNING)[0]
+    assert (row["customer_ref"], row["reason"]) == ("ada", "timeout")
+    assert "@" not in str(row)
+
+
+def test_sent_makes_it_accepted_and_says_who_decided(
+    settings: Settings, engine: Engine, planner: Planner, lost: str
+) -> None:
+    done = unknown.settle(settings, engine, lost, "sent", "Ines", at=MORNING + HOUR)
+    assert done == {"message_key": lost, "state": "accepted"}
+    assert planner.state(lost) == ("accepted", "settled_by")
+    decided = planner.run("select message_key, decision, decided_by, decided_at from delivery.decisions")
+    assert [tuple(row.values()) for row in decided] == [(lost, "sent", "Ines", MORNING + HOUR)]
+    with pytest.raises(StateError, match="is accepted, not unknown"):
+        unknown.settle(settings, engine, lost, "again", "Ines", at=MORNING + HOUR)
+
+
+def test_again_plans_it_once_more_and_every_rule_is_checked_again(
+    settings: Settings, engine: Engine, shop: Shop, planner: Planner, lost: str
+) -> None:
+    unknown.settle(settings, engine, lost, "again", "Ines", at=MORNING + HOUR)
+    assert planner.state(lost) == ("planned", "sent_again")
+    assert deliver(settings, engine, at=MORNING + HOUR)["accepted"] == 1
+    row = planner.one(lost)
+    assert (row["state"], row["reason"], row["attempts"]) == ("accepted", None, 2)
+
+
+def test_who_has_ordered_meanwhile_gets_it_no_second_time(
+    settings: Settings, engine: Engine, shop: Shop, planner: Planner, lost: str
+) -> None:
+    shop.order("ada", DAY + timedelta(days=1), known_at=MORNING)
+    unknown.settle(settings, engine, lost, "again", "Ines", at=MORNING + HOUR)
+    assert deliver(settings, engine, at=MORNING + HOUR)["skipped"] == 1
+
+
+def test_an_expired_message_is_too_late_to_send_again(
+    settings: Settings, engine: Engine, planner: Planner, lost: str
+) -> None:
+    late = planner.one(lost)["expires_at"]
+    with pytest.raises(StateError, match="too_late"):
+        unknown.settle(settings, engine, lost, "again", "Ines", at=late)
+    assert planner.state(lost) == ("unknown", "timeout")
+    assert planner.run("select from delivery.decisions") == []
+    unknown.settle(settings, engine, lost, "sent", "Ines", at=late)
+
+
+@pytest.mark.parametrize(
+    ("key", "decision", "by", "sentence"),
+    [("nokey", "sent", "Ines", "no message with the key"), (None, "maybe", "Ines", "no decision 'maybe'"),
+     (None, "sent", " ", "--by NAME")],
+)  # fmt: skip
+def test_a_decision_must_be_one(
+    settings: Settings, engine: Engine, lost: str, key: str | None, decision: str, by: str, sentence: str
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        unknown.settle(settings, engine, key or lost, decision, by, at=MORNING)
+
+
+def test_after_a_restore_what_may_have_been_sent_is_unknown_and_nothing_else(
+    settings: Settings, engine: Engine, shop: Shop, planner: Planner
+) -> None:
+    ada = planner.message(shop.customer("ada"))
+    done = planner.message(shop.customer("bob"))
+    deliver(settings.evolve(batch_size=1), engine, at=MORNING)  # both; then the backup forgets one
+    planner.run("update delivery.messages set state = 'planned', attempts = 0, attempted_at = null, settled_at = null,"
+                " claim = null, provider = null where message_key = :key", key=ada)  # fmt: skip
+    later = planner.message(shop.customer("carol"), on=DAY + timedelta(days=2))
+    expired = planner.message(shop.customer("dora"), on=DAY - timedelta(days=5))
+    backup, now = MORNING - HOUR, MORNING + HOUR
+    assert unknown.restored(settings, engine, backup, at=now) == {"unknown": 1}
+    assert planner.state(ada) == ("unknown", "restored")
+    assert [planner.state(key)[0] for key in (done, later, expired)] == ["accepted", "planned", "planned"]
+    before = planner.ledger()
+    assert unknown.restored(settings, engine, backup, at=now + 48 * HOUR) == {"unknown": 0}
+    assert planner.ledger() == before
+    unknown.settle(settings, engine, ada, "again", "Ines", at=now + HOUR)
+    assert unknown.restored(settings, engine, backup, at=now + 48 * HOUR) == {"unknown": 0}
+    assert deliver(settings, engine, at=now + HOUR)["accepted"] == 1
+    with pytest.raises(InputError, match="later than now"):
+        unknown.restored(settings, engine, now, at=backup)
+
+
+def test_what_a_campaign_plans_again_after_a_restore_is_not_sent_twice(
+    live: Settings, engine: Engine, shop: Shop, planner: Planner, provider: Provider
+) -> None:
+    now = MORNING + 2 * HOUR
+    unknown.restored(live, engine, MORNING - HOUR, at=MORNING + HOUR)
+    key = planner.message(shop.customer("ada"))  # its first life was in the database that is lost
+    counts = deliver(live, engine, at=now)
+    assert (counts["accepted"], counts["unknown"]) == (0, 1)
+    assert planner.state(key) == ("unknown", "restored")
+    unknown.settle(live, engine, key, "again", "Ines", at=now)
+    assert deliver(live, engine, at=now)["accepted"] == 1
