@@ -2,6 +2,7 @@
 
     .venv/bin/python benchmarks/delivery.py --messages 20000
 
+The customers are as `winback` enrols them on one day: four languages, a thousand first names, a last order of one day.
 Two workers claim, render, call and settle. Then, in the same run, the same two workers do so one message at a time:
 claimed, called and settled on its own, as a loop over customers would. Prints one JSON object: messages a second of
 both, and the ratio. The server counts who got what; the run fails if anybody got two or none.
@@ -66,7 +67,7 @@ consents as (
 orders as (
     insert into shop.orders (customer_id, source, order_ref, ordered_at, ordered_on, status, total, currency,
         total_reporting, updated_at, known_at)
-    select customer_id, 'benchmark', ref, %(long_ago)s, date '2026-01-01' + n %% 90, 'complete', 10, 'EUR', 10,
+    select customer_id, 'benchmark', ref, %(long_ago)s, cast(%(day)s as date) - 60, 'complete', 10, 'EUR', 10,
         %(long_ago)s, %(long_ago)s
     from people
 ),

@@ -216,3 +216,40 @@ def test_a_token_to_unsubscribe_names_customer_and_channel_and_cannot_be_forged(
     assert links.read_unsubscribe_token(settings.evolve(secret="another"), token) is None
     for wrong in ("", "x", token[:-2], token[1:], token + "AAAA", "A" * len(token), "ü"):
         assert links.read_unsubscribe_token(settings, wrong) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "is_kept"),
+    [
+        ("{{ first_name }} {{ unsubscribe_url }} {{ unsubscribe_url }}", True),
+        ("{% if first_name %}<a href='{{ unsubscribe_url }}'>{% endif %}", True),
+        ("no link", True),
+        ("{{ unsubscribe_url | upper }}", False),
+        ("{{ 'a' ~ unsubscribe_url }}", False),
+        ("{% if unsubscribe_url == 'x' %}{% endif %}{{ unsubscribe_url }}", False),
+        ("{% set it = unsubscribe_url %}{{ it | length }}", False),
+        ("{% set it %}{{ unsubscribe_url }}{% endset %}{{ it | upper }}", False),
+        ("{% filter upper %}{{ unsubscribe_url }}{% endfilter %}", False),
+        ("{% macro it() %}{{ unsubscribe_url }}{% endmacro %}{{ it() | upper }}", False),
+        ("{{ self.subject() | upper }} {{ unsubscribe_url }}", False),
+    ],
+)
+def test_a_text_that_is_kept_for_others_reads_as_if_it_had_been_rendered_for_each(
+    settings: Settings, text: str, is_kept: bool
+) -> None:
+    blocks = {"subject": "S", "text": text, "html": text}
+    files = {"hello.en.j2": "".join(f"{{% block {name} %}}{it}{{% endblock %}}" for name, it in blocks.items())}
+    keeping, plain = Templates(files), Templates(files)
+    plain._has_gap = False
+    for customer, name in ((1, "Ada"), (2, "Ada"), (3, "<Bob>"), (4, ""), (1, "Ada")):
+        values = variables(settings, ROW | {"customer_id": customer, "first_name": name})
+        assert keeping.render("hello", "email", "en", values, ATHENS) == plain.render(
+            "hello", "email", "en", values, ATHENS
+        )
+    assert keeping._has_gap == is_kept
+    assert len(keeping._kept) == (3 if is_kept else 0)
+
+
+def test_the_templates_that_come_with_us_are_kept_for_others(settings: Settings) -> None:
+    for campaign in definitions.read_all(settings.include).values():
+        assert Templates(campaign.templates)._has_gap

@@ -2,6 +2,9 @@
 
 Templates are Jinja, in a sandbox, and strict: a value that is not there is an error, never an empty space in a mail.
 Only the block ``html`` is escaped. Dates are written in the language of the template and the customer's own time.
+
+Whoever has the same name, days and offer reads the same but for the link to unsubscribe. Where templates do nothing
+with that link but print it, such a text is rendered once and kept with a gap for the link.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import jinja2
 from babel.dates import format_date, format_datetime
 from jinja2 import nodes
 from jinja2.runtime import Context
+from markupsafe import escape
 
 from retention.campaigns.templates import environment
 from retention.delivery.links import unsubscribe_url
@@ -25,6 +29,9 @@ from retention.settings import Settings
 
 FALLBACK_LANGUAGE = "en"
 _ZONE = "_time_zone"  # a name that templates do not use
+_LINK = "unsubscribe_url"
+_GAP = "gap-for-the-link-2f6a1d0c9b7e"  # no sign in it is one that HTML escapes
+_KEPT = 2_000  # texts with a gap, of about 10 kB
 
 
 class TemplateError(Exception):
@@ -47,6 +54,16 @@ class Rendered:
     html: str | None = field(repr=False)
     language: str
 
+    def with_link(self, link: str) -> Rendered:
+        """The same with `link` in place of the gap."""
+        subject, html = self.subject, self.html
+        return Rendered(
+            subject=subject and subject.replace(_GAP, link),
+            text=self.text.replace(_GAP, link),
+            html=html and html.replace(_GAP, link),
+            language=self.language,
+        )
+
 
 class Templates:
     """The templates of one version of a campaign: file name -> text."""
@@ -59,12 +76,26 @@ class Templates:
         for each in (self._plain, self._html):
             each.auto_reload = False  # the templates of a version never change
         self._pages: dict[str, bool] = {}  # whether a template extends a layout
+        self._has_gap = all(_only_prints_link(self._plain, text) for text in files.values())
+        self._kept: dict[tuple[Any, ...], Rendered] = {}
 
     def render(
         self, step: str, channel: str, language: str | None, variables: Mapping[str, Any], zone: ZoneInfo
     ) -> Rendered:
         """Render the step for one person. Raises TemplateError."""
         name, language = self._pick(step, language)
+        link = variables.get(_LINK)
+        if not self._has_gap or not isinstance(link, str) or escape(link) != link:
+            return self._render(name, channel, language, variables, zone)
+        key = (name, channel, zone.key, *(_key(value) for which, value in variables.items() if which != _LINK))
+        if (kept := self._kept.get(key)) is None:
+            kept = self._render(name, channel, language, {**variables, _LINK: _GAP}, zone)
+            if len(self._kept) == _KEPT:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[key] = kept
+        return kept.with_link(link)
+
+    def _render(self, name: str, channel: str, language: str, variables: Mapping[str, Any], zone: ZoneInfo) -> Rendered:
         values = {**variables, "language": language, _ZONE: zone}
         try:
             template = self._plain.get_template(name)
@@ -113,6 +144,26 @@ def variables(settings: Settings, message: Mapping[str, Any]) -> dict[str, Any]:
     if message["offer_percent"] is not None:
         values["offer_percent"] = f"{message['offer_percent']:f}".rstrip("0").rstrip(".")
     return values
+
+
+def _only_prints_link(environment: jinja2.Environment, text: str) -> bool:
+    """Whether the link to unsubscribe goes from here into the text as it is: no filter, no test, no capture."""
+    try:
+        template = environment.parse(text)
+    except jinja2.TemplateSyntaxError:  # whoever renders it is told
+        return False
+    names = list(template.find_all(nodes.Name))
+    if any(name.name in ("self", "super") for name in names):  # a block as a value
+        return False
+    printed = {id(node) for output in template.find_all(nodes.Output) for node in output.nodes}
+    capturing = (nodes.Macro, nodes.CallBlock, nodes.FilterBlock, nodes.AssignBlock)
+    captured = {id(name) for outer in template.find_all(capturing) for name in outer.find_all(nodes.Name)}
+    return all(id(name) in printed - captured for name in names if name.name == _LINK)
+
+
+def _key(value: Any) -> Any:
+    """`value` as a part of a key: an absent one cannot be compared."""
+    return (type(value), None if isinstance(value, jinja2.Undefined) else value)
 
 
 def one_line(text: str) -> str:
