@@ -23,7 +23,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, task
 from pendulum import datetime
 
-from retention.events import applying
+from retention import events
 from retention.local.airflow import DEFAULTS, do
 
 with DAG(
@@ -40,6 +40,6 @@ with DAG(
 
     @task
     def collect():
-        return do(applying.apply)
+        return do(events.apply)
 
     collect()

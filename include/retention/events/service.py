@@ -74,6 +74,11 @@ def create_app(settings: Settings, engine: Engine | None = None, now: Callable[[
         log.error("The database did not take a request: %s", type(getattr(problem, "orig", None) or problem).__name__)
         return JSONResponse({"failed": "the database is away"}, 503, {"Retry-After": "30"})
 
+    @app.exception_handler(Exception)
+    async def failed(request: Request, problem: Exception) -> Response:
+        # An error of ours: the provider comes again, and by then it may be mended.
+        return JSONResponse({"failed": "an error of ours"}, 503, {"Retry-After": "300"})
+
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, problem: ClientDisconnect) -> Response:
         return JSONResponse({"refused": "incomplete"}, 400)
