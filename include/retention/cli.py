@@ -261,7 +261,15 @@ def _events_serve(settings: Settings, options: argparse.Namespace) -> Any:
 
     app = service.create_app(_with_database(settings))
     # No access log: the paths hold links that unsubscribe.
-    uvicorn.run(app, host=options.host, port=options.port, access_log=False, log_config=None, server_header=False)
+    uvicorn.run(
+        app,
+        host=options.host,
+        port=options.port,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        limit_concurrency=200,  # more at once get 503 and come again: what is held in memory stays small
+    )
 
 
 def _events_apply(settings: Settings, options: argparse.Namespace) -> Any:
