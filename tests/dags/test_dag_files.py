@@ -29,9 +29,13 @@ def upstream(dag: Any, task: str) -> set[str]:
 
 
 def test_there_is_a_dag_for_each_stage_and_each_campaign(dags: dict[str, Any]) -> None:
-    assert set(dags) == {"sync_orders", "refresh_selections", "deliver_messages", "collect_events", "prove_promises"} | {
-        f"campaign_{name}" for name in campaigns.names(INCLUDE)
-    }
+    assert set(dags) == {
+        "sync_orders",
+        "refresh_selections",
+        "deliver_messages",
+        "collect_events",
+        "prove_promises",
+    } | {f"campaign_{name}" for name in campaigns.names(INCLUDE)}
 
 
 def test_every_dag_has_a_manual_tags_and_one_active_run(dags: dict[str, Any]) -> None:
