@@ -53,6 +53,7 @@ STEPS = {"hello": ("email", None), "offer": ("email", "comeback"), "again": ("em
          "nudge": ("sms", "comeback")}  # fmt: skip
 LONG_AGO = datetime(2000, 1, 1, tzinfo=AMSTERDAM)
 FINAL = {"accepted", "refused", "skipped", "unknown"}
+PAUSES = (timedelta(minutes=5), timedelta(minutes=90), timedelta(days=1, minutes=5))
 MOMENTS = 45  # statements, commits and calls of one delivery, about
 TABLES = (
     "shop.customers", "shop.consents", "shop.consents_history", "shop.orders", "shop.suppressions",
@@ -99,9 +100,9 @@ class Schedule:
             self.fill()
             at = MORNING
             for _ in range(self.dice.randint(1, 4)):
-                after = at + timedelta(minutes=self.dice.choice([5, 7, 90]))
+                after = at + self.dice.choice(PAUSES)
                 self.round(at, after)
-                at = after
+                at = min(after, MORNING + timedelta(days=2, hours=9))
             self.settle(at)
             return list(self.faults_found())
 
@@ -279,7 +280,7 @@ class Schedule:
         self.shop.execute("delete from delivery.halts")
         self.provider.calm()
         end = MORNING + timedelta(days=4)
-        for instant in (at + timedelta(hours=1), MORNING + timedelta(days=1, hours=3), end):
+        for instant in (at + timedelta(hours=1), at + timedelta(days=1, minutes=2), end):
             self.quietly(instant)
         self.requests = self.provider.report()["requests"]
         self.quietly(end)
