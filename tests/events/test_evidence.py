@@ -125,6 +125,14 @@ def test_a_coupon_that_was_never_sent_is_void(desk: Desk) -> None:
     assert desk.run("select state from campaigns.coupons") == [{"state": "void"}]
 
 
+def test_a_message_that_was_not_sent_after_all_gives_its_room_under_the_caps_back(desk: Desk) -> None:
+    desk.message("A", "accepted")
+    capped = desk.message("A", "planned", channel="sms", reason="capped")
+    desk.sendgrid([desk.event("A", "dropped", reason="Invalid")])
+    desk.apply()
+    assert desk.state(capped) == ("planned", None)
+
+
 # --- interest ---
 
 
