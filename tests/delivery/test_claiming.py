@@ -172,6 +172,23 @@ def test_halt_and_resume_of_all_a_campaign_and_a_channel(
         halts.halt(settings, engine, campaign="winback", channel="sms")
 
 
+def test_two_steps_of_one_enrolment_never_go_out_on_one_local_date(shop: Shop, planner: Planner, send: Any) -> None:
+    auckland = ZoneInfo("Pacific/Auckland")
+    ref = shop.customer("ada", time_zone="Pacific/Auckland")
+    morning = datetime(2026, 11, 22, 9, tzinfo=auckland)
+    shop.publish_each(DAY, DAY + timedelta(days=2))
+    first = planner.message(ref, zone="Pacific/Auckland", grace=5)
+    second = planner.message(
+        ref, step="nudge", channel="sms", offer="comeback", zone="Pacific/Auckland", on=DAY + timedelta(days=2), grace=5
+    )
+    assert send(morning)["accepted"] == 1
+    assert send(morning + timedelta(hours=10))["accepted"] == 0
+    assert planner.state(first) == ("accepted", None)
+    assert planner.state(second) == ("planned", "same_day")
+    assert planner.one(second)["retry_at"] == morning + timedelta(days=1)
+    assert send(morning + timedelta(days=1))["accepted"] == 1
+
+
 def test_one_campaign_can_be_delivered_alone(shop: Shop, planner: Planner, send: Any) -> None:
     planner.version("other", "v1", TEMPLATES)
     planner.message(shop.customer("ada"))

@@ -4,6 +4,7 @@
 -- that must not be. What is outside its window, waits to be tried again or is halted is left planned.
 -- A batch takes customers, each with all that is due: their messages compete for the caps by the campaign's priority,
 -- then by time. Who is not first counts those before it as sent; if they are not, the next batch finds that out.
+-- Two steps of one enrolment never go out on one local date: the later one waits for the next day's window.
 -- The guard on state carries the promise "claimed once"; the advisory lock taken before only saves waiting.
 with picked as materialized (
     select m.customer_id
@@ -22,7 +23,10 @@ due as materialized (
         m.channel,
         m.due_at,
         coalesce(cast(v.definition ->> 'priority' as integer), 50) as priority,
-        l.free_at,
+        m.campaign,
+        m.entry_no,
+        t.tomorrow,
+        greatest(l.free_at, t.tomorrow) as free_at,
         l.room,
         l.room_of_channel,
         g.claim as restore,
@@ -70,6 +74,20 @@ due as materialized (
         on c.customer_id = m.customer_id and c.known_at <= :now and c.superseded_at > :now
     left join lateral ({% include "delivery/_room.sql" %}) as l on true
     left join lateral (
+        select (
+                cast(cast(:now as timestamptz) at time zone ({% include "delivery/_zone.sql" %}) as date) + 1 + m.window_start
+            ) at time zone ({% include "delivery/_zone.sql" %}) as tomorrow
+        from delivery.messages as s
+        where s.customer_id = m.customer_id
+            and s.campaign = m.campaign
+            and s.entry_no = m.entry_no
+            and s.message_key <> m.message_key
+            and {% include "delivery/_may_have_gone.sql" %}
+            and cast(s.attempted_at at time zone ({% include "delivery/_zone.sql" %}) as date)
+            = cast(cast(:now as timestamptz) at time zone ({% include "delivery/_zone.sql" %}) as date)
+        limit 1
+    ) as t on true
+    left join lateral (
         select r.claim
         from delivery.restores as r
         where m.due_at <= r.restored_at
@@ -99,7 +117,14 @@ ranked as materialized (
             when d.free_at is not null then 'planned'
             else 'attempting'
         end as new_state,
-        case when d.reason is null and d.free_at is not null then 'capped' else d.reason end as new_reason,
+        case
+            when d.reason is not null or d.free_at is null then d.reason
+            when d.free_at = d.tomorrow then 'same_day'
+            else 'capped'
+        end as new_reason,
+        count(*) filter (where d.reason is null and d.free_at is null) over (
+            partition by d.customer_id, d.campaign, d.entry_no order by d.due_at, d.message_key
+        ) as nth_of_entry,
         count(*) filter (where d.reason is null and d.free_at is null) over (
             partition by d.customer_id order by d.priority, d.due_at, d.message_key
         ) as nth,
@@ -130,6 +155,6 @@ where d.customer_id = m.customer_id
     and m.state = 'planned'
     and (
         d.new_state <> 'attempting'
-        or (d.nth <= coalesce(d.room, d.nth) and d.nth_of_channel <= coalesce(d.room_of_channel, d.nth_of_channel))
+        or (d.nth_of_entry = 1 and d.nth <= coalesce(d.room, d.nth) and d.nth_of_channel <= coalesce(d.room_of_channel, d.nth_of_channel))
     )
 returning m.customer_id, m.campaign, m.entry_no, m.offer, m.state
