@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time as wall
-from datetime import time, timedelta
+from datetime import timedelta
 from typing import Any
 
 from local_provider import Answer, Provider
-from planner import MORNING, Planner
+from planner import DAY, MORNING, Planner
 from sqlalchemy import Engine, event
 
 from retention import database
@@ -21,7 +21,8 @@ def test_a_coupon_is_not_taken_back_from_a_message_that_another_worker_is_just_c
     live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
 ) -> None:
     first = planner.message(shop.customer("ada"), offer="comeback")
-    second = planner.message("ada", step="nudge", channel="sms", offer="comeback", window=(time(10), time(20)))
+    second = planner.message("ada", step="nudge", channel="sms", offer="comeback", on=DAY + timedelta(days=2))
+    shop.publish(DAY + timedelta(days=1))
     is_claimed = threading.Event()
     slow = database.connect(live)
 
@@ -31,7 +32,7 @@ def test_a_coupon_is_not_taken_back_from_a_message_that_another_worker_is_just_c
             wall.sleep(0.5)
 
     event.listen(slow, "after_cursor_execute", before_commit)
-    other = threading.Thread(target=deliver, args=(live, slow, MORNING + timedelta(hours=1)))
+    other = threading.Thread(target=deliver, args=(live, slow, MORNING + timedelta(days=1)))
 
     def refuse_meanwhile(request: dict[str, Any]) -> Answer:
         if "json" not in request:

@@ -24,7 +24,6 @@ from retention.delivery.channels import (
     returned,
 )
 from retention.delivery.ledger import Ledger, Row
-from retention.delivery.links import unsubscribe_url
 from retention.delivery.outbox import Outbox
 from retention.delivery.render import TemplateError, Templates, variables
 from retention.errors import DeliveryError, InputError
@@ -173,13 +172,14 @@ class _Worker:
 
     def _outgoing(self, row: Row) -> Outgoing:
         templates = self._templates_of(row["campaign"], row["version"])
-        rendered = templates.render(
-            row["step"], row["channel"], row["language"], variables(self._settings, row), ZoneInfo(row["time_zone"])
-        )
+        values = variables(self._settings, row)
+        rendered = templates.render(row["step"], row["channel"], row["language"], values, ZoneInfo(row["time_zone"]))
         headers = {}
         if row["channel"] == "email":
-            link = unsubscribe_url(self._settings, row["customer_id"], row["channel"])
-            headers = {"List-Unsubscribe": f"<{link}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
+            headers = {
+                "List-Unsubscribe": f"<{values['unsubscribe_url']}>",
+                "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+            }
         return Outgoing(
             customer_id=row["customer_id"],
             message_key=row["message_key"],
