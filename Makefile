@@ -19,7 +19,7 @@ run: install  ## Start everything with the demo shop: PostgreSQL, Airflow, the R
 	$(BIN)/retention up --demo
 
 test: check  ## Run `make check`, then all tests, on real PostgreSQL and real Airflow; ARGS=... go to pytest
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.installed-dev  ## Check format, lint, types, imports between rooms, and SQL
 	$(BIN)/ruff format --check .

@@ -72,3 +72,9 @@ def real_data() -> Path:
 def shop(engine: Engine, settings: Settings) -> Shop:
     """An empty shop to fill."""
     return Shop(engine, settings)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first, so that two workers end together."""
+    long = ("test_chain.py", "test_airflow_runs.py", "test_days_in_airflow.py", "test_drill.py")
+    items.sort(key=lambda item: item.path.name not in long)

@@ -427,7 +427,7 @@ def test_who_cannot_be_written_to_has_a_row_that_says_why(room: Any, shop: Any) 
     shop.customer("silent", consents=("sms",))
     shop.customer("nowhere", email=None)
     shop.customer("blocked")
-    room.suppress("blocked", "all", D - timedelta(days=9), "complaint")
+    room.suppress("blocked", "all", D - timedelta(days=9), "hard_bounce")
     room.members(["silent", "nowhere", "blocked"])
     counts = room.run(D)
     assert counts["enrolled"] == 3

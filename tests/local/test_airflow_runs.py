@@ -83,5 +83,5 @@ def test_a_backfill_runs_every_stage_of_each_day_once_and_nothing_runs_by_itself
     assert stack.status(running)["healthy"]
     first = stack.up(running)
     assert stack.up(running)["pids"] == first["pids"]
-    assert set(stack.down(running)["stopped"]) == {"api-server", "dag-processor", "scheduler"}
+    assert set(stack.down(running)["stopped"]) == set(stack.AIRFLOW)
     assert stack.status(running)["airflow"] == dict.fromkeys(stack.AIRFLOW)
