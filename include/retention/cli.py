@@ -328,12 +328,9 @@ def _prove(settings: Settings, options: argparse.Namespace) -> Any:
 
 def _with_database(settings: Settings) -> Settings:
     """The settings with a database: the one configured, else the embedded one, started if it does not run."""
-    from retention.local import postgres
+    from retention.local import stack
 
-    if settings.database_url:
-        return settings
-    server = postgres.start(settings.local / "postgres")
-    return settings.evolve(database_url=postgres.ensure_database(server, "retention"))
+    return settings if settings.database_url else stack.start_database(settings)
 
 
 def _database(settings: Settings) -> tuple[Settings, Engine]:
