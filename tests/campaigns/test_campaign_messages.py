@@ -34,9 +34,10 @@ def rendered(campaign: Any, step: Any, language: str, **changes: Any) -> dict[st
     """The blocks of one message, as delivery renders them."""
     values: dict[str, Any] = {
         "first_name": "Aleksandra", "language": language, "shop_name": "Demo Shop & Co", "shop_address": "Main St 1",
-        "public_url": "https://shop.example", "unsubscribe_url": "https://shop.example/u/token", "offer_percent": "20",
-        "last_order_on": date(2025, 3, 1), "coupon_code": "ABCD234567", "campaign": campaign.name, "step": step.step,
-        "coupon_expires_at": datetime(2026, 9, 30, 7, 13, tzinfo=UTC), **changes,
+        "shop_url": "https://events.shop.example/c/" + "T" * 44, "offer_percent": "20",
+        "unsubscribe_url": "https://shop.example/u/token", "last_order_on": date(2025, 3, 1),
+        "coupon_code": "ABCD234567", "coupon_expires_at": datetime(2026, 9, 30, 7, 13, tzinfo=UTC),
+        "campaign": campaign.name, "step": step.step, **changes,
     }  # fmt: skip
     filters = {"day": lambda _: "<the day>", "moment": lambda _: MOMENTS[language]}
     name = f"{step.step}.{language}.j2"

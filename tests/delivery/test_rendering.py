@@ -25,8 +25,9 @@ from shop import Shop
 
 ATHENS = ZoneInfo("Europe/Athens")
 ROW: dict[str, Any] = {
-    "customer_id": -5, "channel": "email", "campaign": "winback", "step": "hello", "first_name": "Ada",
-    "last_order_on": date(2025, 3, 9), "offer_percent": None, "coupon_code": None, "coupon_expires_at": None,
+    "customer_id": -5, "message_key": "5f" * 16, "channel": "email", "campaign": "winback", "step": "hello",
+    "first_name": "Ada", "last_order_on": date(2025, 3, 9), "offer_percent": None, "coupon_code": None,
+    "coupon_expires_at": None,
 }  # fmt: skip
 
 
@@ -218,6 +219,21 @@ def test_a_token_to_unsubscribe_names_customer_and_channel_and_cannot_be_forged(
         assert links.read_unsubscribe_token(settings, wrong) is None
 
 
+@pytest.mark.parametrize("key", ["5f" * 16, "A-email", "ü", "abc", "00"])
+def test_a_link_into_the_shop_names_customer_and_message_and_cannot_be_forged(settings: Settings, key: str) -> None:
+    token = links.click_token(settings, -(2**63), key)
+    assert links.read_click_token(settings, token) == (-(2**63), key)
+    assert links.read_click_token(settings.evolve(secret="another"), token) is None
+    out = links.unsubscribe_token(settings, -(2**63), "sms")
+    assert links.read_unsubscribe_token(settings, token) is None
+    for wrong in ("", "x", token[:-2], token[1:], token + "AAAA", "A" * len(token), "ü", "\ud800", token + "=", out):
+        assert links.read_click_token(settings, wrong) is None
+
+
+def test_a_link_into_the_shop_is_short_enough_for_a_text(settings: Settings) -> None:
+    assert len(links.click_token(settings, 1, "5f" * 16)) == 44
+
+
 @pytest.mark.parametrize(
     ("text", "is_kept"),
     [
@@ -232,6 +248,14 @@ def test_a_token_to_unsubscribe_names_customer_and_channel_and_cannot_be_forged(
         ("{% filter upper %}{{ unsubscribe_url }}{% endfilter %}", False),
         ("{% macro it() %}{{ unsubscribe_url }}{% endmacro %}{{ it() | upper }}", False),
         ("{{ self.subject() | upper }} {{ unsubscribe_url }}", False),
+        ("{{ shop_url }}/sale {{ unsubscribe_url }}", True),
+        ("{% from 'parts.j2' import show %}{{ show(shop_url, 'a') }}", True),
+        ("{% from 'parts.j2' import show %}{{ show('a', shop_url) }}", False),
+        ("{% from 'parts.j2' import show %}{{ show(shop_url, 'a') | upper }}", False),
+        ("{% from 'parts.j2' import show %}{% set show = first_name.format %}{{ show(shop_url) }}", False),
+        ("{% from 'parts.j2' import loud as show %}{{ show(shop_url) }}", False),
+        ("{% from 'parts.j2' import loud %}{{ loud(shop_url) }}", False),
+        ("{{ first_name.format(shop_url) }}", False),
     ],
 )
 def test_a_text_that_is_kept_for_others_reads_as_if_it_had_been_rendered_for_each(
@@ -239,17 +263,21 @@ def test_a_text_that_is_kept_for_others_reads_as_if_it_had_been_rendered_for_eac
 ) -> None:
     blocks = {"subject": "S", "text": text, "html": text}
     files = {"hello.en.j2": "".join(f"{{% block {name} %}}{it}{{% endblock %}}" for name, it in blocks.items())}
+    files["parts.j2"] = "{% macro show(to, say) %}{{ to }} {{ say | upper }}{% endmacro %}"
+    files["parts.j2"] += "{% macro loud(to) %}{% filter upper %}{{ to }}{% endfilter %}{% endmacro %}"
     keeping, plain = Templates(files), Templates(files)
-    plain._has_gap = False
+    plain._has_gaps = False
     for customer, name in ((1, "Ada"), (2, "Ada"), (3, "<Bob>"), (4, ""), (1, "Ada")):
-        values = variables(settings, ROW | {"customer_id": customer, "first_name": name})
+        values = variables(
+            settings, ROW | {"customer_id": customer, "message_key": f"{customer:032x}", "first_name": name}
+        )
         assert keeping.render("hello", "email", "en", values, ATHENS) == plain.render(
             "hello", "email", "en", values, ATHENS
         )
-    assert keeping._has_gap == is_kept
+    assert keeping._has_gaps == is_kept
     assert len(keeping._kept) == (3 if is_kept else 0)
 
 
 def test_the_templates_that_come_with_us_are_kept_for_others(settings: Settings) -> None:
     for campaign in definitions.read_all(settings.include).values():
-        assert Templates(campaign.templates)._has_gap
+        assert Templates(campaign.templates)._has_gaps

@@ -26,7 +26,7 @@ VARIABLES = {
     "language": "the language of the template that is rendered: en, nl, pl, el ...",
     "shop_name": "the shop's name",
     "shop_address": "the shop's postal address, in one line",
-    "public_url": "where the shop's links lead, without a slash at the end",
+    "shop_url": "this customer's link into the shop, which counts the click; a path may follow: {{ shop_url }}/sale",
     "unsubscribe_url": "this customer's link to unsubscribe",
     "last_order_on": "the day of the last complete order; none for who never bought. Write {{ last_order_on | day }}",
     "offer_percent": "the offer's discount, like 10; only in a step with an offer",

@@ -3,14 +3,14 @@
 Templates are Jinja, in a sandbox, and strict: a value that is not there is an error, never an empty space in a mail.
 Only the block ``html`` is escaped. Dates are written in the language of the template and the customer's own time.
 
-Whoever has the same name, days and offer reads the same but for the link to unsubscribe. Where templates do nothing
-with that link but print it, such a text is rendered once and kept with a gap for the link.
+Whoever has the same name, days and offer reads the same but for the links. Where templates do nothing with those but
+print them, such a text is rendered once and kept with a gap for each link.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import lru_cache
@@ -24,13 +24,14 @@ from jinja2.runtime import Context
 from markupsafe import escape
 
 from retention.campaigns.templates import environment
-from retention.delivery.links import unsubscribe_url
+from retention.delivery.links import shop_url, unsubscribe_url
 from retention.settings import Settings
 
 FALLBACK_LANGUAGE = "en"
 _ZONE = "_time_zone"  # a name that templates do not use
-_LINK = "unsubscribe_url"
-_GAP = "gap-for-the-link-2f6a1d0c9b7e"  # no sign in it is one that HTML escapes
+# The links, each with what fills its gap: no sign in it is one that HTML escapes.
+_GAPS = {"unsubscribe_url": "gap-for-the-way-out-2f6a1d0c9b7e", "shop_url": "gap-for-the-shop-8c1d5e3a7f20"}
+_CAPTURING = (nodes.Macro, nodes.CallBlock, nodes.FilterBlock, nodes.AssignBlock)
 _KEPT = 2_000  # texts with a gap, of about 10 kB
 
 
@@ -54,15 +55,17 @@ class Rendered:
     html: str | None = field(repr=False)
     language: str
 
-    def with_link(self, link: str) -> Rendered:
-        """The same with `link` in place of the gap."""
-        subject, html = self.subject, self.html
-        return Rendered(
-            subject=subject and subject.replace(_GAP, link),
-            text=self.text.replace(_GAP, link),
-            html=html and html.replace(_GAP, link),
-            language=self.language,
-        )
+    def with_links(self, links: Mapping[str, str]) -> Rendered:
+        """The same with `links`, by name, in place of their gaps."""
+        subject, text, html = self.subject, self.text, self.html
+        for name, link in links.items():
+            gap = _GAPS[name]
+            subject, text, html = (
+                subject and subject.replace(gap, link),
+                text.replace(gap, link),
+                html and html.replace(gap, link),
+            )
+        return Rendered(subject=subject, text=text, html=html, language=self.language)
 
 
 class Templates:
@@ -76,7 +79,7 @@ class Templates:
         for each in (self._plain, self._html):
             each.auto_reload = False  # the templates of a version never change
         self._pages: dict[str, bool] = {}  # whether a template extends a layout
-        self._has_gap = all(_only_prints_link(self._plain, text) for text in files.values())
+        self._has_gaps = _only_print_links(self._plain, files.values())
         self._kept: dict[tuple[Any, ...], Rendered] = {}
 
     def render(
@@ -84,16 +87,17 @@ class Templates:
     ) -> Rendered:
         """Render the step for one person. Raises TemplateError."""
         name, language = self._pick(step, language)
-        link = variables.get(_LINK)
-        if not self._has_gap or not isinstance(link, str) or escape(link) != link:
+        links = {which: variables[which] for which in _GAPS if which in variables}
+        if not self._has_gaps or any(not isinstance(link, str) or escape(link) != link for link in links.values()):
             return self._render(name, channel, language, variables, zone)
-        key = (name, channel, zone.key, *(_key(value) for which, value in variables.items() if which != _LINK))
+        key = (name, channel, zone.key, *(_key(value) for which, value in variables.items() if which not in links))
         if (kept := self._kept.get(key)) is None:
-            kept = self._render(name, channel, language, {**variables, _LINK: _GAP}, zone)
+            gaps = {which: _GAPS[which] for which in links}
+            kept = self._render(name, channel, language, {**variables, **gaps}, zone)
             if len(self._kept) == _KEPT:
                 self._kept.pop(next(iter(self._kept)))
             self._kept[key] = kept
-        return kept.with_link(link)
+        return kept.with_links(links)
 
     def _render(self, name: str, channel: str, language: str, variables: Mapping[str, Any], zone: ZoneInfo) -> Rendered:
         values = {**variables, "language": language, _ZONE: zone}
@@ -134,7 +138,7 @@ def variables(settings: Settings, message: Mapping[str, Any]) -> dict[str, Any]:
         "first_name": " ".join((message["first_name"] or "").split()),
         "shop_name": settings.shop_name,
         "shop_address": settings.shop_address,
-        "public_url": settings.public_url.rstrip("/"),
+        "shop_url": shop_url(settings, message["customer_id"], message["message_key"]),
         "unsubscribe_url": unsubscribe_url(settings, message["customer_id"], message["channel"]),
         "campaign": message["campaign"],
         "step": message["step"],
@@ -146,19 +150,45 @@ def variables(settings: Settings, message: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _only_prints_link(environment: jinja2.Environment, text: str) -> bool:
-    """Whether the link to unsubscribe goes from here into the text as it is: no filter, no test, no capture."""
+def _only_print_links(environment: jinja2.Environment, texts: Iterable[str]) -> bool:
+    """Whether links go from these templates into the text as they are: no filter, no test, no capture.
+
+    A macro may be given a link to print, under one name everywhere: like the button in ``parts.html.j2``.
+    """
     try:
-        template = environment.parse(text)
+        trees = [environment.parse(text) for text in texts]
     except jinja2.TemplateSyntaxError:  # whoever renders it is told
         return False
-    names = list(template.find_all(nodes.Name))
-    if any(name.name in ("self", "super") for name in names):  # a block as a value
+    macros: dict[str, nodes.Macro] = {}
+    for tree in trees:
+        for macro in tree.find_all(nodes.Macro):
+            if macros.setdefault(macro.name, macro) is not macro:
+                return False
+    return all(_prints_links(tree, macros) for tree in trees)
+
+
+def _prints_links(tree: nodes.Node, macros: Mapping[str, nodes.Macro]) -> bool:
+    names = list(tree.find_all(nodes.Name))
+    if any(name.name in ("self", "super") or (name.ctx == "store" and name.name in macros) for name in names):
+        return False  # a block as a value, or something else by a macro's name
+    if any(isinstance(name, tuple) for each in tree.find_all(nodes.FromImport) for name in each.names):
         return False
-    printed = {id(node) for output in template.find_all(nodes.Output) for node in output.nodes}
-    capturing = (nodes.Macro, nodes.CallBlock, nodes.FilterBlock, nodes.AssignBlock)
-    captured = {id(name) for outer in template.find_all(capturing) for name in outer.find_all(nodes.Name)}
-    return all(id(name) in printed - captured for name in names if name.name == _LINK)
+    printed = {id(node) for output in tree.find_all(nodes.Output) for node in output.nodes}
+    captured = {id(node) for outer in tree.find_all(_CAPTURING) for node in outer.find_all((nodes.Name, nodes.Call))}
+    handed_on = {
+        id(value)
+        for call in tree.find_all(nodes.Call)
+        if id(call) in printed - captured and isinstance(call.node, nodes.Name) and call.node.name in macros
+        for value, argument in zip(call.args, macros[call.node.name].args, strict=False)
+        if _only_prints(macros[call.node.name], argument.name)
+    }
+    return all(id(name) in (printed - captured) | handed_on for name in names if name.name in _GAPS)
+
+
+def _only_prints(macro: nodes.Macro, argument: str) -> bool:
+    printed = {id(node) for output in macro.find_all(nodes.Output) for node in output.nodes}
+    uses = [name for name in macro.find_all(nodes.Name) if name.name == argument and name.ctx != "param"]
+    return all(id(name) in printed for name in uses) and not any(macro.find_all(_CAPTURING))
 
 
 def _key(value: Any) -> Any:
