@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         halt = command(name, function, help)
         which = halt.add_mutually_exclusive_group()
         which.add_argument("--campaign", metavar="NAME")
-        which.add_argument("--channel", choices=["email", "sms"])
+        which.add_argument("--channel", choices=["email", "sms", "audience"])
 
     unknown = parser_group(commands, "unknown", "messages nobody knows of whether they were sent")
     listed = command("list", _unknown_list, "the messages, oldest first", unknown)

@@ -60,7 +60,16 @@ MISTAKES = [
     ('["09:00", "20:00"]', '["20:00", "09:00"]', "line 11: the window 20:00 to 09:00 is empty"),
     ("percent: 10", "percent: ten", 'line 13: percent is "ten"; write a number above 0 and at most 100.'),
     ("valid_for: 14 days", "valid_for: 2 weeks", "line 13: valid_for is \"2 weeks\"; write a time like '24 hours'"),
-    ("day: 2, channel: sms", "day: 2, channel: audience", 'line 17: channel is "audience"; write email or sms'),
+    ("day: 2, channel: sms", "day: 2, channel: fax", 'line 17: channel is "fax"; write email, sms or audience'),
+    ("2, channel: sms, offer: comeback", "2, channel: audience", "line 17: an audience ends: write until_day"),
+    ("day: 2, channel: sms", "day: 2, until_day: 4, channel: sms", "line 17: until_day belongs to an audience"),
+    ("day: 2, channel: sms", "day: 2, until_day: 1, channel: audience", "line 17: until_day 1 is before day 2"),
+    ("day: 2, channel: sms", "day: 2, until_day: 4, channel: audience", "line 17: an audience carries no code"),
+    (
+        "step: nudge, day: 2, channel: sms, offer: comeback",
+        "step: a, day: 2, until_day: 4, channel: audience}\n  - {step: b, day: 2, until_day: 5, channel: audience",
+        "line 18: two audiences on day 2",
+    ),
     ("offer: comeback", "offer: comeback, unless: clicked", "line 17: the key 'unless' is not there yet"),
     ("offer: comeback", "offer: comebak", "line 17: there is no offer 'comebak'. Did you mean 'comeback'?"),
     ("day: 2", "day: 0", "line 17: two steps on day 0: nobody gets two messages on one day; move one."),
@@ -85,6 +94,17 @@ def test_a_mistake_is_named_with_its_line_and_what_to_write(
     with pytest.raises(InputError) as caught:
         definitions.read(include, "winback")
     assert f"{include / 'campaigns' / 'winback.yaml'}, {message}" in str(caught.value)
+
+
+def test_an_audience_ends_with_an_order_and_shares_its_days_with_messages(include: Path, write: Any) -> None:
+    write("step: nudge,", "step: retarget, day: 2, until_day: 7, channel: audience}\n  - {step: nudge,")
+    campaign = definitions.read(include, "winback")
+    assert [step.task_id for step in campaign.steps][1:3] == ["day_2_audience", "day_2_sms"]
+    assert (campaign.steps[1].until_day, campaign.steps[2].until_day) == (7, None)
+    assert not any(name.startswith("retarget") for name in campaign.templates)
+    write("[order, unsubscribe]", "[unsubscribe]")
+    with pytest.raises(InputError, match="line 17: who has bought leaves an audience; write order in exit_on"):
+        definitions.read(include, "winback")
 
 
 @pytest.mark.parametrize("content", [b"", b"just words", b"- a list", b"\xff\xfe", b"a: \0", b"a: {", b"&a [*a]"])

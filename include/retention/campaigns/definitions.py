@@ -25,7 +25,7 @@ from retention.errors import InputError
 known_variables = KNOWN_VARIABLES
 DEFAULT_GRACE_DAYS = 2
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-NOT_YET = {"unless": "a step is sent to everybody who is still in the campaign", "until_day": "a step has one day"}
+NOT_YET = {"unless": "a step is sent to everybody who is still in the campaign"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,16 +39,17 @@ class Offer:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One message of a campaign, `day` days after entry."""
+    """One message of a campaign, or the days in an audience, `day` days after entry."""
 
     step: str
     day: int
-    channel: str  # email or sms
+    channel: str  # email, sms or audience
     offer: str | None = None
+    until_day: int | None = None  # of an audience: the last day in it
 
     @property
     def task_id(self) -> str:
-        """The name of its Airflow task: day_0_email, day_2_sms, and day_7_final_offer for the step final_offer."""
+        """The name of its Airflow task: day_0_email, day_3_audience, and day_7_final_offer for the step final_offer."""
         return f"day_{self.day}_{self.step if self.step == 'final_offer' else self.channel}"
 
 
@@ -118,7 +119,13 @@ def read(include: Path, name: str) -> Campaign:
     content = document.content
     selection_sql = _text(include / "sql" / "selections" / f"{content['selection']}.sql")
     texts = templates.read(
-        include, name, [(each["step"], each["channel"], "offer" in each) for each in content["steps"]]
+        include,
+        name,
+        [
+            (each["step"], each["channel"], "offer" in each)
+            for each in content["steps"]
+            if each["channel"] != "audience"
+        ],
     )
     version = _fingerprint(_text(file), texts, selection_sql)
     return parse(content, version, texts, selection_sql)
@@ -215,21 +222,46 @@ def _check_sense(include: Path, document: Document, name: str) -> None:
 def _check_steps(document: Document) -> None:
     offers = sorted(document.content.get("offers", {}))
     seen: set[str] = set()
-    day = -1
+    taken: set[tuple[int, bool]] = set()
+    day = 0
     for number, step in enumerate(document.content["steps"]):
         if step["step"] in seen:
             raise document.error(("steps", number, "step"), f"the step {step['step']!r} is there twice; rename one.")
-        if step["day"] == day:
+        is_audience = step["channel"] == "audience"
+        if (step["day"], is_audience) in taken:
+            what = "audiences" if is_audience else "steps"
             raise document.error(
-                ("steps", number, "day"), f"two steps on day {day}: nobody gets two messages on one day; move one."
+                ("steps", number, "day"),
+                f"two {what} on day {step['day']}: nobody gets two messages on one day; move one.",
             )
         if step["day"] < day:
             raise document.error(
                 ("steps", number, "day"), f"day {step['day']} after day {day}; write steps in order of days."
             )
+        _check_audience(document, number, step)
         if "offer" in step and step["offer"] not in offers:
             raise document.error(
                 ("steps", number, "offer"), f"there is no offer {step['offer']!r}.{nearest(step['offer'], offers)}"
             )
         seen.add(step["step"])
         day = step["day"]
+        taken.add((day, is_audience))
+
+
+def _check_audience(document: Document, number: int, step: Mapping[str, Any]) -> None:
+    """What an audience must say, and nothing else may."""
+    where = ("steps", number)
+    if step["channel"] != "audience":
+        if "until_day" in step:
+            raise document.error((*where, "until_day"), "until_day belongs to an audience; a message has one day.")
+        return
+    if "until_day" not in step:
+        raise document.error(where, "an audience ends: write until_day, the last day in it.")
+    if step["until_day"] < step["day"]:
+        raise document.error(
+            (*where, "until_day"), f"until_day {step['until_day']} is before day {step['day']}; write a later one."
+        )
+    if "offer" in step:
+        raise document.error((*where, "offer"), "an audience carries no code; leave the offer out.")
+    if "order" not in document.content["exit_on"]:
+        raise document.error(where, "who has bought leaves an audience; write order in exit_on.")

@@ -6,7 +6,7 @@ Four outcomes, and one exception. What cannot be told for sure is `unknown`: it 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -28,7 +28,8 @@ class Outgoing:
     step: str
     channel: str
     language: str  # of its content
-    recipient: str = field(repr=False)  # an e-mail address or an E.164 number
+    recipient: str = field(repr=False)  # an e-mail address or an E.164 number; empty where it is no message
+    person: Mapping[str, str | None] = field(default_factory=dict, repr=False)  # whom an audience is about
     subject: str | None = field(default=None, repr=False)
     text: str = field(repr=False)
     html: str | None = field(default=None, repr=False)

@@ -14,6 +14,7 @@ from retention import days
 from retention.database import one
 from retention.days import Counts
 from retention.delivery import caps, halts
+from retention.delivery.audiences import Audience
 from retention.delivery.channels import (
     Channel,
     ChannelRefused,
@@ -25,13 +26,14 @@ from retention.delivery.channels import (
 )
 from retention.delivery.ledger import Ledger, Row
 from retention.delivery.outbox import Outbox
-from retention.delivery.render import TemplateError, Templates, variables
+from retention.delivery.render import Rendered, TemplateError, Templates, variables
 from retention.errors import DeliveryError, InputError
 from retention.settings import Settings
 
 log = logging.getLogger(__name__)
 
 FRESH = timedelta(hours=24)  # how long after its end the newest published day is still good enough to send on
+NOTHING = Rendered(subject=None, text="", html=None, language="")  # to be in an audience is no message
 KEYS = ("accepted", "refused", "unknown", "deferred", "skipped")
 
 
@@ -171,15 +173,17 @@ class _Worker:
         return messages
 
     def _outgoing(self, row: Row) -> Outgoing:
-        templates = self._templates_of(row["campaign"], row["version"])
-        values = variables(self._settings, row)
-        rendered = templates.render(row["step"], row["channel"], row["language"], values, ZoneInfo(row["time_zone"]))
-        headers = {}
-        if row["channel"] == "email":
-            headers = {
-                "List-Unsubscribe": f"<{values['unsubscribe_url']}>",
-                "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
-            }
+        rendered, headers = NOTHING, {}
+        if row["channel"] != "audience":
+            templates = self._templates_of(row["campaign"], row["version"])
+            values = variables(self._settings, row)
+            zone = ZoneInfo(row["time_zone"])
+            rendered = templates.render(row["step"], row["channel"], row["language"], values, zone)
+            if row["channel"] == "email":
+                headers = {
+                    "List-Unsubscribe": f"<{values['unsubscribe_url']}>",
+                    "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+                }
         return Outgoing(
             customer_id=row["customer_id"],
             message_key=row["message_key"],
@@ -189,6 +193,7 @@ class _Worker:
             channel=row["channel"],
             language=rendered.language,
             recipient=row["recipient"],
+            person={name: row[name] for name in ("email", "phone")},
             subject=rendered.subject,
             text=rendered.text,
             html=rendered.html,
@@ -207,6 +212,8 @@ class _Worker:
 
 def open_channel(settings: Settings, name: str, clock: Clock) -> Channel:
     """The channel as the settings want it. Raises DeliveryError, naming the setting, where live delivery lacks one."""
+    if name == "audience":
+        return Audience()
     if settings.delivery == "outbox":
         return Outbox(settings, clock)
     if not settings.public_url.startswith("https://"):

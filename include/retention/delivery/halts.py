@@ -9,7 +9,7 @@ from retention.days import Counts
 from retention.errors import InputError
 from retention.settings import Settings
 
-CHANNELS = ("email", "sms")
+CHANNELS = ("email", "sms", "audience")
 
 
 def halt(settings: Settings, engine: Engine, campaign: str | None = None, channel: str | None = None) -> Counts:

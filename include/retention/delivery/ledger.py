@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -54,14 +55,12 @@ class Ledger:
 
         Those being attempted are what is to be handed over; planned again are those that a cap holds back.
         """
-        providers = {
-            f"{name}_provider": channels[name].provider if name in channels else None for name in ("email", "sms")
-        }
+        providers = json.dumps({name: channel.provider for name, channel in channels.items()})
         with self.connection.begin():
             lock(self.connection, "delivery", "claim")
             decided = self._run(
                 "claim", claim=claim, now=now, known_by=now, campaign=campaign, channels=list(channels),
-                size=self._settings.batch_size, **providers, **self._zones,
+                size=self._settings.batch_size, providers=providers, **self._zones,
             )  # fmt: skip
             if not decided:
                 return [], {}

@@ -16,4 +16,4 @@ cross join lateral (
         and s.attempted_at > cast(:now as timestamptz) - k.hours * interval '1 hour'
         and {% include "delivery/_may_have_gone.sql" %}
 ) as f
-where k.in_force_until is null and k.channel in (m.channel, 'all')
+where k.in_force_until is null and k.channel in (m.channel, 'all') and m.channel <> 'audience'

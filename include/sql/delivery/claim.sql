@@ -4,7 +4,8 @@
 -- that must not be. What is outside its window, waits to be tried again or is halted is left planned.
 -- A batch takes customers, each with all that is due: their messages compete for the caps by the campaign's priority,
 -- then by time. Who is not first counts those before it as sent; if they are not, the next batch finds that out.
--- Two steps of one enrolment never go out on one local date: the later one waits for the next day's window.
+-- Two steps of one enrolment never go out on one local date: the later one waits for the next day's window. To be in an
+-- audience is no message to anybody: it waits for none and holds none up.
 -- The guard on state carries the promise "claimed once"; the advisory lock taken before only saves waiting.
 with picked as materialized (
     select m.customer_id
@@ -61,6 +62,10 @@ due as materialized (
                 then 'no_address'
             when m.channel = 'sms' and coalesce(c.phone !~ '^[+][1-9][0-9]{6,14}$', true)
                 then 'no_address'
+            when m.channel = 'audience'
+                and coalesce(c.email !~ '^[^][\s<>(),"@]+@[^][\s<>(),"@]+[.][^][\s<>(),"@]+$', true)
+                and coalesce(c.phone !~ '^[+][1-9][0-9]{6,14}$', true)
+                then 'no_address'
             when m.offer is not null and coalesce(p.state, 'void') not in ('reserved', 'issued') then 'coupon_void'
             when p.state = 'issued' and p.expires_at <= :now then 'coupon_expired'
         end as reason
@@ -82,6 +87,7 @@ due as materialized (
             and s.campaign = m.campaign
             and s.entry_no = m.entry_no
             and s.message_key <> m.message_key
+            and m.channel <> 'audience'
             and {% include "delivery/_may_have_gone.sql" %}
             and cast(s.attempted_at at time zone ({% include "delivery/_zone.sql" %}) as date)
             = cast(cast(:now as timestamptz) at time zone ({% include "delivery/_zone.sql" %}) as date)
@@ -92,8 +98,8 @@ due as materialized (
         from delivery.restores as r
         where m.due_at <= r.restored_at
             and m.expires_at > r.backup_at
-            and case when m.channel = 'email' then cast(:email_provider as text) else cast(:sms_provider as text) end
-            <> 'outbox' -- the outbox was restored with the ledger: what is not in it was not stored
+            and m.channel <> 'audience' -- to be put in twice is harmless
+            and cast(:providers as jsonb) ->> m.channel <> 'outbox' -- restored with the ledger: not in it, not stored
             and not exists (
                 select from delivery.decisions as x
                 where x.customer_id = m.customer_id
@@ -122,13 +128,13 @@ ranked as materialized (
             when d.free_at = d.tomorrow then 'same_day'
             else 'capped'
         end as new_reason,
-        count(*) filter (where d.reason is null and d.free_at is null) over (
+        count(*) filter (where d.reason is null and d.free_at is null and d.channel <> 'audience') over (
             partition by d.customer_id, d.campaign, d.entry_no order by d.due_at, d.message_key
         ) as nth_of_entry,
-        count(*) filter (where d.reason is null and d.free_at is null) over (
+        count(*) filter (where d.reason is null and d.free_at is null and d.channel <> 'audience') over (
             partition by d.customer_id order by d.priority, d.due_at, d.message_key
         ) as nth,
-        count(*) filter (where d.reason is null and d.free_at is null) over (
+        count(*) filter (where d.reason is null and d.free_at is null and d.channel <> 'audience') over (
             partition by d.customer_id, d.channel order by d.priority, d.due_at, d.message_key
         ) as nth_of_channel
     from due as d
@@ -140,8 +146,7 @@ set state = d.new_state,
     claim = case d.new_state when 'planned' then null when 'unknown' then d.restore else cast(:claim as uuid) end,
     provider = case
         when d.new_state <> 'attempting' then m.provider
-        when m.channel = 'email' then cast(:email_provider as text)
-        else cast(:sms_provider as text)
+        else cast(:providers as jsonb) ->> m.channel
     end,
     attempts = case d.new_state when 'attempting' then m.attempts + 1 when 'unknown' then greatest(m.attempts, 1)
         else m.attempts end,
@@ -155,6 +160,7 @@ where d.customer_id = m.customer_id
     and m.state = 'planned'
     and (
         d.new_state <> 'attempting'
+        or d.channel = 'audience'
         or (d.nth_of_entry = 1 and d.nth <= coalesce(d.room, d.nth) and d.nth_of_channel <= coalesce(d.room_of_channel, d.nth_of_channel))
     )
 returning m.customer_id, m.campaign, m.entry_no, m.offer, m.state

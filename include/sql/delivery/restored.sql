@@ -1,6 +1,6 @@
 -- One row per message that may have been sent between the backup and its restore: planned in the copy, due before the
 -- restore and not expired before the backup. Nobody sends it again by itself: unknown. What a person has decided to
--- send again since stays.
+-- send again since stays, and so do audiences: to be put in twice is harmless.
 update delivery.messages as m
 set state = 'unknown',
     reason = 'restored',
@@ -12,6 +12,7 @@ set state = 'unknown',
 from delivery.restores as r
 where r.backup_at = :backup_at
     and m.state = 'planned'
+    and m.channel <> 'audience'
     and m.due_at <= r.restored_at
     and m.expires_at > r.backup_at
     and not exists (
