@@ -160,7 +160,8 @@ def main() -> None:
         with started() as provider:
             settings = from_environment({"RETENTION_DATABASE_URL": url, "RETENTION_LOCAL": str(folder)}).evolve(
                 delivery="live", secret="of the benchmark", public_url="https://shop.example",
-                sendgrid_api_key="SG.key", sendgrid_host=provider.url, provider_timeout=60.0,
+                shop_url="https://shop.example", sendgrid_api_key="SG.key", sendgrid_host=provider.url,
+                provider_timeout=60.0,
             )  # fmt: skip
             database.migrate(settings)
             plan(settings, "slow", options.one_by_one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from retention.errors import InputError
 CLOCKS = ("wall", "days")
 DELIVERIES = ("outbox", "live")
 LOCAL_SECRET = "local-secret-for-the-outbox-only"
+DEMO_SHOP_URL = "https://demo-shop.example"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +34,13 @@ class Settings:
     batch_size: int = 500  # messages claimed at once
     emails_per_request: int = 100  # what one lost answer leaves unknown
     inactive_days: int = 180  # no open or click for so long, while we looked: not in send_base
-    public_url: str = "http://127.0.0.1:8088"  # where unsubscribe links lead
+    public_url: str = "http://127.0.0.1:8088"  # where links in messages lead
+    shop_url: str = DEMO_SHOP_URL  # where they lead from there: the shop's own address
     secret: str = field(default=LOCAL_SECRET, repr=False)  # key of coupon codes and links
     sendgrid_api_key: str | None = field(default=None, repr=False)
     sendgrid_host: str = "https://api.sendgrid.com"
     sendgrid_webhook_public_key: str | None = field(default=None, repr=False)  # what its reports are signed for
+    coupons_secret: str | None = field(default=None, repr=False)  # what the shop signs redeemed coupons with
     twilio_account_sid: str | None = field(default=None, repr=False)
     twilio_auth_token: str | None = field(default=None, repr=False)
     twilio_base_url: str = "https://api.twilio.com"
@@ -50,6 +54,10 @@ class Settings:
             raise InputError(f"RETENTION_DELIVERY is {self.delivery!r}; write 'outbox' or 'live'.")
         if self.delivery == "live" and self.secret == LOCAL_SECRET:
             raise InputError("RETENTION_DELIVERY is 'live', so RETENTION_SECRET must be set to a secret of your own.")
+        if not re.fullmatch(r"https?://[^\s/?#@\\]+(/[^\s?#\\]*)?", self.shop_url):
+            raise InputError(
+                f"RETENTION_SHOP_URL is {self.shop_url!r}; write the shop's address, like 'https://www.shop.example'."
+            )
 
     def evolve(self, **changes: object) -> Settings:
         """The same settings with some values changed."""
@@ -67,7 +75,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         "shop_time_zone": _zone(environ.get("RETENTION_SHOP_TIME_ZONE") or "Europe/Amsterdam"),
     }
     for name in (
-        "database_url shop_name shop_address email_from reporting_currency clock delivery public_url secret"
+        "database_url shop_name shop_address email_from reporting_currency clock delivery public_url shop_url secret "
+        "coupons_secret"
     ).split():
         if value := environ.get(f"RETENTION_{name.upper()}"):
             values[name] = value

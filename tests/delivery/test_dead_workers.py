@@ -52,7 +52,7 @@ def start(settings: Settings, what: str, survives: int = 0) -> subprocess.Popen[
         "RETENTION_DATABASE_URL": settings.database_url or "", "RETENTION_LOCAL": str(settings.local),
         "RETENTION_DELIVERY": settings.delivery, "RETENTION_SECRET": settings.secret,
         "RETENTION_PUBLIC_URL": settings.public_url, "SENDGRID_API_KEY": settings.sendgrid_api_key or "",
-        "SENDGRID_HOST": settings.sendgrid_host,
+        "RETENTION_SHOP_URL": settings.shop_url, "SENDGRID_HOST": settings.sendgrid_host,
     }  # fmt: skip
     return subprocess.Popen([sys.executable, "-c", WORKER, what, str(survives)], env=environ)
 

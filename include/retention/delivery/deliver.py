@@ -28,7 +28,7 @@ from retention.delivery.ledger import Ledger, Row
 from retention.delivery.outbox import Outbox
 from retention.delivery.render import Rendered, TemplateError, Templates, variables
 from retention.errors import DeliveryError, InputError
-from retention.settings import Settings
+from retention.settings import DEMO_SHOP_URL, Settings
 
 log = logging.getLogger(__name__)
 
@@ -220,6 +220,11 @@ def open_channel(settings: Settings, name: str, clock: Clock) -> Channel:
         raise DeliveryError(
             f"RETENTION_PUBLIC_URL is {settings.public_url!r}; live delivery needs an https address that the world "
             "reaches: links to unsubscribe and reports of the provider lead there."
+        )
+    if settings.shop_url == DEMO_SHOP_URL or not settings.shop_url.startswith("https://"):
+        raise DeliveryError(
+            f"RETENTION_SHOP_URL is {settings.shop_url!r}; live delivery needs the https address of the shop: links in "
+            "messages lead there."
         )
     # Imported when they are needed: the official clients take a second, and the outbox does without.
     if name == "email":

@@ -109,6 +109,7 @@ def _ours(settings: Settings, start_day: date | None) -> dict[str, str]:
         "RETENTION_CLOCK": settings.clock,
         "RETENTION_DELIVERY": settings.delivery,
         "RETENTION_PUBLIC_URL": settings.public_url,
+        "RETENTION_SHOP_URL": settings.shop_url,
         "RETENTION_SECRET": settings.secret,
         "RETENTION_POOL": POOL,
         "RETENTION_START_DAY": start_day.isoformat() if start_day else os.environ.get("RETENTION_START_DAY"),
