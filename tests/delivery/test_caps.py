@@ -53,6 +53,7 @@ def capped(settings: Settings, engine: Engine, shop: Shop, planner: Planner, tmp
     include = tmp_path / "include"
     include.mkdir()
     (include / "sql").symlink_to(settings.include / "sql")
+    (include / "rules.csv").symlink_to(settings.include / "rules.csv")
     (include / "caps.yaml").write_text("- {channel: all, at_most: 1, in: 7 days}\n")
     mine = settings.evolve(include=include)
     for campaign in CAMPAIGNS:

@@ -22,6 +22,7 @@ from retention.campaigns.definitions import Campaign, Step
 from retention.database import Fragment, count, one, run, sql
 from retention.days import Counts
 from retention.errors import InputError, StateError
+from retention.orders import law
 from retention.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -221,11 +222,12 @@ def _plan(connection: Connection, settings: Settings, campaign: Campaign, name: 
 
 def _plan_version(connection: Connection, settings: Settings, version: Campaign, step: Step, day: date) -> Counts:
     done_until = one(connection, "days/newest_done", stage=STAGE, part=version.name)["day"]
+    law.put_in_force(connection, settings.include)
     rows = run(
         connection, "campaigns/plan", campaign=version.name, version=version.version, step=step.step,
         step_day=step.day, channel=step.channel, offer=step.offer, day=day, done_until=done_until,
-        known_by=_known_by(settings, day), shop_zone=settings.shop_time_zone.key,
-        window_start=version.window_start, window_end=version.window_end, grace_days=version.grace_days,
+        known_by=_known_by(settings, day), window_start=version.window_start, window_end=version.window_end,
+        grace_days=version.grace_days, **law.zones(connection, settings),
     )  # fmt: skip
     written = {row.reason: row.messages for row in rows}
     planned = written.pop(None, 0)

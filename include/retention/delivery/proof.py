@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from retention.database import run
 from retention.days import Counts
 from retention.errors import StateError
+from retention.orders import law
 from retention.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -26,11 +27,7 @@ def prove(settings: Settings, engine: Engine, at: datetime | None = None) -> Cou
     now = at or datetime.now(UTC)
     counts: Counts = {}
     with engine.connect() as connection, connection.begin():
-        values = {
-            "stuck_since": now - STUCK,
-            "shop_zone": settings.shop_time_zone.key,
-            "zones": list(run(connection, "delivery/known_zones").scalars()),
-        }
+        values = {"stuck_since": now - STUCK, **law.zones(connection, settings)}
         for name in CHECKS:
             counts[name] = len(run(connection, f"proof/{name}", **values).all())
             log.log(logging.ERROR if counts[name] else logging.INFO, "proof %s: %s", name, counts[name])

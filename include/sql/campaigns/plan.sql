@@ -2,7 +2,8 @@
 -- done_until that was never published. Who cannot be written to gets the row too, skipped with the reason. A message that
 -- is there stays as it is: its key refuses a second. One row per reason (none means planned), how many.
 -- Due at the window's start on the customer's local date after the step's day, expired grace_days local dates after
--- that, at the window's end; in the shop's zone for who has none that PostgreSQL knows.
+-- that, at the window's end. The window is cut with the hours of the law; whose zone nobody knows is inside it only
+-- while all zones of their country are, in the shop's zone if there is no country either.
 with written as (
     insert into delivery.messages (
         customer_id, message_key, campaign, version, entry_no, step, channel, day, state, reason, offer,
@@ -22,8 +23,9 @@ with written as (
         case when due.reason is null then 'planned' else 'skipped' end,
         due.reason,
         :offer,
-        (due.local_date + cast(:window_start as time)) at time zone due.zone,
-        (due.local_date + cast(:grace_days as integer) + cast(:window_end as time)) at time zone due.zone,
+        due.due_at,
+        case when due.reason = 'no_window' then greatest(due.expires_at, due.due_at + interval '1 hour')
+            else due.expires_at end,
         cast(:window_start as time),
         cast(:window_end as time),
         case when due.reason is not null then cast(:known_by as timestamptz) end
@@ -33,31 +35,31 @@ with written as (
             e.campaign,
             e.version,
             e.entry_no,
-            e.entered_on + cast(:step_day as integer) + 1 as local_date,
-            coalesce(zones.name, :shop_zone) as zone,
-            case
-                when exists (
-                    select from shop.suppressions as s
-                    where s.customer_id = e.customer_id
-                        and s.channel in (:channel, 'all')
-                        and s.known_at <= :known_by
-                        and (s.lifted_at is null or s.lifted_at > :known_by)
-                ) then 'suppressed'
-                when not exists (
-                    select from shop.consent_versions as consent
-                    where consent.customer_id = e.customer_id
-                        and consent.purpose = 'marketing'
-                        and consent.channel = :channel
-                        and consent.is_granted
-                        and consent.known_at <= :known_by
-                        and consent.superseded_at > :known_by
-                ) then 'no_consent'
-                when (case :channel when 'email' then c.email else c.phone end) is null then 'no_address'
-            end as reason
+            w.due_at,
+            w.expires_at,
+            coalesce(
+                {% with channel = "cast(:channel as text)" %}{% include "campaigns/_not_allowed.sql" %}{% endwith %},
+                case
+                    when (case :channel when 'email' then c.email else c.phone end) is null then 'no_address'
+                    when w.due_at >= w.closes_at then 'no_window'
+                end
+            ) as reason
         from campaigns.enrolments as e
         left join shop.customer_versions as c
             on c.customer_id = e.customer_id and c.known_at <= :known_by and c.superseded_at > :known_by
-        left join pg_catalog.pg_timezone_names as zones on zones.name = c.time_zone
+        left join ({% include "campaigns/_places.sql" %}) as z on z.country = c.country
+        cross join lateral (select e.entered_on + cast(:step_day as integer) + 1 as local_date) as d
+        {% with channel = "cast(:channel as text)", on_day = "d.local_date" %}{% include "campaigns/_rule.sql" %}{% endwith %}
+        cross join lateral (
+            select
+                max((d.local_date + greatest(cast(:window_start as time), law.earliest)) at time zone p.zone) as due_at,
+                min((d.local_date + least(cast(:window_end as time), law.latest)) at time zone p.zone) as closes_at,
+                min(
+                    (d.local_date + cast(:grace_days as integer) + least(cast(:window_end as time), law.latest))
+                    at time zone p.zone
+                ) as expires_at
+            from unnest({% include "campaigns/_zones.sql" %}) as p (zone)
+        ) as w
         where e.campaign = :campaign
             and e.version = :version
             and e.arm = 'treated'

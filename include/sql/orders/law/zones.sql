@@ -1,0 +1,3 @@
+-- One row per country and zone in it.
+select country, zone
+from shop.country_zones
