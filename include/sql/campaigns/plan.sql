@@ -24,8 +24,7 @@ with written as (
         due.reason,
         :offer,
         due.due_at,
-        case when due.reason = 'no_window' then greatest(due.expires_at, due.due_at + interval '1 hour')
-            else due.expires_at end,
+        greatest(due.expires_at, due.due_at + interval '1 minute'), -- of one without a window, the only length it has
         cast(:window_start as time),
         cast(:window_end as time),
         case when due.reason is not null then cast(:known_by as timestamptz) end

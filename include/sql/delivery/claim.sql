@@ -12,6 +12,7 @@ with picked as materialized (
     from delivery.messages as m
     left join shop.customer_versions as c
         on c.customer_id = m.customer_id and c.known_at <= :now and c.superseded_at > :now
+    {% include "delivery/_hours.sql" %}
     where {% include "delivery/_is_due.sql" %}
     order by m.due_at
     limit :size
@@ -26,49 +27,39 @@ due as materialized (
         coalesce(cast(v.definition ->> 'priority' as integer), 50) as priority,
         m.campaign,
         m.entry_no,
-        t.tomorrow,
-        greatest(l.free_at, t.tomorrow) as free_at,
+        n.tomorrow,
+        greatest(l.free_at, n.tomorrow) as free_at,
         l.room,
         l.room_of_channel,
         g.claim as restore,
-        case
-            when g.claim is not null then 'restored'
-            when m.expires_at <= :now and m.reason = 'capped' then 'capped'
-            when m.expires_at <= :now then 'too_late'
-            when e.customer_id is null then 'no_enrolment'
-            when e.arm <> 'treated' then 'control'
-            when e.exit_reason = 'finished' then 'too_late'
-            when e.exited_on is not null then e.exit_reason
-            when coalesce(v.definition -> 'exit_on' @> cast('["order"]' as jsonb), true) and (
-                {% include "campaigns/_ordered_since_entry.sql" %}
-            ) then 'order'
-            when exists (
-                select from shop.suppressions as s
-                where s.customer_id = m.customer_id
-                    and s.channel in (m.channel, 'all')
-                    and s.known_at <= :now
-                    and (s.lifted_at is null or s.lifted_at > :now)
-            ) then 'suppressed'
-            when not exists (
-                select from shop.consent_versions as k
-                where k.customer_id = m.customer_id
-                    and k.purpose = 'marketing'
-                    and k.channel = m.channel
-                    and k.is_granted
-                    and k.known_at <= :now
-                    and k.superseded_at > :now
-            ) then 'no_consent'
-            when m.channel = 'email' and coalesce(c.email !~ '^[^][\s<>(),"@]+@[^][\s<>(),"@]+[.][^][\s<>(),"@]+$', true)
-                then 'no_address'
-            when m.channel = 'sms' and coalesce(c.phone !~ '^[+][1-9][0-9]{6,14}$', true)
-                then 'no_address'
-            when m.channel = 'audience'
-                and coalesce(c.email !~ '^[^][\s<>(),"@]+@[^][\s<>(),"@]+[.][^][\s<>(),"@]+$', true)
-                and coalesce(c.phone !~ '^[+][1-9][0-9]{6,14}$', true)
-                then 'no_address'
-            when m.offer is not null and coalesce(p.state, 'void') not in ('reserved', 'issued') then 'coupon_void'
-            when p.state = 'issued' and p.expires_at <= :now then 'coupon_expired'
-        end as reason
+        coalesce(
+            case
+                when g.claim is not null then 'restored'
+                when m.expires_at <= :now and m.reason = 'capped' then 'capped'
+                when m.expires_at <= :now then 'too_late'
+                when e.customer_id is null then 'no_enrolment'
+                when e.arm <> 'treated' then 'control'
+                when e.exit_reason = 'finished' then 'too_late'
+                when e.exited_on is not null then e.exit_reason
+                when coalesce(v.definition -> 'exit_on' @> cast('["order"]' as jsonb), true) and (
+                    {% include "campaigns/_ordered_since_entry.sql" %}
+                ) then 'order'
+            end,
+            {% with channel = "m.channel" %}{% include "campaigns/_not_allowed.sql" %}{% endwith %},
+            case
+                when m.channel = 'email' and coalesce(c.email !~ '^[^][\s<>(),"@]+@[^][\s<>(),"@]+[.][^][\s<>(),"@]+$', true)
+                    then 'no_address'
+                when m.channel = 'sms' and coalesce(c.phone !~ '^[+][1-9][0-9]{6,14}$', true)
+                    then 'no_address'
+                when m.channel = 'audience'
+                    and coalesce(c.email !~ '^[^][\s<>(),"@]+@[^][\s<>(),"@]+[.][^][\s<>(),"@]+$', true)
+                    and coalesce(c.phone !~ '^[+][1-9][0-9]{6,14}$', true)
+                    then 'no_address'
+                when {% include "delivery/_has_no_window.sql" %} then 'no_window'
+                when m.offer is not null and coalesce(p.state, 'void') not in ('reserved', 'issued') then 'coupon_void'
+                when p.state = 'issued' and p.expires_at <= :now then 'coupon_expired'
+            end
+        ) as reason
     from delivery.messages as m
     left join campaigns.enrolments as e
         on e.customer_id = m.customer_id and e.campaign = m.campaign and e.entry_no = m.entry_no
@@ -77,22 +68,21 @@ due as materialized (
         on p.customer_id = m.customer_id and p.campaign = m.campaign and p.entry_no = m.entry_no and p.offer = m.offer
     left join shop.customer_versions as c
         on c.customer_id = m.customer_id and c.known_at <= :now and c.superseded_at > :now
+    {% include "delivery/_hours.sql" %}
     left join lateral ({% include "delivery/_room.sql" %}) as l on true
     left join lateral (
-        select (
-                cast(cast(:now as timestamptz) at time zone ({% include "delivery/_zone.sql" %}) as date) + 1 + m.window_start
-            ) at time zone ({% include "delivery/_zone.sql" %}) as tomorrow
-        from delivery.messages as s
-        where s.customer_id = m.customer_id
-            and s.campaign = m.campaign
-            and s.entry_no = m.entry_no
-            and s.message_key <> m.message_key
-            and m.channel <> 'audience'
-            and {% include "delivery/_may_have_gone.sql" %}
-            and cast(s.attempted_at at time zone ({% include "delivery/_zone.sql" %}) as date)
-            = cast(cast(:now as timestamptz) at time zone ({% include "delivery/_zone.sql" %}) as date)
-        limit 1
-    ) as t on true
+        select max((cast(h.earliest as date) + 1 + h.opens) at time zone w.zone) as tomorrow
+        from unnest(h.zones) as w (zone)
+        where m.channel <> 'audience' and exists (
+            select from delivery.messages as s
+            where s.customer_id = m.customer_id
+                and s.campaign = m.campaign
+                and s.entry_no = m.entry_no
+                and s.message_key <> m.message_key
+                and {% include "delivery/_may_have_gone.sql" %}
+                and cast(s.attempted_at at time zone w.zone as date) = cast(h.earliest as date)
+        )
+    ) as n on true
     left join lateral (
         select r.claim
         from delivery.restores as r

@@ -1,4 +1,5 @@
--- One row per message of :claim that is being attempted, with what its template may say, as known at :now.
+-- One row per message of :claim that is being attempted, with what its template may say, as known at :now. Instants in
+-- its text are told in the customer's zone; where that is not known, in their country's westernmost.
 select
     m.customer_id,
     m.message_key,
@@ -14,13 +15,8 @@ select
     c.phone,
     c.first_name,
     c.language,
-    {% include "delivery/_zone.sql" %} as time_zone,
-    least(
-        m.expires_at,
-        (
-            cast(cast(:now as timestamptz) at time zone ({% include "delivery/_zone.sql" %}) as date) + m.window_end
-        ) at time zone ({% include "delivery/_zone.sql" %})
-    ) as send_before,
+    b.time_zone,
+    least(m.expires_at, b.closes_at) as send_before,
     p.code as coupon_code,
     p.percent as offer_percent,
     p.expires_at as coupon_expires_at,
@@ -30,6 +26,14 @@ left join campaigns.coupons as p
     on p.customer_id = m.customer_id and p.campaign = m.campaign and p.entry_no = m.entry_no and p.offer = m.offer
 left join shop.customer_versions as c
     on c.customer_id = m.customer_id and c.known_at <= :now and c.superseded_at > :now
+{% include "delivery/_hours.sql" %}
+cross join lateral (
+    select
+        min((cast(h.earliest as date) + h.closes) at time zone a.zone) as closes_at,
+        -- Of several, the one where it is earliest: an hour named there is over nowhere else before.
+        (array_agg(a.zone order by cast(:now as timestamptz) at time zone a.zone, a.zone))[1] as time_zone
+    from unnest(h.zones) as a (zone)
+) as b
 left join lateral (
     select max(o.ordered_on) as last_order_on
     from shop.order_versions as o

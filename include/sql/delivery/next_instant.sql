@@ -1,29 +1,41 @@
 -- The first instant in [:from, :until), after :after, at which a planned message can be decided on: the first moment
 -- of its window that it is due, or its expiry. Each message has an instant of its own, whatever the others do, so
--- playing a day in one go or in two halves gives the same.
+-- playing a day in one go or in two halves gives the same. A window is open while it is in all zones where the customer
+-- may be; a message without one is decided on at once.
 select min(i.instant) as instant
 from (
     select
         least(
-            greatest(e.expires_at, cast(:from as timestamptz)),
-            case
-                when cast(e.earliest at time zone e.zone as time) < e.window_start
-                    then (cast(e.earliest at time zone e.zone as date) + e.window_start) at time zone e.zone
-                when cast(e.earliest at time zone e.zone as time) < e.window_end then e.earliest
-                else (cast(e.earliest at time zone e.zone as date) + 1 + e.window_start) at time zone e.zone
-            end
+            greatest(m.expires_at, cast(:from as timestamptz)),
+            min(
+                case
+                    when w.opens_at >= w.closes_at and k.days = 0 then e.earliest
+                    when w.opens_at < w.closes_at and w.closes_at > e.earliest then greatest(w.opens_at, e.earliest)
+                end
+            )
         ) as instant
-    from (
+    from delivery.messages as m
+    left join shop.customer_versions as c
+        on c.customer_id = m.customer_id and c.known_at <= :from and c.superseded_at > :from
+    left join ({% include "campaigns/_places.sql" %}) as z on z.country = c.country
+    cross join generate_series(0, 2) as k (days)
+    cross join lateral (
         select
-            m.expires_at,
-            m.window_start,
-            m.window_end,
             greatest(m.due_at, coalesce(m.retry_at, m.due_at), cast(:from as timestamptz)) as earliest,
-            {% include "delivery/_zone.sql" %} as zone
-        from delivery.messages as m
-        left join shop.customer_versions as c
-            on c.customer_id = m.customer_id and c.known_at <= :from and c.superseded_at > :from
-        where m.state = 'planned' and m.due_at < :until
+            {% include "campaigns/_zones.sql" %} as zones
     ) as e
+    cross join lateral (
+        select cast(min(e.earliest at time zone p.zone) as date) + k.days as on_day
+        from unnest(e.zones) as p (zone)
+    ) as d
+    {% with channel = "m.channel", on_day = "d.on_day" %}{% include "campaigns/_rule.sql" %}{% endwith %}
+    cross join lateral (
+        select
+            max((d.on_day + greatest(m.window_start, law.earliest)) at time zone p.zone) as opens_at,
+            min((d.on_day + least(m.window_end, law.latest)) at time zone p.zone) as closes_at
+        from unnest(e.zones) as p (zone)
+    ) as w
+    where m.state = 'planned' and m.due_at < :until
+    group by m.customer_id, m.message_key, m.expires_at
 ) as i
 where i.instant >= :from and i.instant < :until and (cast(:after as timestamptz) is null or i.instant > :after)
