@@ -33,6 +33,8 @@ class Settings:
     delivery: str = "outbox"  # outbox: keep the rendered message; live: hand it to the provider
     batch_size: int = 500  # messages claimed at once
     emails_per_request: int = 100  # what one lost answer leaves unknown
+    sms_segments: int = 3  # of one text; a longer one is refused, since every segment costs
+    sms_at_once: int = 16  # calls to Twilio that one worker has under way
     inactive_days: int = 180  # no open or click for so long, while we looked: not in send_base
     public_url: str = "http://127.0.0.1:8088"  # where links in messages lead
     shop_url: str = DEMO_SHOP_URL  # where they lead from there: the shop's own address
@@ -86,7 +88,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     ).split():
         if value := environ.get(name.upper()):
             values[name] = value
-    for name in ("batch_size", "emails_per_request", "inactive_days"):
+    for name in ("batch_size", "emails_per_request", "sms_segments", "sms_at_once", "inactive_days"):
         if value := environ.get(f"RETENTION_{name.upper()}"):
             values[name] = _number(f"RETENTION_{name.upper()}", value, int)
     if value := environ.get("RETENTION_PROVIDER_TIMEOUT"):

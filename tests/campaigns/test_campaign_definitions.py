@@ -126,7 +126,7 @@ def test_an_unknown_campaign_suggests_the_nearest(include: Path) -> None:
 
 
 TEMPLATE_MISTAKES = [
-    ("{{ first_nam }}", "line 5: unknown variable 'first_nam'; known are campaign, first_name,"),
+    ("{{ first_nam }}", "line 5: unknown variable 'first_nam'; known are campaign, can_reply,"),
     ("{{ coupon_code }}", "line 5: the variable 'coupon_code' is known only in a step with an offer"),
     ("{{ first_name", "line "),
     ("{{ last_order_on | dya }}", "line 5: No filter named 'dya'."),
@@ -161,6 +161,19 @@ def test_a_template_without_a_block_is_refused(include: Path) -> None:
         definitions.read(include, "winback")
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["Reply STOP", "{% if first_name %}{% include 'opt_out.txt.j2' %}{% endif %}", "{{ unsubscribe_url | lower }}"],
+)
+def test_an_sms_that_does_not_always_say_how_to_get_no_more_is_refused(include: Path, text: str) -> None:
+    file = include / "messages" / "winback" / "nudge.pl.j2"
+    file.write_text("{# words #}\n{% block text %}{{ coupon_code }} " + text + "{% endblock %}")
+    with pytest.raises(InputError, match=r"nudge\.pl\.j2, line 2: an SMS must say how .*include \"opt_out.txt.j2\""):
+        definitions.read(include, "winback")
+    file.write_text("{% block text %}{{ coupon_code }} {{ unsubscribe_url }}{% endblock %}")
+    definitions.read(include, "winback")
+
+
 def test_a_campaigns_own_layout_goes_before_the_shared_one(include: Path) -> None:
     (include / "messages" / "winback" / "layout.html.j2").write_text("<p>{% block html %}{% endblock %}")
     assert definitions.read(include, "winback").templates["layout.html.j2"].startswith("<p>")
@@ -182,7 +195,9 @@ def test_a_new_campaign_is_one_yaml_and_its_templates(room: Any, include: Path, 
         "grace_days: 0\nsteps:\n  - {step: thank_you, day: 3, channel: sms}\n"
     )
     (include / "messages" / "thanks").mkdir()
-    (include / "messages" / "thanks" / "thank_you.en.j2").write_text("{% block text %}Thanks!{% endblock %}")
+    (include / "messages" / "thanks" / "thank_you.en.j2").write_text(
+        "{% block text %}Thanks! {% include 'opt_out.txt.j2' %}{% endblock %}"
+    )
     from datetime import date
 
     room.members([shop.customer("L1")], ["loyal", "send_base"])

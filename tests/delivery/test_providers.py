@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time as wall
 from datetime import datetime, timedelta
 from typing import Any
@@ -170,6 +171,7 @@ def test_what_sendgrids_answers_do(
         (400, 21610, "refused", "opted_out"),
         (400, 21211, "refused", "invalid_number"),
         (400, 21614, "refused", "invalid_number"),
+        (400, 21635, "refused", "invalid_number"),
         (400, 21408, "refused", "provider_refused: 21408"),
         (429, 20429, "planned", "rate_limited"),
         (400, 21611, "planned", "queue_full"),
@@ -226,11 +228,142 @@ def test_a_refusal_of_us_halts_the_channel_and_burns_nothing(
 def test_what_was_accepted_before_the_key_was_withdrawn_stays_accepted(
     live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
 ) -> None:
-    for number in range(3):
-        planner.message(shop.customer(f"c{number}"), step="nudge", channel="sms", offer="comeback")
+    texts(planner, shop, 3)
     provider.answer = lambda request: provider.accept(request) if len(provider.requests) == 1 else (401, {}, {})
-    counts = deliver(live, engine, at=MORNING)
+    counts = deliver(live.evolve(sms_at_once=1), engine, at=MORNING)
     assert (counts["accepted"], counts["deferred"], len(provider.requests)) == (1, 2, 2)
+
+
+def texts(planner: Planner, shop: Shop, number: int) -> list[str]:
+    """So many texts that are due; their keys."""
+    return [
+        planner.message(
+            shop.customer(f"c{each}", phone=f"+3161234{each:04d}"), step="nudge", channel="sms", offer="comeback"
+        )
+        for each in range(number)
+    ]  # fmt: skip
+
+
+class AtOnce:
+    """Answers when `together` calls are under way, by their order; those that end a batch answer first."""
+
+    def __init__(self, provider: Provider, together: int, *answers: tuple[int, int]) -> None:
+        self.barrier = threading.Barrier(together)
+        self.answers = answers
+        self.provider = provider
+        self.lock = threading.Lock()
+        self.under_way = self.most = self.calls = 0
+        provider.answer = self
+
+    def __call__(self, request: dict[str, Any]) -> Any:
+        with self.lock:
+            number, self.calls = self.calls, self.calls + 1
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+        self.barrier.wait(5)
+        status, code = self.answers[number] if number < len(self.answers) else (201, 0)
+        if status not in (401, 429):
+            wall.sleep(0.3)
+        with self.lock:
+            self.under_way -= 1
+        return (status, {}, {"code": code, "status": status}) if code else self.provider.accept(request)
+
+
+def test_texts_go_out_side_by_side_as_many_as_the_setting_says(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
+) -> None:
+    keys = texts(planner, shop, 12)
+    at_once = AtOnce(provider, 4)
+    assert deliver(live.evolve(sms_at_once=4), engine, at=MORNING)["accepted"] == 12
+    assert at_once.most == 4
+    called = [parse_qs(urlsplit(each["form"]["StatusCallback"]).query)["message_key"][0] for each in provider.requests]
+    assert sorted(called) == sorted(keys)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "reason", "attempts"), [(429, 20429, "rate_limited", 1), (401, 20003, "channel_refused", 0)]
+)
+def test_after_an_answer_that_ends_a_batch_no_call_is_begun_and_those_under_way_settle_by_their_own(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, status: int, code: int,
+    reason: str, attempts: int,
+) -> None:  # fmt: skip
+    texts(planner, shop, 12)
+    AtOnce(provider, 4, (status, code), (status, code), (400, 21211))
+    counts = deliver(live.evolve(sms_at_once=4), engine, at=MORNING)
+    assert len(provider.requests) == 4
+    assert (counts["accepted"], counts["refused"], counts["deferred"]) == (1, 1, 10)
+    rest = [row for row in planner.ledger() if row["state"] == "planned"]
+    assert {(row["reason"], row["attempts"]) for row in rest} == {(reason, attempts)}
+    assert counts.get("halted") == (["channel:sms"] if status == 401 else None)
+
+
+@pytest.mark.parametrize(
+    ("code", "suppression"), [(21610, ("all", "stopped")), (21614, ("sms", "invalid_number")), (21408, None)]
+)
+def test_a_refusal_of_a_number_says_whom_nobody_may_write_to_any_more(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, sms: str, code: int,
+    suppression: tuple[str, str] | None,
+) -> None:  # fmt: skip
+    mail = planner.message("ada")
+    provider.answer = lambda request: (
+        (400, {}, {"code": code, "status": 400, "message": "no"}) if "form" in request else (429, {}, {})
+    )
+    assert deliver(live, engine, at=MORNING)["refused"] == 1
+    rows = planner.run("select channel, reason, known_at, lifted_at from shop.suppressions")
+    assert [tuple(row.values()) for row in rows] == ([(*suppression, MORNING, None)] if suppression else [])
+    touched = planner.run("select customer_id, day from shop.touched where day = :day", day=MORNING.date())
+    assert [row["customer_id"] for row in touched] == ([planner.one(sms)["customer_id"]] if suppression else [])
+    provider.answer = provider.accept
+    deliver(live, engine, at=MORNING + timedelta(hours=7))
+    assert planner.state(mail)[0] == ("skipped" if code == 21610 else "accepted")
+
+
+@pytest.mark.parametrize(
+    ("sender", "takes_stop"), [("+31600000000", True), ("31555", True), ("MG" + "a" * 32, True), ("Demo Shop", False)]
+)
+def test_a_text_says_stop_where_the_sender_takes_it_and_gives_a_link_where_it_is_a_name(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, sender: str, takes_stop: bool
+) -> None:
+    shared = {name: (live.include / "messages" / name).read_text() for name in ("opt_out.txt.j2", "words.j2")}
+    text = "{% block text %}Hi. {% include 'opt_out.txt.j2' %}{% endblock %}"
+    planner.version("winback", "out", {"nudge.en.j2": text, "nudge.nl.j2": text, **shared})
+    planner.message(shop.customer("ada", language="nl"), step="nudge", channel="sms", version="out")
+    deliver(live.evolve(twilio_from=sender), engine, at=MORNING)
+    body = provider.requests[0]["form"]["Body"]
+    if takes_stop:
+        assert body == "Hi. Afmelden? Antwoord STOP."
+    else:
+        assert body.startswith("Hi. Afmelden: https://shop.example/u/")
+
+
+@pytest.mark.parametrize("delivery", ["live", "outbox"])
+def test_a_text_that_is_too_long_is_refused_and_costs_nothing(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, delivery: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    version = {"nudge.en.j2": "{% block text %}{{ first_name }}" + "ł" * 130 + "{% endblock %}"}
+    planner.version("winback", "long", version)
+    short = planner.message(shop.customer("ada", first_name="Ada"), step="nudge", channel="sms", version="long")
+    long = planner.message(shop.customer("bob", first_name="Maria-Josephina"), step="nudge", channel="sms",
+                           version="long")  # fmt: skip
+    counts = deliver(live.evolve(delivery=delivery, sms_segments=2), engine, at=MORNING)
+    assert (counts["accepted"], counts["refused"]) == (1, 1)
+    assert planner.state(long) == ("refused", "too_long: 3 segments")
+    assert "1 messages refused: nudge has 3 segments, more than 2" in caplog.text
+    assert (planner.one(short)["segments"], planner.one(long)["segments"]) == (2, None)
+    assert len(provider.requests) == (1 if delivery == "live" else 0)
+
+
+def test_the_segments_of_what_was_sent_or_may_have_been_are_kept(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, sms: str
+) -> None:
+    mail = planner.message(shop.customer("bob"))
+    provider.answer = lambda request: (429, {}, {"code": 20429}) if "form" in request else provider.accept(request)
+    deliver(live, engine, at=MORNING)
+    assert (planner.one(mail)["segments"], planner.one(sms)["segments"]) == (None, None)
+    provider.always(500)
+    deliver(live, engine, at=MORNING + timedelta(minutes=10))
+    assert (planner.one(sms)["state"], planner.one(sms)["segments"]) == ("unknown", 1)
 
 
 def test_a_refused_batch_is_halved_until_the_one_bad_message_is_found(

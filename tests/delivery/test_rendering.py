@@ -134,7 +134,7 @@ def test_one_template_that_fails_refuses_its_messages_and_no_others(
     assert (counts["refused"], counts["accepted"]) == (2, 1)
     assert {planner.state(key) for key in bad} == {("refused", "template_error: hello.en.j2: 'fist_name' is undefined")}
     assert planner.state(good)[0] == "accepted"
-    assert "2 messages refused, their template fails: hello.en.j2: 'fist_name' is undefined" in caplog.text
+    assert "2 messages refused: hello.en.j2: 'fist_name' is undefined" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ VARIABLES = {
     "shop_address": "the shop's postal address, in one line",
     "shop_url": "this customer's link into the shop, which counts the click; a path may follow: {{ shop_url }}/sale",
     "unsubscribe_url": "this customer's link to unsubscribe",
+    "can_reply": "whether the sender of an SMS takes an answer like STOP: a number does, a name does not",
     "last_order_on": "the day of the last complete order; none for who never bought. Write {{ last_order_on | day }}",
     "offer_percent": "the offer's discount, like 10; only in a step with an offer",
     "coupon_code": "the customer's own code; only in a step with an offer",
@@ -39,6 +40,7 @@ VARIABLES = {
 KNOWN_VARIABLES = frozenset(VARIABLES)
 OFFER_VARIABLES = frozenset({"offer_percent", "coupon_code", "coupon_expires_at"})
 BLOCKS = {"email": ("subject", "text", "html"), "sms": ("text",)}
+OPT_OUT = "opt_out.txt.j2"  # the way out of texts, in every language and for either kind of sender
 FILTERS = ("day", "moment")  # a day, and an instant in the customer's zone, in words of the message's language
 
 
@@ -49,6 +51,8 @@ class Inspected:
     blocks: frozenset[str]
     variables: tuple[tuple[int, str], ...]  # those it takes from outside
     references: tuple[tuple[object, int], ...]  # the templates it extends, includes or imports
+    text_line: int  # of the block `text`
+    has_way_out: bool  # in the block `text`, whatever the values are
 
 
 def environment(
@@ -122,10 +126,22 @@ def _inspect(text: str) -> Inspected:
     undeclared = meta.find_undeclared_variables(tree)
     names = sorted((node.lineno, node.name) for node in tree.find_all(nodes.Name) if node.name in undeclared)
     references = tree.find_all((nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport))
+    text_block = next((block for block in tree.find_all(nodes.Block) if block.name == "text"), None)
     return Inspected(
         blocks=frozenset(block.name for block in tree.find_all(nodes.Block)),
         variables=tuple(names),
         references=tuple((getattr(each.template, "value", None), each.lineno) for each in references),  # type: ignore[attr-defined]
+        text_line=text_block.lineno if text_block else 1,
+        has_way_out=any(_is_way_out(node) for node in (text_block.body if text_block else ())),
+    )
+
+
+def _is_way_out(node: nodes.Node) -> bool:
+    """Whether this prints how to get no more messages: the text that all share, or the link."""
+    if isinstance(node, nodes.Include):
+        return getattr(node.template, "value", None) == OPT_OUT
+    return isinstance(node, nodes.Output) and any(
+        isinstance(each, nodes.Name) and each.name == "unsubscribe_url" for each in node.nodes
     )
 
 
@@ -152,3 +168,8 @@ def _check_blocks(file: Path, inspected: Inspected, channel: str) -> None:
     if missing:
         blocks = ", ".join(f"{{% block {name} %}}" for name in BLOCKS[channel])
         raise InputError(f"{file}, line 1: the block {missing[0]!r} is missing; a template for {channel} has {blocks}.")
+    if channel == "sms" and not inspected.has_way_out:
+        raise InputError(
+            f"{file}, line {inspected.text_line}: an SMS must say how to get no more of them; write "
+            f"{{% include \"{OPT_OUT}\" %}} at the end of its block 'text', outside any if."
+        )

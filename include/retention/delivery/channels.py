@@ -13,6 +13,8 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
+from retention.campaigns import sms
+
 Clock = Callable[[], datetime]
 LONGEST_WAIT = timedelta(hours=6)
 
@@ -36,6 +38,11 @@ class Outgoing:
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     send_before: datetime  # the end of today's window
     attempts: int = 1  # this one included
+
+    @property
+    def segments(self) -> int | None:
+        """What operators charge, of an SMS."""
+        return sms.segments(self.text) if self.channel == "sms" else None
 
 
 @dataclass(frozen=True, kw_only=True)

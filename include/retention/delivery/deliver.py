@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Engine
 
 from retention import days
+from retention.campaigns import sms
 from retention.database import one
 from retention.days import Counts
 from retention.delivery import caps, halts
@@ -155,18 +156,24 @@ class _Worker:
             return self._ledger.settle(claim, self._clock(), channel, settled)
 
     def _render(self, claim: str, rows: list[Row], counts: Counter[str]) -> list[Outgoing]:
-        """The rows as messages; those whose template fails are refused at once."""
+        """The rows as messages; those whose template fails, and texts that are too long, are refused at once."""
         messages: list[Outgoing] = []
         failed: list[tuple[Row, Outcome]] = []
         problems: Counter[str] = Counter()
+        longest = min(self._settings.sms_segments, sms.MOST)
         for row in rows:
             try:
-                messages.append(self._outgoing(row))
+                message = self._outgoing(row)
+                if (number := message.segments or 0) > longest:
+                    problems[f"{row['step']} has {number} segments, more than {longest}"] += 1
+                    failed.append((row, refused(f"too_long: {number} segments")))
+                else:
+                    messages.append(message)
             except TemplateError as problem:
                 problems[f"{problem} (campaign {row['campaign']}, version {row['version']})"] += 1
                 failed.append((row, refused(f"template_error: {problem}"[:500])))
         for sentence, number in problems.items():
-            log.error("%s messages refused, their template fails: %s", number, sentence)
+            log.error("%s messages refused: %s", number, sentence)
         if failed:
             with self._ledger.connection.begin():
                 counts.update(self._ledger.settle_rows(claim, self._clock(), failed))

@@ -23,6 +23,9 @@ from retention.settings import Settings
 
 Row = Mapping[str, Any]
 
+# What a refusal teaches: the channel and the reason of a suppression, as the provider's later reports would write it.
+TAUGHT = {"opted_out": ("all", "stopped"), "invalid_number": ("sms", "invalid_number")}
+
 
 class Ledger:
     """The ledger as one worker sees it, over a connection of its own."""
@@ -71,7 +74,14 @@ class Ledger:
     def settle(self, claim: str, now: datetime, channel: Channel | None, settled: Sequence[Settled]) -> dict[str, int]:
         """Write what became of messages of `claim`; how many got which state. Call it in a transaction."""
         pairs: list[tuple[Row, Outcome]] = [
-            ({"customer_id": message.customer_id, "message_key": message.message_key}, outcome)
+            (
+                {
+                    "customer_id": message.customer_id,
+                    "message_key": message.message_key,
+                    "segments": message.segments,
+                },
+                outcome,
+            )
             for message, outcome in settled
         ]
         counts = self.settle_rows(claim, now, pairs)
@@ -92,8 +102,10 @@ class Ledger:
             provider_ids=[outcome.provider_id for _, outcome in settled],
             retry_ats=[now + outcome.after if outcome.after else None for _, outcome in settled],
             are_burned=[outcome.is_burned for _, outcome in settled],
+            segments=[row.get("segments") for row, _ in settled],
         )  # fmt: skip
         self._give_back([row for row in written if row["state"] in ("planned", "refused")])
+        self._suppress([(row, TAUGHT[outcome.reason]) for row, outcome in settled if outcome.reason in TAUGHT], now)
         return _count(written)
 
     def bury_the_dead(self, now: datetime) -> dict[str, int]:
@@ -133,6 +145,16 @@ class Ledger:
 
     def _run(self, name: str, **parameters: Any) -> list[Row]:
         return [dict(row) for row in run(self.connection, f"delivery/{name}", **parameters).mappings()]
+
+    def _suppress(self, taught: Sequence[tuple[Row, tuple[str, str]]], now: datetime) -> None:
+        """Write whom nobody may write to any more: by channel and reason."""
+        if taught:
+            run(
+                self.connection, "delivery/suppress", now=now, day=now.astimezone(self._settings.shop_time_zone).date(),
+                customer_ids=[row["customer_id"] for row, _ in taught],
+                channels=[channel for _, (channel, _) in taught],
+                reasons=[reason for _, (_, reason) in taught],
+            )  # fmt: skip
 
     def _give_back(self, rows: Sequence[Row]) -> None:
         """What messages that were not sent had taken: their coupons, and their room under the caps."""

@@ -9,6 +9,7 @@ print them, such a text is rendered once and kept with a gap for each link.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ _ZONE = "_time_zone"  # a name that templates do not use
 # The links, each with what fills its gap: no sign in it is one that HTML escapes.
 _GAPS = {"unsubscribe_url": "gap-for-the-way-out-2f6a1d0c9b7e", "shop_url": "gap-for-the-shop-8c1d5e3a7f20"}
 _CAPTURING = (nodes.Macro, nodes.CallBlock, nodes.FilterBlock, nodes.AssignBlock)
+TAKES_REPLIES = r"\+?[0-9]+|MG[0-9a-fA-F]{32}"  # a number, or a messaging service; a name does not
 _KEPT = 2_000  # texts with a gap, of about 10 kB
 
 
@@ -140,6 +142,7 @@ def variables(settings: Settings, message: Mapping[str, Any]) -> dict[str, Any]:
         "shop_address": settings.shop_address,
         "shop_url": shop_url(settings, message["customer_id"], message["message_key"]),
         "unsubscribe_url": unsubscribe_url(settings, message["customer_id"], message["channel"]),
+        "can_reply": not settings.twilio_from or bool(re.fullmatch(TAKES_REPLIES, settings.twilio_from)),
         "campaign": message["campaign"],
         "step": message["step"],
     }

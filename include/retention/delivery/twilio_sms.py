@@ -1,4 +1,4 @@
-"""SMS by Twilio, through its official client: one request a message.
+"""SMS by Twilio, through its official client: one request a message, some at once.
 
 The key travels in the query of the status callback, since messages take no other data. The validity ends inside the
 customer's window, so that a text queued at Twilio does not arrive at night.
@@ -6,9 +6,13 @@ customer's window, so that a text queued at Twilio does not arrive at night.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import queue
 import re
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
@@ -59,37 +63,74 @@ class TwilioSms:
             raise DeliveryError(
                 f"Live SMS needs {' and '.join(missing)}; set it, or keep RETENTION_DELIVERY at 'outbox'."
             )
-        self._client = Client(
-            settings.twilio_account_sid,
-            settings.twilio_auth_token,
-            http_client=TwilioHttpClient(timeout=settings.provider_timeout, logger=_quiet),
-        )
-        self._client.api.base_url = settings.twilio_base_url.rstrip("/")
+        self._clients: queue.SimpleQueue[Client] = queue.SimpleQueue()  # a session is not made to be shared by threads
         self._settings = settings
         self._clock = clock
 
     def send(self, messages: Sequence[Outgoing]) -> list[Settled]:
-        """Hand the messages over one by one; stop early where the next one would fare no better."""
-        settled: list[Settled] = []
-        for number, message in enumerate(messages):
+        """Hand the messages over, a call each, RETENTION_SMS_AT_ONCE of them side by side.
+
+        After an answer that lets the next call expect no better none is begun; those under way settle by their own.
+        """
+        waiting: queue.SimpleQueue[Outgoing] = queue.SimpleQueue()
+        for message in messages:
+            waiting.put(message)
+        outcomes: dict[str, Outcome] = {}
+        ends: list[Outcome] = []  # what whoever was not called about gets
+        refusals: list[str] = []
+        is_over = threading.Event()
+
+        def work() -> None:
+            client = self._client()
+            with contextlib.suppress(queue.Empty):
+                while not is_over.is_set():
+                    message = waiting.get_nowait()
+                    try:
+                        outcome = self._create(client, message)
+                    except ChannelRefused as problem:
+                        refusals.append(str(problem))
+                        is_over.set()
+                        break
+                    outcomes[message.message_key] = outcome
+                    if outcome.state == "planned" and outcome.reason != "window_closed":
+                        ends.append(outcome)
+                        is_over.set()
+            self._clients.put(client)
+
+        threads = min(self._settings.sms_at_once, len(messages))
+        with ThreadPoolExecutor(threads, thread_name_prefix="twilio") as pool:
             try:
-                outcome = self._create(message)
-            except ChannelRefused as problem:
-                raise ChannelRefused(str(problem), settled) from None
-            settled.append((message, outcome))
-            if outcome.state == "planned" and outcome.reason != "window_closed":
-                return settled + [(rest, outcome) for rest in messages[number + 1 :]]
-        return settled
+                for each in [pool.submit(work) for _ in range(threads)]:
+                    each.result()
+            finally:  # an error, or this process is asked to end: what is under way is waited for, nothing is begun
+                is_over.set()
+        settled = [(each, outcomes[each.message_key]) for each in messages if each.message_key in outcomes]
+        if refusals:
+            raise ChannelRefused(refusals[0], settled)
+        return settled + [(each, ends[0]) for each in messages if each.message_key not in outcomes]
 
     def keep(self, connection: Connection, claim: str, messages: Sequence[Outgoing], now: datetime) -> None:
         """Nothing to keep: Twilio has it."""
 
-    def _create(self, message: Outgoing) -> Outcome:
+    def _client(self) -> Client:
+        """A client that no other thread uses; its connection stays for the next batch."""
+        try:
+            return self._clients.get_nowait()
+        except queue.Empty:
+            client = Client(
+                self._settings.twilio_account_sid,
+                self._settings.twilio_auth_token,
+                http_client=TwilioHttpClient(timeout=self._settings.provider_timeout, logger=_quiet),
+            )
+            client.api.base_url = self._settings.twilio_base_url.rstrip("/")
+            return client
+
+    def _create(self, client: Client, message: Outgoing) -> Outcome:
         validity = int((message.send_before - self._clock()).total_seconds())
         if validity < SHORTEST_VALIDITY:
             return retry("window_closed", timedelta(minutes=1))
         try:
-            created = self._client.messages.create(
+            created = client.messages.create(
                 to=message.recipient,
                 body=message.text,
                 status_callback=status_callback(self._settings, message),

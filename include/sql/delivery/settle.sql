@@ -6,14 +6,16 @@ set state = u.state,
     provider_id = u.provider_id,
     settled_at = case when u.state <> 'planned' then cast(:now as timestamptz) end,
     retry_at = u.retry_at,
+    segments = case when u.state in ('accepted', 'unknown') then u.segments end,
     attempts = m.attempts - case when u.is_burned then 0 else 1 end,
     attempted_at = case when u.is_burned or m.attempts > 1 then m.attempted_at end,
     claim = case when u.state <> 'planned' then m.claim end,
     provider = case when u.state <> 'planned' then m.provider end
 from unnest(
     cast(:customer_ids as bigint[]), cast(:message_keys as text[]), cast(:states as text[]), cast(:reasons as text[]),
-    cast(:provider_ids as text[]), cast(:retry_ats as timestamptz[]), cast(:are_burned as boolean[])
-) as u (customer_id, message_key, state, reason, provider_id, retry_at, is_burned)
+    cast(:provider_ids as text[]), cast(:retry_ats as timestamptz[]), cast(:are_burned as boolean[]),
+    cast(:segments as integer[])
+) as u (customer_id, message_key, state, reason, provider_id, retry_at, is_burned, segments)
 where m.customer_id = u.customer_id
     and m.message_key = u.message_key
     and m.state = 'attempting'
