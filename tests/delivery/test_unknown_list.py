@@ -134,3 +134,24 @@ def test_what_a_campaign_plans_again_after_a_restore_is_not_sent_twice(
     assert planner.state(key) == ("unknown", "restored")
     unknown.settle(live, engine, key, "again", "Ines", at=now)
     assert deliver(live, engine, at=now)["accepted"] == 1
+
+
+def test_a_code_that_may_be_out_since_a_restore_works_until_a_person_says_that_it_never_went_out(
+    settings: Settings, engine: Engine, shop: Shop, planner: Planner
+) -> None:
+    key = planner.message(shop.customer("ada"), step="nudge", channel="sms", offer="comeback")
+    unknown.restored(settings, engine, MORNING - HOUR, at=MORNING + HOUR)
+    code = planner.coupon("ada")
+    assert (code["state"], code["expires_at"]) == ("issued", MORNING + HOUR + timedelta(days=14))
+    unknown.settle(settings, engine, key, "again", "Ines", at=MORNING + 2 * HOUR)
+    code = planner.coupon("ada")
+    assert (code["state"], code["expires_at"]) == ("reserved", None)
+
+
+def test_a_code_that_a_later_message_may_carry_out_after_a_restore_is_issued_by_the_claim(
+    live: Settings, engine: Engine, shop: Shop, planner: Planner
+) -> None:
+    unknown.restored(live, engine, MORNING - HOUR, at=MORNING + HOUR)
+    planner.message(shop.customer("ada"), step="nudge", channel="sms", offer="comeback")
+    assert deliver(live, engine, at=MORNING + 2 * HOUR)["unknown"] == 1
+    assert planner.coupon("ada")["state"] == "issued"

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from retention.database import lock, one, run
 from retention.delivery.channels import Channel, Outcome, Settled
+from retention.orders import law
 from retention.settings import Settings
 
 Row = Mapping[str, Any]
@@ -34,10 +35,7 @@ class Ledger:
         self._settings = settings
         self.connection = connection
         with connection.begin():
-            self._zones = {
-                "zones": list(run(connection, "delivery/known_zones").scalars()),
-                "shop_zone": settings.shop_time_zone.key,
-            }
+            self._zones = law.zones(connection, settings)
 
     @contextlib.contextmanager
     def claim_held(self) -> Iterator[str]:
@@ -67,8 +65,10 @@ class Ledger:
             )  # fmt: skip
             if not decided:
                 return [], {}
-            self._release_coupons([row for row in decided if row["state"] == "skipped"])
+            _release_coupons(self.connection, [row for row in decided if row["state"] == "skipped"])
             run(self.connection, "delivery/issue_coupons", claim=claim, now=now, shop_zone=self._zones["shop_zone"])
+            if any(row["state"] == "unknown" for row in decided):
+                run(self.connection, "delivery/issue_restored_coupons", shop_zone=self._zones["shop_zone"])
             return self._run("claimed", claim=claim, now=now, **self._zones), _count(decided)
 
     def settle(self, claim: str, now: datetime, channel: Channel | None, settled: Sequence[Settled]) -> dict[str, int]:
@@ -104,7 +104,7 @@ class Ledger:
             are_burned=[outcome.is_burned for _, outcome in settled],
             segments=[row.get("segments") for row, _ in settled],
         )  # fmt: skip
-        self._give_back([row for row in written if row["state"] in ("planned", "refused")])
+        give_back(self.connection, [row for row in written if row["state"] in ("planned", "refused")])
         self._suppress([(row, TAUGHT[outcome.reason]) for row, outcome in settled if outcome.reason in TAUGHT], now)
         return _count(written)
 
@@ -118,7 +118,7 @@ class Ledger:
                 if not one(self.connection, "delivery/is_worker_dead", key=_key(claim))["is_dead"]:
                     continue
                 written = self._run("declare_dead", claim=claim, now=now)
-                self._give_back([row for row in written if row["state"] == "planned"])
+                give_back(self.connection, [row for row in written if row["state"] == "planned"])
             for state, number in _count(written).items():
                 counts[state] = counts.get(state, 0) + number
         return counts
@@ -156,24 +156,25 @@ class Ledger:
                 reasons=[reason for _, (_, reason) in taught],
             )  # fmt: skip
 
-    def _give_back(self, rows: Sequence[Row]) -> None:
-        """What messages that were not sent had taken: their coupons, and their room under the caps."""
-        if rows:
-            # In turn with the claims: one that has not committed yet may be counting on the same coupon.
-            lock(self.connection, "delivery", "claim")
-            self._release_coupons(rows)
-            run(self.connection, "delivery/free_capped", customer_ids=[row["customer_id"] for row in rows])
 
-    def _release_coupons(self, rows: Sequence[Row]) -> None:
-        """Give back the coupons of messages that were not sent."""
-        if rows := [row for row in rows if row["offer"]]:
-            run(
-                self.connection, "delivery/release_coupons",
-                customer_ids=[row["customer_id"] for row in rows],
-                campaigns=[row["campaign"] for row in rows],
-                entry_nos=[row["entry_no"] for row in rows],
-                offers=[row["offer"] for row in rows],
-            )  # fmt: skip
+def give_back(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> None:
+    """What messages that were not sent after all had taken: their coupons, and their room under the caps."""
+    if rows:
+        # In turn with the claims: one that has not committed yet may be counting on the same coupon.
+        lock(connection, "delivery", "claim")
+        _release_coupons(connection, rows)
+        run(connection, "delivery/free_capped", customer_ids=[row["customer_id"] for row in rows])
+
+
+def _release_coupons(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> None:
+    if rows := [row for row in rows if row["offer"]]:
+        run(
+            connection, "delivery/release_coupons",
+            customer_ids=[row["customer_id"] for row in rows],
+            campaigns=[row["campaign"] for row in rows],
+            entry_nos=[row["entry_no"] for row in rows],
+            offers=[row["offer"] for row in rows],
+        )  # fmt: skip
 
 
 def _key(claim: str) -> int:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from retention.database import lock, run
 from retention.days import Counts
+from retention.delivery.ledger import give_back
 from retention.errors import InputError, StateError
 from retention.settings import Settings
 
@@ -39,7 +40,10 @@ def settle(
         raise InputError("Say who decides: --by NAME.")
     now = _instant(at)
     with engine.begin() as connection:
-        written = run(connection, "delivery/settle_unknown", message_key=key, decision=decision, now=now).first()
+        lock(connection, "delivery", "claim")
+        written = run(
+            connection, "delivery/settle_unknown", message_key=key, decision=decision, now=now
+        ).mappings().first()  # fmt: skip
         if written is None:
             found = run(connection, "delivery/state_of", message_key=key).first()
             if found is None:
@@ -50,11 +54,13 @@ def settle(
                 f"too_late: the message expired at {found.expires_at.isoformat()} and can no longer be sent. It stays "
                 "unknown, unless you know that it was sent (--as sent)."
             )
+        if written["state"] == "planned":
+            give_back(connection, [written])
         run(
-            connection, "delivery/record_decision", customer_id=written.customer_id, message_key=key, now=now,
+            connection, "delivery/record_decision", customer_id=written["customer_id"], message_key=key, now=now,
             decision=decision, decided_by=decided_by.strip(),
         )  # fmt: skip
-        return {"message_key": key, "state": written.state}
+        return {"message_key": key, "state": written["state"]}
 
 
 def restored(settings: Settings, engine: Engine, backup_at: datetime, at: datetime | None = None) -> Counts:
@@ -70,7 +76,9 @@ def restored(settings: Settings, engine: Engine, backup_at: datetime, at: dateti
     with engine.begin() as connection:
         lock(connection, "delivery", "claim")
         run(connection, "delivery/record_restore", claim=str(uuid4()), backup_at=backup_at, now=now)
-        return {"unknown": len(run(connection, "delivery/restored", backup_at=backup_at).all())}
+        became = len(run(connection, "delivery/restored", backup_at=backup_at).all())
+        run(connection, "delivery/issue_restored_coupons", shop_zone=settings.shop_time_zone.key)
+        return {"unknown": became}
 
 
 def _instant(at: datetime | None) -> datetime:

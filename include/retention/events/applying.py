@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Engine
 
 from retention.database import count, lock, one, run
 from retention.days import Counts
-from retention.delivery.ledger import Ledger
+from retention.delivery.ledger import Ledger, give_back
 from retention.events import clock
 from retention.events.receiving import touch
 from retention.settings import Settings
@@ -54,9 +52,9 @@ def _apply_batch(settings: Settings, connection: Connection, now: datetime, size
     taken = len(run(connection, "events/take", batch=batch, now=now, size=size).all())
     if not taken:
         return 0
-    moved = run(connection, "events/settle", batch=batch, now=now).all()
-    counts.update(row.state for row in moved)
-    _give_back(connection, [row for row in moved if row.state == "refused"])
+    moved = run(connection, "events/settle", batch=batch, now=now).mappings().all()
+    counts.update(row["state"] for row in moved)
+    give_back(connection, [row for row in moved if row["state"] == "refused"])
     engaged = list(
         run(connection, "events/engage", batch=batch, shop_zone=settings.shop_time_zone.key).scalars()
     )  # fmt: skip
@@ -64,20 +62,6 @@ def _apply_batch(settings: Settings, connection: Connection, now: datetime, size
     counts["applied"] += taken
     counts["engaged"] += len(engaged)
     return taken
-
-
-def _give_back(connection: Connection, rows: Sequence[Row[Any]]) -> None:
-    """What messages that were not sent after all had taken: their coupons, and their room under the caps."""
-    if not rows:
-        return
-    run(
-        connection, "delivery/release_coupons",
-        customer_ids=[row.customer_id for row in rows if row.offer],
-        campaigns=[row.campaign for row in rows if row.offer],
-        entry_nos=[row.entry_no for row in rows if row.offer],
-        offers=[row.offer for row in rows if row.offer],
-    )  # fmt: skip
-    run(connection, "delivery/free_capped", customer_ids=[row.customer_id for row in rows])
 
 
 def _bury_the_dead(settings: Settings, engine: Engine, now: datetime) -> None:

@@ -10,4 +10,4 @@ set state = case when :decision = 'sent' then 'accepted' else 'planned' end,
 where m.message_key = :message_key
     and m.state = 'unknown'
     and (:decision = 'sent' or m.expires_at > :now)
-returning m.customer_id, m.state
+returning m.customer_id, m.campaign, m.entry_no, m.offer, m.state
