@@ -111,7 +111,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--send-for-real", action="store_true", help="allow live delivery on this clock")
 
     events = parser_group(commands, "events", "what providers and customers tell us")
-    serve = command("serve", _events_serve, "the web service: reports of providers, STOP, unsubscribing", events)
+    serve = command(
+        "serve",
+        _events_serve,
+        "the web service: reports of providers, STOP, unsubscribing, links into the shop",
+        events,
+    )
     serve.add_argument("--port", required=True, type=_positive)
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: this machine only)")
     command("apply", _events_apply, "apply what was reported: states of messages, who shows interest", events)

@@ -2,33 +2,52 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from retention.database import lock, run
 from retention.events.reports import STOPPED, UNSUBSCRIBED, Event, text_sent
 from retention.settings import Settings
 
-Suppressed = tuple[int, str, str]  # customer, channel, reason
+Suppressed = tuple[int, str, str, datetime]  # customer, channel, reason, known from
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one request says."""
+
+    provider: str  # sendgrid, twilio, or retention: our own link
+    events: Sequence[Event]
+    received_at: datetime
 
 
 def receive(
     settings: Settings, connection: Connection, provider: str, events: Sequence[Event], received_at: datetime
 ) -> int:
-    """Store those of `events` that are new, with their suppressions, known from `received_at`; how many are new."""
-    new = _store(connection, provider, events, received_at)
+    """Store what one request says; how many of its events are new."""
+    return receive_all(settings, connection, [Report(provider, events, received_at)])[0]
+
+
+def receive_all(settings: Settings, connection: Connection, reports: Sequence[Report]) -> list[int]:
+    """Store the events that are new, with their suppressions, known from when they came; of each report how many."""
+    new = _store(connection, reports)
     _suppress(
         settings, connection,
-        [(event.customer_id, *event.suppression) for event in new if event.suppression], received_at,
+        [(event.customer_id, *event.suppression, reports[number].received_at) for number, event in new
+         if event.suppression],
     )  # fmt: skip
-    return len(new)
+    counts = Counter(number for number, _ in new)
+    return [counts[number] for number in range(len(reports))]
 
 
 def unsubscribe(settings: Settings, connection: Connection, customer_id: int, received_at: datetime) -> int:
     """The customer wants no marketing from us, on no channel; how many suppressions are new (0 or 1)."""
-    return _suppress(settings, connection, [(customer_id, *UNSUBSCRIBED)], received_at)
+    return _suppress(settings, connection, [(customer_id, *UNSUBSCRIBED, received_at)])
 
 
 def obey_text(
@@ -40,46 +59,56 @@ def obey_text(
     """
     ids = list(run(connection, "events/with_phone", phone=form.get("From", "")[:40].replace("\0", "")).scalars())
     events = [event for each in ids if (event := text_sent(form, each, asked, received_at))]
-    new = [event.customer_id for event in _store(connection, "twilio", events, received_at)]
+    new = [event.customer_id for _, event in _store(connection, [Report("twilio", events, received_at)])]
     if asked == "stop":
-        return _suppress(settings, connection, [(each, *STOPPED) for each in new], received_at)
+        return _suppress(settings, connection, [(each, *STOPPED, received_at) for each in new])
     lifted = list(run(connection, "events/lift", customer_ids=new, known_at=received_at).scalars())
     touch(settings, connection, lifted, received_at)
     return len(lifted)
 
 
-def _store(connection: Connection, provider: str, events: Sequence[Event], received_at: datetime) -> list[Event]:
-    """Store `events`; those that are new. In order of their keys: two reports of the same wait, and do not deadlock."""
-    by_key = {(event.customer_id, event.event_key): event for event in events}
-    ordered = [by_key[key] for key in sorted(by_key)]
-    if not ordered:
+def _store(connection: Connection, reports: Sequence[Report]) -> list[tuple[int, Event]]:
+    """Store what is new, each with the place of its report; in order of keys: who wants the same waits, no deadlock."""
+    by_key: dict[tuple[int, str], tuple[int, Event]] = {}
+    for number, report in enumerate(reports):
+        for event in report.events:
+            by_key.setdefault((event.customer_id, event.event_key), (number, event))
+    if not by_key:
         return []
+    ordered = [by_key[key] for key in sorted(by_key)]
+    events = [event for _, event in ordered]
     stored = run(
-        connection, "events/store", provider=provider, received_at=received_at,
-        customer_ids=[each.customer_id for each in ordered],
-        event_keys=[each.event_key for each in ordered],
-        message_keys=[each.message_key for each in ordered],
-        kinds=[each.kind for each in ordered],
-        details=[each.detail for each in ordered],
-        links=[each.link for each in ordered],
-        agents=[each.agent for each in ordered],
-        provider_ids=[each.provider_id for each in ordered],
-        occurred_ats=[each.occurred_at for each in ordered],
+        connection, "events/store",
+        providers=[reports[number].provider for number, _ in ordered],
+        received_ats=[reports[number].received_at for number, _ in ordered],
+        customer_ids=[each.customer_id for each in events],
+        event_keys=[each.event_key for each in events],
+        message_keys=[each.message_key for each in events],
+        kinds=[each.kind for each in events],
+        details=[each.detail for each in events],
+        links=[each.link for each in events],
+        agents=[each.agent for each in events],
+        provider_ids=[each.provider_id for each in events],
+        occurred_ats=[each.occurred_at for each in events],
     )  # fmt: skip
     return [by_key[row.customer_id, row.event_key] for row in stored]
 
 
-def _suppress(settings: Settings, connection: Connection, rows: Sequence[Suppressed], received_at: datetime) -> int:
+def _suppress(settings: Settings, connection: Connection, rows: Sequence[Suppressed]) -> int:
     if not rows:
         return 0
     lock(connection, "events", "suppress")  # so that two requests at once write one suppression
     written = run(
-        connection, "events/suppress", known_at=received_at,
+        connection, "events/suppress",
         customer_ids=[row[0] for row in rows], channels=[row[1] for row in rows], reasons=[row[2] for row in rows],
-    )  # fmt: skip
-    ids = list(written.scalars())
-    touch(settings, connection, ids, received_at)
-    return len(ids)
+        known_ats=[row[3] for row in rows],
+    ).all()  # fmt: skip
+    by_day: dict[date, list[Row[Any]]] = {}
+    for row in written:
+        by_day.setdefault(row.known_at.astimezone(settings.shop_time_zone).date(), []).append(row)
+    for rows_of_day in by_day.values():
+        touch(settings, connection, [row.customer_id for row in rows_of_day], rows_of_day[0].known_at)
+    return len(written)
 
 
 def touch(settings: Settings, connection: Connection, customer_ids: Iterable[int], at: datetime) -> None:

@@ -125,6 +125,24 @@ def text_sent(form: Mapping[str, str], customer_id: int, asked: str, received_at
     )  # fmt: skip
 
 
+def clicked(
+    customer_id: int, message_key: str, shop: str, path: str, method: str, agent: str | None, received_at: datetime
+) -> Event:
+    """The event of a link of ours that was followed; the same program within a minute is one event."""
+    link = _link(f"{shop.rstrip('/')}/{path}")
+    said = f"{message_key}\x1f{link}\x1f{method}\x1f{agent}\x1f{int(received_at.timestamp()) // 60}"
+    return Event(
+        customer_id=customer_id,
+        event_key="click " + hashlib.sha256(said.encode()).hexdigest()[:32],
+        message_key=message_key,
+        kind="click",
+        detail="head" if method == "HEAD" else None,
+        link=link,
+        agent=agent,
+        occurred_at=received_at,
+    )
+
+
 def _sendgrid_event(item: dict[str, Any], received_at: datetime) -> Event | None:
     message_key, customer_id = _key(item.get("message_key")), _customer(item.get("customer_id"))
     kind = item.get("event")
@@ -137,8 +155,8 @@ def _sendgrid_event(item: dict[str, Any], received_at: datetime) -> Event | None
         kind=kind,
         detail=_detail(kind, item),
         link=_link(item.get("url")) if kind == "click" else None,
-        agent=_text(item.get("useragent"), 200) if kind == "click" else None,
-        provider_id=(_text(item.get("sg_message_id"), 200) or "").split(".")[0] or None,
+        agent=text(item.get("useragent"), 200) if kind == "click" else None,
+        provider_id=(text(item.get("sg_message_id"), 200) or "").split(".")[0] or None,
         occurred_at=_instant(item.get("timestamp"), received_at),
     )
 
@@ -158,7 +176,7 @@ def _detail(kind: str, item: dict[str, Any]) -> str | None:
         is_soft = item.get("type") == "blocked" or str(item.get("status", ""))[:1] == "4"
         return "blocked" if is_soft else "bounce"
     if kind == "dropped":
-        words = re.sub(r"[^a-z]+", "_", (_text(item.get("reason"), 60) or "").lower()).strip("_")
+        words = re.sub(r"[^a-z]+", "_", (text(item.get("reason"), 60) or "").lower()).strip("_")
         return words if words in _DROPS else "other"
     return None
 
@@ -166,7 +184,7 @@ def _detail(kind: str, item: dict[str, Any]) -> str | None:
 def _link(url: object) -> str:
     """Where a link led, without what may say who followed it."""
     try:
-        parts = urlsplit(_text(url, 2000) or "")
+        parts = urlsplit(text(url, 2000) or "")
         path = "/u" if parts.path.startswith("/u/") else parts.path
         return f"{parts.scheme}://{parts.hostname or ''}{path}"[:300]
     except ValueError:
@@ -191,7 +209,7 @@ def _customer(value: object) -> int | None:
     return number if -(2**63) <= number < 2**63 else None
 
 
-def _text(value: object, length: int) -> str | None:
+def text(value: object, length: int) -> str | None:
     """`value` if it is text, so that PostgreSQL can keep it."""
     if not isinstance(value, str):
         return None

@@ -1,24 +1,27 @@
-"""The web service that providers and customers reach: reports, texts, unsubscribing.
+"""The web service that providers and customers reach: reports, texts, unsubscribing, the way into the shop.
 
 A request that is unsigned, too old, too large or malformed changes nothing and gets a 4xx. An event is committed before
-it is acknowledged; while the database is away the answer is 503, and the provider comes again. Nothing of a request is
-logged: addresses and links that unsubscribe stand in it.
+it is acknowledged; while the database is away the answer is 503, and the provider comes again. A customer who follows
+a link gets to the shop whatever happens: a click that is lost is counted, and logged. Nothing of a request is logged:
+addresses and links that unsubscribe stand in it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import email.message
 import email.parser
 import email.policy
+import json
 import logging
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from sendgrid.helpers.eventwebhook import EventWebhook, EventWebhookHeader
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,19 +32,24 @@ from twilio.request_validator import RequestValidator
 
 from retention import database
 from retention.database import count, run
-from retention.delivery.links import read_unsubscribe_token
+from retention.delivery.links import read_click_token, read_unsubscribe_token
 from retention.errors import InputError
 from retention.events import clock, receiving, reports
 from retention.events.pages import page
+from retention.events.receiving import Report
+from retention.events.writing import Busy, Writer
 from retention.settings import Settings
 
 log = logging.getLogger(__name__)
 
 SENDGRID_BYTES = 1_000_000  # SendGrid posts at most 768 KB
 OTHER_BYTES = 64_000
+INLINE_BYTES = 20_000  # what is read and checked at once: sooner done than handed to a thread
 OLDEST = timedelta(hours=48)  # SendGrid tries again for 24 hours
 NEWEST = timedelta(minutes=10)  # how far a clock may be ahead
 CONNECTIONS = 8
+PATIENCE = 2.0  # seconds that a customer waits for the database on the way into the shop
+LONGEST_WAY = 2_000  # signs of a path and query of the shop
 PRIVATE = {
     "Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
@@ -74,6 +82,11 @@ def create_app(settings: Settings, engine: Engine | None = None, now: Callable[[
         log.error("The database did not take a request: %s", type(getattr(problem, "orig", None) or problem).__name__)
         return JSONResponse({"failed": "the database is away"}, 503, {"Retry-After": "30"})
 
+    @app.exception_handler(Busy)
+    async def busy(request: Request, problem: Busy) -> Response:
+        log.error("More events come than can be written: a request was told to come again.")
+        return JSONResponse({"failed": "too much at once"}, 503, {"Retry-After": "30"})
+
     @app.exception_handler(Exception)
     async def failed(request: Request, problem: Exception) -> Response:
         # An error of ours: the provider comes again, and by then it may be mended.
@@ -84,19 +97,19 @@ def create_app(settings: Settings, engine: Engine | None = None, now: Callable[[
         return JSONResponse({"refused": "incomplete"}, 400)
 
     @app.get("/health")
-    def health() -> dict[str, bool]:
+    def health() -> dict[str, bool | int]:
         service.check()
-        return {"ok": True}
+        return {"ok": True, "clicks_lost": service.clicks_lost}
 
     @app.post("/events/sendgrid")
-    async def sendgrid(request: Request) -> dict[str, int]:
+    async def sendgrid(request: Request) -> Response:
         body = await _body(request, SENDGRID_BYTES)
-        return await run_in_threadpool(service.sendgrid, body, request.headers)
+        return await service.sendgrid(body, request.headers)
 
     @app.post("/events/twilio")
-    async def twilio(request: Request) -> dict[str, int]:
+    async def twilio(request: Request) -> Response:
         body = await _body(request, OTHER_BYTES)
-        return await run_in_threadpool(service.twilio, request, body)
+        return await service.twilio(request, body)
 
     @app.post("/events/twilio/inbound")
     async def inbound(request: Request) -> Response:
@@ -114,16 +127,25 @@ def create_app(settings: Settings, engine: Engine | None = None, now: Callable[[
         body = await _body(request, OTHER_BYTES)
         return await run_in_threadpool(service.unsubscribe, token, body, request.headers.get("content-type", ""))
 
+    @app.get("/c/{token}")
+    @app.head("/c/{token}")
+    @app.get("/c/{token}/{path:path}")
+    @app.head("/c/{token}/{path:path}")
+    async def follow(token: str, request: Request, path: str = "") -> Response:
+        return await service.follow(token, path, request)
+
     return app
 
 
 class _Service:
-    """What the routes do, each in one transaction."""
+    """What the routes do."""
 
     def __init__(self, settings: Settings, engine: Engine, now: Callable[[], datetime]) -> None:
         self._settings = settings
         self._engine = engine
         self._now = now
+        self._writer = Writer(settings, engine)
+        self.clicks_lost = 0  # since the start
         self._sendgrid = _sendgrid_verifier(settings)
         self._twilio = RequestValidator(settings.twilio_auth_token) if settings.twilio_auth_token else None
 
@@ -133,29 +155,52 @@ class _Service:
             if not count(connection, "events/answers"):
                 raise Refused(503, "run `retention db init`")
 
-    def sendgrid(self, body: bytes, headers: Any) -> dict[str, int]:
+    async def sendgrid(self, body: bytes, headers: Any) -> Response:
         """Store a report of SendGrid."""
         received_at = self._now()
-        content = _text(body)
-        self._check_sendgrid(content, headers, received_at)
-        try:
-            events = reports.from_sendgrid(content, received_at)
-        except ValueError:
-            raise Refused(400, "not a list of events") from None
-        with self._engine.begin() as connection:
-            new = receiving.receive(self._settings, connection, "sendgrid", events, received_at)
-        return {"ours": len(events), "new": new}
+        if len(body) <= INLINE_BYTES:
+            events = self._read_sendgrid(body, headers, received_at)
+        else:
+            events = await run_in_threadpool(self._read_sendgrid, body, headers, received_at)
+        return await self._store(Report("sendgrid", events, received_at))
 
-    def twilio(self, request: Request, body: bytes) -> dict[str, int]:
+    async def twilio(self, request: Request, body: bytes) -> Response:
         """Store a status callback of Twilio."""
         received_at = self._now()
         form = self._twilio_form(request, body)
         event = reports.from_twilio(request.query_params, form, received_at)
         if event is None:
             raise Refused(400, "not a report of a message of ours")
-        with self._engine.begin() as connection:
-            new = receiving.receive(self._settings, connection, "twilio", [event], received_at)
-        return {"ours": 1, "new": new}
+        return await self._store(Report("twilio", [event], received_at))
+
+    async def follow(self, token: str, path: str, request: Request) -> Response:
+        """Count the click, show the way into the shop. It leads there also when the click cannot be stored."""
+        received_at = self._now()
+        seen = read_click_token(self._settings, token)
+        way = _way(path, request.scope["query_string"])
+        if seen is None or way is None:
+            return self._page("bad", None, 404)
+        agent = reports.text(request.headers.get("user-agent"), 200)
+        click = reports.clicked(*seen, self._settings.shop_url, path, request.method, agent, received_at)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._writer.write(Report("retention", [click], received_at))
+        except Exception as problem:
+            self.clicks_lost += 1
+            log.error("A click is lost, %s since the start: %s", self.clicks_lost, type(problem).__name__)
+        return RedirectResponse(self._settings.shop_url.rstrip("/") + way, 302, PRIVATE)
+
+    async def _store(self, report: Report) -> Response:
+        new = await self._writer.write(report)
+        return Response(json.dumps({"ours": len(report.events), "new": new}), media_type="application/json")
+
+    def _read_sendgrid(self, body: bytes, headers: Any, received_at: datetime) -> list[reports.Event]:
+        content = _text(body)
+        self._check_sendgrid(content, headers, received_at)
+        try:
+            return reports.from_sendgrid(content, received_at)
+        except ValueError:
+            raise Refused(400, "not a list of events") from None
 
     def inbound(self, request: Request, body: bytes) -> None:
         """Obey a text: STOP and START. Any other text is for somebody else."""
@@ -262,6 +307,17 @@ async def _body(request: Request, limit: int) -> bytes:
             raise Refused(413, f"more than {limit} bytes")
         parts.append(part)
     return b"".join(parts)
+
+
+def _way(path: str, query: bytes) -> str | None:
+    """The rest of a link as a path and query of the shop, always within it; None for what cannot be one."""
+    if len(path) + len(query) > LONGEST_WAY or any(part in (".", "..") for part in re.split(r"[/\\]", path)):
+        return None
+    try:
+        way = "/" + quote(path, safe="/:@!$&'()*+,;=~") if path else ""
+        return way + ("?" + quote(query, safe="/:@!$&'()*+,;=~?%") if query else "")
+    except UnicodeEncodeError:
+        return None
 
 
 def _text(body: bytes) -> str:

@@ -1,7 +1,9 @@
 -- True if the click e is no person's: a program that scans mails, by its name or by what it does. It follows several
--- links within seconds of the delivery, before a person can have read a word, or three within two seconds.
+-- links within seconds of the delivery, before a person can have read a word, or three within two seconds. Or it asks
+-- only where a link leads (HEAD).
 (
-    coalesce(e.agent ~* '(bot|crawl|spider|scan|preview|headless|barracuda|mimecast|proofpoint|safelinks|symantec|trendmicro|fireeye|curl|wget|python-|java/|go-http|okhttp|axios|libwww)', false)
+    coalesce(e.detail = 'head', false)
+    or coalesce(e.agent ~* '(bot|crawl|spider|scan|preview|headless|barracuda|mimecast|proofpoint|safelinks|symantec|trendmicro|fireeye|curl|wget|python-|java/|go-http|okhttp|axios|libwww)', false)
     or exists (
         select from events.received as d
         inner join events.received as o

@@ -1,6 +1,6 @@
 -- One row per customer of :batch whose engagement changed. It is computed from all events of the customer, since a later
 -- event can show that an earlier click was a machine's: so the order of events does not matter.
--- tracked_since is the day of the first e-mail whose reports reach us: where nobody reports, nobody becomes inactive.
+-- tracked_since is the day of the first e-mail whose reports, or click, reach us: where nobody reports, nobody becomes inactive.
 -- Opens prove nothing, mail programs load images by themselves: only clicks of people are interest.
 insert into shop.engagement as g (customer_id, tracked_since, last_engaged_on, known_at)
 select
@@ -15,7 +15,7 @@ from (
         cast(e.occurred_at at time zone cast(:shop_zone as text) as date) as day,
         e.kind = 'click' and not {% include "events/_is_machine.sql" %} as is_interest
     from events.received as e
-    where e.provider = 'sendgrid'
+    where e.provider in ('sendgrid', 'retention')
         and e.batch is not null
         and e.kind not in ('dropped', 'bounce', 'deferred')
         and exists (

@@ -20,7 +20,7 @@ with reported as (
 update delivery.messages as m
 set state = r.state,
     reason = r.reason,
-    provider = coalesce(m.provider, r.provider),
+    provider = coalesce(m.provider, nullif(r.provider, 'retention')),
     provider_id = coalesce(m.provider_id, r.provider_id),
     settled_at = coalesce(m.settled_at, cast(:now as timestamptz)),
     attempts = greatest(m.attempts, 1),

@@ -6,7 +6,7 @@ insert into events.received (
 select
     u.customer_id,
     u.event_key,
-    cast(:provider as text),
+    u.provider,
     u.message_key,
     u.kind,
     u.detail,
@@ -14,12 +14,14 @@ select
     u.agent,
     u.provider_id,
     u.occurred_at,
-    cast(:received_at as timestamptz),
-    case when u.message_key is null then cast(:received_at as timestamptz) end
+    u.received_at,
+    case when u.message_key is null then u.received_at end
 from unnest(
     cast(:customer_ids as bigint[]), cast(:event_keys as text[]), cast(:message_keys as text[]), cast(:kinds as text[]),
     cast(:details as text[]), cast(:links as text[]), cast(:agents as text[]), cast(:provider_ids as text[]),
-    cast(:occurred_ats as timestamptz[])
-) as u (customer_id, event_key, message_key, kind, detail, link, agent, provider_id, occurred_at)
+    cast(:occurred_ats as timestamptz[]), cast(:providers as text[]), cast(:received_ats as timestamptz[])
+) as u (
+    customer_id, event_key, message_key, kind, detail, link, agent, provider_id, occurred_at, provider, received_at
+)
 on conflict (customer_id, event_key) do nothing
 returning customer_id, event_key
