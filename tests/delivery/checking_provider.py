@@ -6,9 +6,9 @@ Each request is held against the rules that both publish; what breaks one is ref
 What would have been delivered is counted, per key and recipient. Faults come by schedule: which one a request meets
 depends on the seed, on its first key and on how often that key came, so a seed reproduces it whatever the order is.
 
-`POST /drill/begin` takes {seed, faults: {kind: weight}, resets: share, bad: [recipient]} and forgets all before,
-`POST /drill/calm` ends the faults, `GET /drill/report` gives {deliveries: [[key, recipient]], requests, violations,
-met: {kind: number}}.
+`POST /drill/begin` takes {seed, faults: {kind: weight}, resets: share, bad: [recipient], latency: seconds} and forgets
+all before, `POST /drill/calm` ends the faults, `GET /drill/report` gives {deliveries: [[key, recipient]], requests,
+violations, met: {kind: number}}.
 """
 
 from __future__ import annotations
@@ -146,6 +146,7 @@ class Provider:
         self.seed = schedule.get("seed", 0)
         self.faults: dict[str, int] = schedule.get("faults", {})
         self.resets = float(schedule.get("resets", 0))  # the share of connections
+        self.latency = float(schedule.get("latency", 0))  # seconds that any answer takes
         self.connections = 0
         self.bad = set(schedule.get("bad", []))
         self.is_checking = schedule.get("check", True)
@@ -233,6 +234,7 @@ class Connection:
         except Broken as problem:
             provider.violations.append(str(problem))
             return await self._answer(400, {"errors": [{"message": str(problem)}]})
+        await asyncio.sleep(provider.latency)
         if any(to in provider.bad for _, to in messages):
             return await self._answer(400, {"code": 21211, "errors": [{"message": "bad recipient"}]})
         kind = provider.fault(messages)
