@@ -103,6 +103,12 @@ def _parser() -> argparse.ArgumentParser:
     deliver.add_argument("--campaign")
     deliver.add_argument("--at", type=_instant, metavar="TIME", help="an instant with its offset (default: now)")
 
+    audiences = parser_group(commands, "audiences", "who is shown ads by a platform")
+    export = command(
+        "export", _audiences_export, "write files of who came in and who left since the last time", audiences
+    )
+    export.add_argument("--day", type=_day, help="as of the end of that day, if it is over (default: now)")
+
     run = command("run", _run, "the whole chain, day by day, on the clock of the days")
     run.add_argument("--from", dest="first", required=True, type=_day)
     run.add_argument("--to", dest="last", required=True, type=_day)
@@ -240,6 +246,13 @@ def _deliver(settings: Settings, options: argparse.Namespace) -> Any:
 
     settings, engine = _database(settings)
     return chain.deliver(settings, engine, campaign=options.campaign, at=options.at)
+
+
+def _audiences_export(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention.delivery import audiences
+
+    settings, engine = _database(settings)
+    return audiences.export(settings, engine, options.day)
 
 
 def _run(settings: Settings, options: argparse.Namespace) -> Any:

@@ -30,6 +30,7 @@ class Settings:
     email_from: str = "shop@demo-shop.example"
     reporting_currency: str = "EUR"
     clock: str = "wall"  # wall: now; days: sends of run D play on D+1
+    audiences: str | None = None  # where lists leave as files, a folder or URL; None: the folder audiences in `local`
     delivery: str = "outbox"  # outbox: keep the rendered message; live: hand it to the provider
     batch_size: int = 500  # messages claimed at once
     emails_per_request: int = 100  # what one lost answer leaves unknown
@@ -77,8 +78,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         "shop_time_zone": _zone(environ.get("RETENTION_SHOP_TIME_ZONE") or "Europe/Amsterdam"),
     }
     for name in (
-        "database_url shop_name shop_address email_from reporting_currency clock delivery public_url shop_url secret "
-        "coupons_secret"
+        "database_url shop_name shop_address email_from reporting_currency clock delivery audiences public_url "
+        "shop_url secret coupons_secret"
     ).split():
         if value := environ.get(f"RETENTION_{name.upper()}"):
             values[name] = value

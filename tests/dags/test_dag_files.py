@@ -34,6 +34,7 @@ def test_there_is_a_dag_for_each_stage_and_each_campaign(dags: dict[str, Any]) -
         "refresh_selections",
         "deliver_messages",
         "collect_events",
+        "export_audiences",
         "prove_promises",
     } | {f"campaign_{name}" for name in campaigns.names(INCLUDE)}
 

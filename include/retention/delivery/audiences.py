@@ -1,20 +1,30 @@
 """Audiences: who is shown ads by a platform during some days of a campaign.
 
 The channel `audience` sends nothing. It keeps who was accepted as a row of ``delivery.audience_members``, in the
-transaction that settles the message, with what Meta and Google want to see of them: hashes, no address.
+transaction that settles the message, with what Meta and Google want to see of them: hashes, no address. `export` then
+writes, as files, who came and who left since the last time.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
-from retention.database import run
+from retention.database import count, lock, run
+from retention.days import Counts
+from retention.delivery import exports
 from retention.delivery.channels import Outgoing, Settled, accepted
+from retention.orders import law
+from retention.settings import Settings
+
+CHANNEL = "audience"
+IDENTIFIERS = ("email_meta", "email_google", "phone_meta", "phone_google")
+FORMATS = {"meta": ("email", "phone"), "google": ("Email", "Phone")}  # the header that each platform wants
 
 # What the claim lets through, in Python: whatever else stands in a customer's row is nothing that a platform finds.
 _EMAIL = re.compile(r'[^][\s<>(),"@]+@[^][\s<>(),"@]+[.][^][\s<>(),"@]+')
@@ -42,9 +52,6 @@ class Audience:
         )  # fmt: skip
 
 
-IDENTIFIERS = ("email_meta", "email_google", "phone_meta", "phone_google")
-
-
 def identifiers(email: str | None, phone: str | None) -> dict[str, str | None]:
     """What the platforms find a person by, hashed; None where an address is absent or none can be."""
     found: dict[str, str | None] = dict.fromkeys(IDENTIFIERS)
@@ -70,3 +77,69 @@ def google_email(email: str) -> str:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def export(settings: Settings, engine: Engine, day: date | None = None, at: datetime | None = None) -> Counts:
+    """Export who came into an audience and who left since the last time, with what is known at `at` (now).
+
+    Per audience a folder of files for Meta and for Google; see docs/exports.md. `day`: as of that day's end, if it is
+    over; asked again it only writes files that are missing. Under the clock ``days`` without either it does the same:
+    the days that are played export at their own instants. A halt keeps people from being put in, never from being
+    taken out. Returns how many `exports` were written, how many were `added` and `removed`. Raises InputError for a day
+    to come, StateError where the place of the files knows an export that the database does not.
+    """
+    now = exports.instant(settings, day, at)
+    is_time = settings.clock == "wall" or day is not None or at is not None
+    with engine.begin() as connection:
+        lock(connection, "delivery", "export")
+        if is_time and exports.is_latest(connection, CHANNEL, now):
+            _fix(settings, connection, now)
+    counts = {"exports": 0, "added": 0, "removed": 0}
+    for each in exports.to_write(engine, CHANNEL, now.astimezone(settings.shop_time_zone).date()):
+        with engine.begin() as connection:
+            key = {"campaign": each.campaign, "step": each.step, "number": each.number}
+            lines = [dict(line) for line in run(connection, "delivery/export_lines", **key).mappings()]
+        if exports.write(settings, engine, each, _files(lines), now):
+            counts["exports"] += 1
+            counts["added"] += each.added
+            counts["removed"] += each.removed
+    with engine.begin() as connection:
+        run(connection, "delivery/forget_members")
+    return counts
+
+
+def queue_removal(connection: Connection, customer_id: int, now: datetime) -> None:
+    """An erased customer leaves every audience with the next export; then nothing of them is kept."""
+    run(connection, "delivery/queue_removal", customer_id=customer_id, now=now)
+
+
+def _fix(settings: Settings, connection: Connection, now: datetime) -> None:
+    """Decide who is in at `now`, and note for each audience what its next export changes."""
+    run(connection, "delivery/leave_audiences", now=now, known_by=now, **law.zones(connection, settings))
+    for audience in run(connection, "delivery/changed_audiences", now=now).mappings().all():
+        removed = count(connection, "delivery/take_out", **audience)
+        added = count(connection, "delivery/put_in", now=now, **audience)
+        if added or removed:
+            exports.record(connection, settings, CHANNEL, now, added=added, removed=removed, **audience)
+
+
+def _files(lines: Sequence[Mapping[str, Any]]) -> list[exports.File]:
+    """The files of one export. What is taken out in it is not put in: two people may share a telephone."""
+    out = {line[name] for line in lines if line["action"] == "remove" for name in IDENTIFIERS}
+    files = []
+    for platform, header in FORMATS.items():
+        for action in ("remove", "add"):  # in the order in which they are to be applied
+            rows = sorted({
+                tuple("" if action == "add" and line[name] in out else line[name] or "" for name in names)
+                for line in lines
+                if line["action"] == action
+                for names in [(f"email_{platform}", f"phone_{platform}")]
+            } - {("", "")})  # fmt: skip
+            if rows:
+                files.append(
+                    exports.File(
+                        name=f"{platform}_{action}.csv", content=exports.as_csv(header, rows), rows=len(rows),
+                        about={"platform": platform, "action": action, "format": "CSV, UTF-8, SHA-256 in hex"},
+                    )
+                )  # fmt: skip
+    return files

@@ -14,8 +14,7 @@ from retention import days
 from retention.campaigns import sms
 from retention.database import one
 from retention.days import Counts
-from retention.delivery import caps, halts
-from retention.delivery.audiences import Audience
+from retention.delivery import audiences, caps, halts
 from retention.delivery.channels import (
     Channel,
     ChannelRefused,
@@ -92,10 +91,12 @@ def play(settings: Settings, engine: Engine, day: date, send_for_real: bool = Fa
         with engine.connect() as own:
             ledger = Ledger(settings, own)
             ledger.bury_the_dead(start)
+            audiences.export(settings, engine, at=start)
             instant = ledger.next_instant(start, until, None)
             while instant is not None:
                 deliver(settings, engine, at=instant, send_for_real=send_for_real)
                 instant = ledger.next_instant(start, until, instant)
+        audiences.export(settings, engine, at=until - timedelta(seconds=1))
         return one(connection, "delivery/played", **{"from": start, "until": until})
 
     return days.in_order(engine, "delivery", "", day, do)
@@ -220,7 +221,7 @@ class _Worker:
 def open_channel(settings: Settings, name: str, clock: Clock) -> Channel:
     """The channel as the settings want it. Raises DeliveryError, naming the setting, where live delivery lacks one."""
     if name == "audience":
-        return Audience()
+        return audiences.Audience()
     if settings.delivery == "outbox":
         return Outbox(settings, clock)
     if not settings.public_url.startswith("https://"):

@@ -108,6 +108,7 @@ def _ours(settings: Settings, start_day: date | None) -> dict[str, str]:
         "RETENTION_SHOP_TIME_ZONE": str(settings.shop_time_zone),
         "RETENTION_CLOCK": settings.clock,
         "RETENTION_DELIVERY": settings.delivery,
+        "RETENTION_AUDIENCES": settings.audiences,
         "RETENTION_PUBLIC_URL": settings.public_url,
         "RETENTION_SHOP_URL": settings.shop_url,
         "RETENTION_SECRET": settings.secret,

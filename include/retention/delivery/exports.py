@@ -1,0 +1,165 @@
+"""Exports: lists that leave as files, one folder a time, with a manifest that is written last.
+
+What an export holds is fixed in the database, in one transaction; its files are made from there afterwards. A crash in
+between leaves it unwritten: the next one begins by writing it, byte for byte. So nothing is lost and nothing is in two.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from retention import days
+from retention.database import one, run
+from retention.errors import InputError, StateError
+from retention.settings import Settings
+
+log = logging.getLogger(__name__)
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """One export of a campaign's step, as the database keeps it."""
+
+    campaign: str
+    step: str
+    number: int
+    channel: str
+    day: date
+    exported_at: datetime
+    added: int
+    removed: int
+    written_at: datetime | None
+
+    @property
+    def folder(self) -> str:
+        """Where its files are, below the place of all exports: winback_retarget/2026-11-25-0003."""
+        return f"{self.campaign}_{self.step}/{self.day.isoformat()}-{self.number:04d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """One file of an export, and what its manifest says of it."""
+
+    name: str
+    content: bytes
+    rows: int
+    about: Mapping[str, str]
+
+
+def instant(settings: Settings, day: date | None, at: datetime | None) -> datetime:
+    """The instant of an export: `at`, else now; for a `day` that is over its last second.
+
+    Raises InputError for a day that has not begun.
+    """
+    now = at or datetime.now(UTC)
+    if day is None:
+        return now
+    today = now.astimezone(settings.shop_time_zone).date()
+    if day > today:
+        raise InputError(f"{day} has not begun; what is exported is what is known by now.")
+    return now if day == today else days.known_at(day, settings.shop_time_zone) - timedelta(seconds=1)
+
+
+def is_latest(connection: Connection, channel: str, at: datetime) -> bool:
+    """Whether nothing was exported after `at`: time does not run back."""
+    newest: datetime | None = one(connection, "delivery/newest_export", channel=channel)["exported_at"]
+    return newest is None or newest <= at
+
+
+def record(connection: Connection, settings: Settings, channel: str, at: datetime, **what: Any) -> None:
+    """Fix an export of `channel` at `at`; `what`: campaign, step, number, added, removed."""
+    day = at.astimezone(settings.shop_time_zone).date()
+    run(connection, "delivery/record_export", channel=channel, day=day, at=at, **what)
+
+
+def to_write(engine: Engine, channel: str, day: date) -> list[Export]:
+    """The exports whose files may not be there: those never written to their end, and those of `day`."""
+    with engine.begin() as connection:
+        rows = run(connection, "delivery/exports_to_write", channel=channel, day=day).mappings()
+        return [Export(**row) for row in rows]
+
+
+def write(settings: Settings, engine: Engine, export: Export, files: Sequence[File], at: datetime) -> bool:
+    """Write the files, and the manifest last; whether they had to be. Files that were complete once are left alone.
+
+    Raises StateError where another export stands in its folder: the database is an older copy.
+    """
+    system, root = place(settings)
+    folder = f"{root.rstrip('/')}/{export.folder}"
+    manifest = _manifest(export, files)
+    if system.exists(f"{folder}/{MANIFEST}"):
+        if export.written_at is not None:
+            return False
+        if system.cat_file(f"{folder}/{MANIFEST}") != manifest:
+            raise StateError(
+                f"In {folder} is another export of that day and number, so this database is an older copy of the one "
+                "that wrote it. See docs/runbook.md, backup and restore."
+            )
+    system.makedirs(folder, exist_ok=True)
+    for file in files:
+        system.pipe_file(f"{folder}/{file.name}", file.content)
+    system.pipe_file(f"{folder}/{MANIFEST}", manifest)
+    _is_written(engine, export, at)
+    log.info("exported %s: %s added, %s removed", export.folder, export.added, export.removed)
+    return True
+
+
+def place(settings: Settings) -> tuple[Any, str]:
+    """The file system and the folder of all exports."""
+    import fsspec
+
+    system, root = fsspec.core.url_to_fs(settings.audiences or str(settings.local / "audiences"))
+    return system, root
+
+
+def as_csv(header: Sequence[str], rows: Iterable[Sequence[str | None]]) -> bytes:
+    """Rows as UTF-8, comma, line feed; None is an empty field."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _is_written(engine: Engine, export: Export, at: datetime) -> None:
+    with engine.begin() as connection:
+        run(
+            connection, "delivery/export_written", campaign=export.campaign, step=export.step, number=export.number,
+            at=at,
+        )  # fmt: skip
+
+
+def _manifest(export: Export, files: Sequence[File]) -> bytes:
+    content = {
+        "list": f"{export.campaign}_{export.step}",
+        "campaign": export.campaign,
+        "step": export.step,
+        "channel": export.channel,
+        "purpose": "marketing",
+        "day": export.day.isoformat(),
+        "number": export.number,
+        "known_at": export.exported_at.astimezone(UTC).isoformat(),
+        "rows": {"added": export.added, "removed": export.removed},
+        "files": [
+            {
+                "name": file.name,
+                **file.about,
+                "rows": file.rows,
+                "bytes": len(file.content),
+                "sha256": hashlib.sha256(file.content).hexdigest(),
+            }
+            for file in files
+        ],
+    }
+    return (json.dumps(content, indent=2) + "\n").encode()

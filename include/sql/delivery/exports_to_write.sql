@@ -1,0 +1,14 @@
+-- One row per export of :channel whose files may not be there, oldest first: those never complete, and those of :day.
+select
+    x.campaign,
+    x.step,
+    x.number,
+    x.channel,
+    x.day,
+    x.exported_at,
+    x.added,
+    x.removed,
+    x.written_at
+from delivery.exports as x
+where x.channel = :channel and (x.written_at is null or x.day = :day)
+order by x.exported_at, x.campaign, x.step, x.number
