@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from retention import days
 from retention.local import postgres, stack
@@ -55,15 +55,41 @@ def wait_for(settings: Settings, dag: str, day: date, patience: float = 240) -> 
         time.sleep(1)
 
 
+def clear_and_wait(settings: Settings, dag: str, task: str, patience: float = 120) -> None:
+    """Clear a task of the last run, as the button in the UI does, and wait until it has run again."""
+    dags = f"/api/v2/dags/{dag}"
+    run = stack.call(settings, "GET", f"{dags}/dagRuns?order_by=-run_after&limit=1")["dag_runs"][0]["dag_run_id"]
+    wish = {"dry_run": False, "dag_run_id": run, "task_ids": [task], "only_failed": False, "reset_dag_runs": True}
+    assert stack.call(settings, "POST", f"{dags}/clearTaskInstances", wish)["total_entries"] == 1
+    deadline = time.monotonic() + patience
+    again = {}
+    while (again.get("state"), again.get("try_number")) != ("success", 2):
+        assert time.monotonic() < deadline, again
+        time.sleep(0.5)
+        again = stack.call(settings, "GET", f"{dags}/dagRuns/{run}/taskInstances/{task}")
+
+
+def ledger(engine: Engine) -> list[dict[str, Any]]:
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text(
+                "select m.message_key, m.state, m.reason, m.attempts, m.attempted_at, o.stored_at"
+                " from delivery.messages as m left join delivery.outbox as o using (customer_id, message_key)"
+                " order by m.message_key"
+            )
+        )
+        return [dict(row) for row in rows.mappings()]
+
+
 def test_a_backfill_runs_every_stage_of_each_day_once_and_nothing_runs_by_itself(
     running: Settings, engine: Engine
 ) -> None:
     folder = running.local / "demo_shop"
     demo.generate(
-        folder, customers=150, days=10, seed=3, until=DAYS[0] - timedelta(days=1), zone=running.shop_time_zone
+        folder, customers=150, days=60, seed=3, until=DAYS[0] - timedelta(days=1), zone=running.shop_time_zone
     )
     sync.load(running, engine, "demo_shop", str(folder))
-    demo.generate(folder, customers=150, days=12, seed=3, until=LAST, zone=running.shop_time_zone)
+    demo.generate(folder, customers=150, days=62, seed=3, until=LAST, zone=running.shop_time_zone)
     assert runs(running, "sync_orders") == []
 
     stack.backfill(running, DAYS[0], LAST)
@@ -79,6 +105,12 @@ def test_a_backfill_runs_every_stage_of_each_day_once_and_nothing_runs_by_itself
         while days.recorded(connection, "delivery", "", LAST) is None:
             assert time.monotonic() < deadline, "the messages were not sent"
             time.sleep(0.5)
+
+    sent = ledger(engine)
+    assert any(row["state"] == "accepted" for row in sent)
+    clear_and_wait(running, "campaign_lapsed_30_days", "day_0_email")
+    clear_and_wait(running, "deliver_messages", "deliver")
+    assert ledger(engine) == sent, "a cleared task has sent or planned something again"
 
     assert stack.status(running)["healthy"]
     first = stack.up(running)
