@@ -43,7 +43,7 @@ FORBIDDEN_HEADERS = {
     "x-sg-id", "x-sg-eid", "received", "dkim-signature", "content-type", "content-transfer-encoding", "to", "from",
     "subject", "reply-to", "cc", "bcc",
 }  # fmt: skip
-TAG = re.compile(r"-[th][0-9a-f]{12}\.[0-9]+-")
+TAG = re.compile(r"-[sth]?[0-9a-f]{12}\.[\w.]+-")
 MAIL_KEYS = {"from", "subject", "personalizations", "content", "categories", "tracking_settings"}
 PERSON_KEYS = {"to", "subject", "headers", "custom_args", "substitutions"}
 SMS_KEYS = {"To", "From", "MessagingServiceSid", "Body", "StatusCallback", "ValidityPeriod"}
@@ -109,8 +109,9 @@ def _check_person(person: dict[str, Any], mail: dict[str, Any]) -> tuple[str, st
     words = person.get("substitutions", {})
     must(all(isinstance(value, str) for value in words.values()), "substitutions are strings")
     must(sum(len(tag.encode()) + len(word.encode()) for tag, word in words.items()) <= 10_000, "substitutions too long")
-    for each in mail["content"]:
-        must(set(TAG.findall(each["value"])) <= set(words), "a tag that nothing stands for")
+    for text in (subject, *(each["value"] for each in mail["content"])):
+        must(set(TAG.findall(text)) <= set(words), "a tag that nothing stands for")
+    must(not TAG.search("".join(words.values())), "a tag in the words for another")
     return arguments["message_key"], to["email"]
 
 

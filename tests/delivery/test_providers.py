@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time as wall
 from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import hypothesis
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
@@ -16,12 +20,17 @@ from local_provider import Provider
 from planner import AMSTERDAM, MORNING, Planner
 from sqlalchemy import Engine
 
+from retention.campaigns import definitions
 from retention.delivery import halts, sendgrid_email
 from retention.delivery.channels import Outgoing
 from retention.delivery.deliver import deliver
+from retention.delivery.gaps import Content
+from retention.delivery.render import Rendered, Templates, variables
 from retention.errors import DeliveryError
 from retention.settings import Settings, from_environment
 from shop import Shop
+
+NAMES = ["", "Ada", "O'Hara", "<b>", "-", "Γιώργος", "{{ x }}", "a\n b"]
 
 
 @pytest.fixture
@@ -51,6 +60,10 @@ def test_an_email_goes_to_sendgrid_with_its_key_and_the_way_out(
     assert [each["type"] for each in sent["content"]] == ["text/plain", "text/html"]
     assert sent["categories"] == ["winback", "winback/hello"]
     assert provider.requests[0]["headers"]["Authorization"] == "Bearer SG.key"
+    assert sent["tracking_settings"] == {
+        "subscription_tracking": {"enable": False},
+        "click_tracking": {"enable": False},
+    }
 
 
 def test_one_request_carries_many_people_each_with_their_own_words(
@@ -67,7 +80,7 @@ def test_one_request_carries_many_people_each_with_their_own_words(
             ref = person["to"][0]["email"].split("@")[0]
             expected = f"Dear {names[ref]}" if ref in names else "Zażółć gęślą jaźń, Łucja"
             assert all(expected in body for body in bodies(request, person))
-            assert person["subject"].endswith(names.get(ref, "Łucja"))
+            assert filled(request["subject"], person).endswith(names.get(ref, "Łucja"))
 
 
 def test_two_customers_of_one_address_never_share_a_request(
@@ -82,10 +95,13 @@ def test_two_customers_of_one_address_never_share_a_request(
 
 def bodies(request: dict[str, Any], person: dict[str, Any]) -> list[str]:
     """What this person reads: SendGrid puts their words for the tags."""
-    read = [each["value"] for each in request["content"]]
+    return [filled(each["value"], person) for each in request["content"]]
+
+
+def filled(text: str, person: dict[str, Any]) -> str:
     for tag, words in person.get("substitutions", {}).items():
-        read = [body.replace(tag, words) for body in read]
-    return read
+        text = text.replace(tag, words)
+    return text
 
 
 @given(
@@ -100,8 +116,8 @@ def test_whoever_shares_a_request_reads_exactly_what_was_rendered_for_them(
     messages = [
         Outgoing(
             customer_id=number, message_key=str(number), campaign="c", version="v", step="s", channel="email",
-            language="en", recipient=f"c{number}@mail.example", subject="s", text=text + filler, html=text[::-1],
-            send_before=MORNING,
+            recipient=f"c{number}@mail.example", send_before=MORNING,
+            rendered=Rendered(Content(language="en", subject=text[:2], text=text + filler, html=text[::-1])),
         )
         for number, text in enumerate(texts)
     ]  # fmt: skip
@@ -111,9 +127,56 @@ def test_whoever_shares_a_request_reads_exactly_what_was_rendered_for_them(
         assert len(group) <= size
         asked = sendgrid_email.request(from_environment({}), group)
         for message, person in zip(group, asked["personalizations"], strict=True):
+            assert filled(asked["subject"], person) == message.subject
             assert bodies(asked, person) == [message.text, message.html]
             words = person.get("substitutions", {}).items()
             assert sum(len(tag) + len(line.encode()) for tag, line in words) <= sendgrid_email.SUBSTITUTION_BYTES
+
+
+@cache
+def winback_twice() -> tuple[Templates, Templates]:
+    """The templates of `winback`: as they are, and made to render for each person alone."""
+    templates = definitions.read(from_environment({}).include, "winback").templates
+    together, alone = Templates(templates), Templates(templates)
+    assert together._open
+    alone._open = frozenset()
+    return together, alone
+
+
+@hypothesis.settings(deadline=None)
+@given(
+    names=st.lists(st.one_of(st.text(max_size=12), st.sampled_from(NAMES)), min_size=1, max_size=12),
+    size=st.integers(min_value=1, max_value=40),
+)
+def test_what_sendgrid_puts_together_is_what_would_have_been_rendered_for_each_alone(
+    names: list[str], size: int
+) -> None:
+    settings = from_environment({})
+    together, alone = winback_twice()
+    expected, messages = {}, []
+    for number, name in enumerate(names):
+        row = {
+            "customer_id": number, "message_key": f"{number:032x}", "channel": "email", "campaign": "winback",
+            "step": "final_offer", "first_name": name.replace("\0", ""), "last_order_on": MORNING.date(),
+            "offer_percent": Decimal(20), "coupon_code": f"CODE{number}",
+            "coupon_expires_at": MORNING + timedelta(minutes=number),
+        }  # fmt: skip
+        values = variables(settings, row)
+        own = alone.render("final_offer", "email", "nl", values, AMSTERDAM)
+        expected[str(number)] = [own.subject, own.text, own.html]
+        messages.append(
+            Outgoing(
+                customer_id=number, message_key=row["message_key"], campaign="winback", version="v", step="final_offer",
+                channel="email", recipient=f"c{number}@mail.example", send_before=MORNING,
+                rendered=together.render("final_offer", "email", "nl", values, AMSTERDAM),
+            )
+        )  # fmt: skip
+    for group in sendgrid_email._groups(messages, size):
+        asked = json.loads(json.dumps(sendgrid_email.request(settings, group)))
+        for person in asked["personalizations"]:
+            read = [filled(asked["subject"], person), *bodies(asked, person)]
+            assert read == expected.pop(person["custom_args"]["customer_id"])
+    assert not expected
 
 
 def test_an_sms_goes_to_twilio_with_its_key_in_the_callback_and_ends_inside_the_window(

@@ -14,6 +14,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from retention.campaigns import sms
+from retention.delivery.render import Rendered
 
 Clock = Callable[[], datetime]
 LONGEST_WAIT = timedelta(hours=6)
@@ -29,15 +30,24 @@ class Outgoing:
     version: str
     step: str
     channel: str
-    language: str  # of its content
     recipient: str = field(repr=False)  # an e-mail address or an E.164 number; empty where it is no message
     person: Mapping[str, str | None] = field(default_factory=dict, repr=False)  # whom an audience is about
-    subject: str | None = field(default=None, repr=False)
-    text: str = field(repr=False)
-    html: str | None = field(default=None, repr=False)
+    rendered: Rendered = field(repr=False)
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     send_before: datetime  # the end of today's window
     attempts: int = 1  # this one included
+
+    @property
+    def subject(self) -> str | None:
+        return self.rendered.subject
+
+    @property
+    def text(self) -> str:
+        return self.rendered.text
+
+    @property
+    def html(self) -> str | None:
+        return self.rendered.html
 
     @property
     def segments(self) -> int | None:

@@ -24,16 +24,18 @@ from retention.delivery.channels import (
     refused,
     returned,
 )
+from retention.delivery.gaps import Content
 from retention.delivery.ledger import Ledger, Row
 from retention.delivery.outbox import Outbox
 from retention.delivery.render import Rendered, TemplateError, Templates, variables
 from retention.errors import DeliveryError, InputError
+from retention.orders import law
 from retention.settings import DEMO_SHOP_URL, Settings
 
 log = logging.getLogger(__name__)
 
 FRESH = timedelta(hours=24)  # how long after its end the newest published day is still good enough to send on
-NOTHING = Rendered(subject=None, text="", html=None, language="")  # to be in an audience is no message
+NOTHING = Rendered(Content(language="", text=""))  # to be in an audience is no message
 KEYS = ("accepted", "refused", "unknown", "deferred", "skipped")
 
 
@@ -49,12 +51,14 @@ def deliver(
     Returns how many were accepted, refused, unknown or skipped, and how many are due but deferred. Also `blocked`, the
     reason, where nothing may be sent since the orders are too old, `halted`, what is halted, where something is, and
     `capped`, how many of the deferred a cap holds back, where it does. Raises DeliveryError where live delivery is not
-    possible or not meant, InputError for an instant without an offset or a mistake in caps.yaml.
+    possible or not meant, InputError for an instant without an offset, or a mistake in caps.yaml or rules.csv.
     """
     _check_meant(settings, settings.clock, send_for_real)
     clock = _clock(at)
     with engine.connect() as connection:
         ledger = Ledger(settings, connection)
+        with connection.begin():
+            law.put_in_force(connection, settings.include)
         caps.put_in_force(connection, caps.read(settings.include), clock())
         counts = Counter(ledger.bury_the_dead(clock()))
         blocked = _why_blocked(settings, connection, clock())
@@ -199,12 +203,9 @@ class _Worker:
             version=row["version"],
             step=row["step"],
             channel=row["channel"],
-            language=rendered.language,
             recipient=row["recipient"],
             person={name: row[name] for name in ("email", "phone")},
-            subject=rendered.subject,
-            text=rendered.text,
-            html=rendered.html,
+            rendered=rendered,
             headers=headers,
             send_before=row["send_before"],
             attempts=row["attempts"],

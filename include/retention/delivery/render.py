@@ -3,16 +3,16 @@
 Templates are Jinja, in a sandbox, and strict: a value that is not there is an error, never an empty space in a mail.
 Only the block ``html`` is escaped. Dates are written in the language of the template and the customer's own time.
 
-Whoever has the same name, days and offer reads the same but for the links. Where templates do nothing with those but
-print them, such a text is rendered once and kept with a gap for each link.
+Whoever reads the same but for a name, a date, a code or a link reads one text with gaps for these, rendered once:
+see ``gaps.py``. A text with gaps and the words in them are what is handed over.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
@@ -25,16 +25,16 @@ from jinja2.runtime import Context
 from markupsafe import escape
 
 from retention.campaigns.templates import environment
+from retention.delivery.gaps import Content, Gap, fill, fit, is_markup, only_printed
 from retention.delivery.links import shop_url, unsubscribe_url
 from retention.settings import Settings
 
 FALLBACK_LANGUAGE = "en"
 _ZONE = "_time_zone"  # a name that templates do not use
-# The links, each with what fills its gap: no sign in it is one that HTML escapes.
-_GAPS = {"unsubscribe_url": "gap-for-the-way-out-2f6a1d0c9b7e", "shop_url": "gap-for-the-shop-8c1d5e3a7f20"}
-_CAPTURING = (nodes.Macro, nodes.CallBlock, nodes.FilterBlock, nodes.AssignBlock)
+# What is one person's own: where templates only print it, it is left open.
+_PERSONAL = ("first_name", "shop_url", "unsubscribe_url", "last_order_on", "coupon_code", "coupon_expires_at")
 TAKES_REPLIES = r"\+?[0-9]+|MG[0-9a-fA-F]{32}"  # a number, or a messaging service; a name does not
-_KEPT = 2_000  # texts with a gap, of about 10 kB
+_KEPT = 2_000  # texts with gaps, of about 10 kB
 
 
 class TemplateError(Exception):
@@ -48,26 +48,24 @@ class Absent(jinja2.StrictUndefined):
         return False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Rendered:
-    """What one person reads. `language` is the template's: the person's own, or the fallback."""
+    """What one person reads: a text for many, and by tag the words in its gaps that are this person's."""
 
-    subject: str | None = field(repr=False)
-    text: str = field(repr=False)
-    html: str | None = field(repr=False)
-    language: str
+    content: Content
+    words: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def with_links(self, links: Mapping[str, str]) -> Rendered:
-        """The same with `links`, by name, in place of their gaps."""
-        subject, text, html = self.subject, self.text, self.html
-        for name, link in links.items():
-            gap = _GAPS[name]
-            subject, text, html = (
-                subject and subject.replace(gap, link),
-                text.replace(gap, link),
-                html and html.replace(gap, link),
-            )
-        return Rendered(subject=subject, text=text, html=html, language=self.language)
+    @property
+    def subject(self) -> str | None:
+        return self.content.subject and fill(self.content.subject, self.words)
+
+    @property
+    def text(self) -> str:
+        return fill(self.content.text, self.words)
+
+    @property
+    def html(self) -> str | None:
+        return self.content.html and fill(self.content.html, self.words)
 
 
 class Templates:
@@ -81,36 +79,76 @@ class Templates:
         for each in (self._plain, self._html):
             each.auto_reload = False  # the templates of a version never change
         self._pages: dict[str, bool] = {}  # whether a template extends a layout
-        self._has_gaps = _only_print_links(self._plain, files.values())
-        self._kept: dict[tuple[Any, ...], Rendered] = {}
+        self._open = self._find_open()
+        self._kept: dict[tuple[Any, ...], tuple[Content, list[tuple[str, str, str, bool]]]] = {}
 
     def render(
         self, step: str, channel: str, language: str | None, variables: Mapping[str, Any], zone: ZoneInfo
     ) -> Rendered:
         """Render the step for one person. Raises TemplateError."""
         name, language = self._pick(step, language)
-        links = {which: variables[which] for which in _GAPS if which in variables}
-        if not self._has_gaps or any(not isinstance(link, str) or escape(link) != link for link in links.values()):
-            return self._render(name, channel, language, variables, zone)
-        key = (name, channel, zone.key, *(_key(value) for which, value in variables.items() if which not in links))
-        if (kept := self._kept.get(key)) is None:
-            gaps = {which: _GAPS[which] for which in links}
-            kept = self._render(name, channel, language, {**variables, **gaps}, zone)
+        for is_escaped in (False, True):
+            content, words = self._with_gaps(name, channel, language, variables, zone, is_escaped)
+            if is_escaped or not is_markup(words.values()):
+                break
+        if fit(words.values()):
+            return Rendered(content, words)
+        return Rendered(self._render(name, channel, language, variables, variables, zone))
+
+    def _with_gaps(
+        self, name: str, channel: str, language: str, variables: Mapping[str, Any], zone: ZoneInfo, is_escaped: bool
+    ) -> tuple[Content, dict[str, str]]:
+        """What whoever has the same values reads, but for those that are left open; and what stands in the gaps."""
+        key: list[Any] = [name, channel, is_escaped]
+        opened = []
+        for which, value in variables.items():
+            if which in self._open and value:
+                opened.append(which)
+            else:
+                key += (type(value), None if isinstance(value, jinja2.Undefined) else value)
+                if isinstance(value, date):
+                    key.append(zone.key)
+        key += opened
+        kept = self._kept.get(tuple(key))
+        if kept is None:
+            gaps = {which: Gap(name=which, value=variables[which]) for which in opened}
+            in_html = {which: replace(gap, is_escaped=is_escaped) for which, gap in gaps.items()}
+            content = self._render(name, channel, language, {**variables, **gaps}, {**variables, **in_html}, zone)
             if len(self._kept) == _KEPT:
                 self._kept.pop(next(iter(self._kept)))
-            self._kept[key] = kept
-        return kept.with_links(links)
+            kept = self._kept[tuple(key)] = (content, content.gaps() if opened else [])
+        words = {}
+        for tag, which, form, is_escaped in kept[1]:
+            value = variables[which]
+            word = _FORMS[form](value, language, zone) if form else str(value)
+            words[tag] = str(escape(word)) if is_escaped else word
+        return kept[0], words
 
-    def _render(self, name: str, channel: str, language: str, variables: Mapping[str, Any], zone: ZoneInfo) -> Rendered:
-        values = {**variables, "language": language, _ZONE: zone}
+    def _find_open(self) -> frozenset[str]:
+        try:
+            return only_printed([self._plain.parse(text) for text in self._files.values()], _PERSONAL)
+        except jinja2.TemplateSyntaxError:  # whoever renders it is told
+            return frozenset()
+
+    def _render(
+        self,
+        name: str,
+        channel: str,
+        language: str,
+        plain: Mapping[str, Any],
+        html: Mapping[str, Any],
+        zone: ZoneInfo,
+    ) -> Content:
+        own = {"language": language, _ZONE: zone}
         try:
             template = self._plain.get_template(name)
-            context = template.new_context(values)
+            context = template.new_context({**plain, **own})
             text = _block(template, "text", context).strip()
             if channel == "sms":
-                return Rendered(subject=None, text=text, html=None, language=language)
+                return Content(text=text, language=language)
             subject = one_line(_block(template, "subject", context))
-            return Rendered(subject=subject, text=text, html=self._page(name, values), language=language)
+            page = self._page(name, {**html, **own})
+            return Content(subject=subject, text=text, html=page, language=language)
         except jinja2.TemplateError as problem:
             raise TemplateError(f"{name}: {problem.message}") from None
         except (TemplateError, MemoryError):
@@ -153,52 +191,6 @@ def variables(settings: Settings, message: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _only_print_links(environment: jinja2.Environment, texts: Iterable[str]) -> bool:
-    """Whether links go from these templates into the text as they are: no filter, no test, no capture.
-
-    A macro may be given a link to print, under one name everywhere: like the button in ``parts.html.j2``.
-    """
-    try:
-        trees = [environment.parse(text) for text in texts]
-    except jinja2.TemplateSyntaxError:  # whoever renders it is told
-        return False
-    macros: dict[str, nodes.Macro] = {}
-    for tree in trees:
-        for macro in tree.find_all(nodes.Macro):
-            if macros.setdefault(macro.name, macro) is not macro:
-                return False
-    return all(_prints_links(tree, macros) for tree in trees)
-
-
-def _prints_links(tree: nodes.Node, macros: Mapping[str, nodes.Macro]) -> bool:
-    names = list(tree.find_all(nodes.Name))
-    if any(name.name in ("self", "super") or (name.ctx == "store" and name.name in macros) for name in names):
-        return False  # a block as a value, or something else by a macro's name
-    if any(isinstance(name, tuple) for each in tree.find_all(nodes.FromImport) for name in each.names):
-        return False
-    printed = {id(node) for output in tree.find_all(nodes.Output) for node in output.nodes}
-    captured = {id(node) for outer in tree.find_all(_CAPTURING) for node in outer.find_all((nodes.Name, nodes.Call))}
-    handed_on = {
-        id(value)
-        for call in tree.find_all(nodes.Call)
-        if id(call) in printed - captured and isinstance(call.node, nodes.Name) and call.node.name in macros
-        for value, argument in zip(call.args, macros[call.node.name].args, strict=False)
-        if _only_prints(macros[call.node.name], argument.name)
-    }
-    return all(id(name) in (printed - captured) | handed_on for name in names if name.name in _GAPS)
-
-
-def _only_prints(macro: nodes.Macro, argument: str) -> bool:
-    printed = {id(node) for output in macro.find_all(nodes.Output) for node in output.nodes}
-    uses = [name for name in macro.find_all(nodes.Name) if name.name == argument and name.ctx != "param"]
-    return all(id(name) in printed for name in uses) and not any(macro.find_all(_CAPTURING))
-
-
-def _key(value: Any) -> Any:
-    """`value` as a part of a key: an absent one cannot be compared."""
-    return (type(value), None if isinstance(value, jinja2.Undefined) else value)
-
-
 def one_line(text: str) -> str:
     """`text` without line ends and control characters: nobody's first name starts a header of its own."""
     if text.isprintable():
@@ -209,31 +201,38 @@ def one_line(text: str) -> str:
 @jinja2.pass_context
 def _day(context: Context, value: Any) -> str:
     """A day in words: 24 November 2026, in the reader's language."""
-    if isinstance(value, datetime):
-        value = value.astimezone(context[_ZONE])
+    if isinstance(value, Gap):
+        _day(context, value.value)
+        return value.tag("day")
     if not isinstance(value, date):
         raise jinja2.UndefinedError(f"{_name_of(value)} is not a day")
-    return _long_date(value, context["language"])
-
-
-@lru_cache(maxsize=1024)
-def _long_date(day: date, language: str) -> str:
-    """Many customers ordered on the same day."""
-    return format_date(day, "long", locale=language)
+    return _day_in_words(value, context["language"], context[_ZONE])
 
 
 @jinja2.pass_context
 def _moment(context: Context, value: Any) -> str:
     """A day and a time of day in words, in the reader's language and own time."""
+    if isinstance(value, Gap):
+        _moment(context, value.value)
+        return value.tag("moment")
     if not isinstance(value, datetime):
         raise jinja2.UndefinedError(f"{_name_of(value)} is not a moment")
-    return _long_moment(value.astimezone(context[_ZONE]).replace(tzinfo=None), context["language"])
+    return _moment_in_words(value, context["language"], context[_ZONE])
 
 
-@lru_cache(maxsize=1024)
-def _long_moment(local: datetime, language: str) -> str:
+@lru_cache(maxsize=4096)
+def _day_in_words(day: date, language: str, zone: ZoneInfo) -> str:
+    """Many customers ordered on the same day."""
+    return format_date(day.astimezone(zone) if isinstance(day, datetime) else day, "long", locale=language)
+
+
+@lru_cache(maxsize=4096)
+def _moment_in_words(moment: datetime, language: str, zone: ZoneInfo) -> str:
     """What is claimed together ends together."""
-    return format_datetime(local, "EEEE d MMMM y, HH:mm", locale=language)
+    return format_datetime(moment.astimezone(zone).replace(tzinfo=None), "EEEE d MMMM y, HH:mm", locale=language)
+
+
+_FORMS: Mapping[str, Callable[[Any, str, ZoneInfo], str]] = {"day": _day_in_words, "moment": _moment_in_words}
 
 
 def _name_of(value: Any) -> str:

@@ -16,7 +16,7 @@ import ssl
 import time
 import urllib.error
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -36,6 +36,7 @@ from retention.delivery.channels import (
     retry,
     unknown,
 )
+from retention.delivery.gaps import Content
 from retention.errors import DeliveryError
 from retention.settings import Settings
 
@@ -44,6 +45,7 @@ logging.getLogger("python_http_client").setLevel(logging.INFO)
 
 MOST_PER_REQUEST = 1_000  # people in one request, SendGrid's limit
 SUBSTITUTION_BYTES = 10_000  # SendGrid's limit for one personalization
+RARE = 10  # a text that less than this part of a request reads gets no request of its own
 WE_ARE_REFUSED = (401, 403, 404, 405)
 TOO_MUCH_OR_BAD = (400, 406, 411, 413, 414, 415, 422)
 NEVER_CONNECTED = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH)
@@ -108,66 +110,94 @@ class SendgridEmail:
 def request(settings: Settings, group: Sequence[Outgoing]) -> dict[str, Any]:
     """The request for messages of one step, version and language: what they share once, the rest per person."""
     first = group[0]
-    text, text_parts = _fold([each.text for each in group], "t")
-    html, html_parts = _fold([each.html or "" for each in group], "h")
+    subject, text, html, words = _shared(group)
     content = [{"type": "text/plain", "value": text}]
-    if first.html is not None:
+    if html is not None:
         content.append({"type": "text/html", "value": html})
     people = [
         {
             "to": [{"email": each.recipient}],
-            "subject": each.subject,
             "headers": each.headers,
             "custom_args": {"message_key": each.message_key, "customer_id": str(each.customer_id)},
-            **({"substitutions": parts} if (parts := text_parts[number] | html_parts[number]) else {}),
+            **({"substitutions": own} if own else {}),
         }
-        for number, each in enumerate(group)
+        for each, own in zip(group, words, strict=True)
     ]
     return {
         "from": {"email": settings.email_from, "name": settings.shop_name},
-        "subject": first.subject,
+        "subject": subject,
         "personalizations": people,
         "content": content,
         "categories": [first.campaign, f"{first.campaign}/{first.step}"],
         # Off, or SendGrid would put its own List-Unsubscribe beside ours, and opt-outs would not reach us first.
-        "tracking_settings": {"subscription_tracking": {"enable": False}},
+        # Links lead through our own address, which counts who follows them.
+        "tracking_settings": {"subscription_tracking": {"enable": False}, "click_tracking": {"enable": False}},
     }
 
 
+def _shared(group: Sequence[Outgoing]) -> tuple[str, str, str | None, Sequence[Mapping[str, str]]]:
+    """Subject and bodies with tags in them, and for each person what their tags stand for."""
+    first = group[0].rendered.content
+    if all(each.rendered.content is first for each in group):
+        return first.subject or "", first.text, first.html, [each.rendered.words for each in group]
+    subject, subjects = _fold([each.subject or "" for each in group], "s")
+    text, texts = _fold([each.text for each in group], "t")
+    html, htmls = _fold([each.html or "" for each in group], "h")
+    words = [one | two | three for one, two, three in zip(subjects, texts, htmls, strict=True)]
+    return subject, text, None if first.html is None else html, words
+
+
 def _groups(messages: Sequence[Outgoing], size: int) -> Iterator[list[Outgoing]]:
-    """Messages that can share a request: one content, as many lines, nobody above the limit for substitutions.
+    """Messages that can share a request: one text with gaps, or texts of one step whose lines can be told apart.
 
-    No address stands twice in a request: SendGrid does not look for that, but whoever reads its log or reports by
-    address could not tell the two apart.
+    The latter are those that few read: where a template looks into a name, each name has a text of its own. No address
+    stands twice in a request: SendGrid does not look for that, but whoever reads its log or reports by address could
+    not tell the two apart.
     """
-
-    def content(each: Outgoing) -> tuple[Any, ...]:
-        is_long = len(each.text.encode()) + len((each.html or "").encode()) > SUBSTITUTION_BYTES
-        return (
-            each.campaign, each.version, each.step, each.language, each.html is None, each.text.count("\n"),
-            (each.html or "").count("\n"), is_long,
-        )  # fmt: skip
-
-    by_content: dict[tuple[Any, ...], list[Outgoing]] = {}
-    times: Counter[tuple[Any, ...]] = Counter()  # an address came with a content
+    by_content: dict[Content, list[Outgoing]] = {}
     for each in messages:
-        key = content(each)
-        address = (key, each.recipient.lower())
-        by_content.setdefault((*key, times[address]), []).append(each)
+        by_content.setdefault(each.rendered.content, []).append(each)
+    rare: dict[tuple[Any, ...], list[Outgoing]] = {}
+    for content, readers in by_content.items():
+        if len(readers) * RARE >= size:
+            yield from _requests(readers, size)
+            continue
+        for each in readers:
+            rare.setdefault(_shape(each, content), []).append(each)
+    for (*_, is_long), together in rare.items():
+        yield from _requests(together, min(size, _shareable(together)) if is_long else size)
+
+
+def _requests(messages: Sequence[Outgoing], size: int) -> Iterator[list[Outgoing]]:
+    """In lists of at most `size`, no address twice in one."""
+    rounds: list[list[Outgoing]] = []
+    times: Counter[str] = Counter()  # an address came
+    for each in messages:
+        address = each.recipient.lower()
+        if times[address] == len(rounds):
+            rounds.append([])
+        rounds[times[address]].append(each)
         times[address] += 1
-    for (*_, is_long, _), together in by_content.items():
-        step = min(size, _shareable(together)) if is_long else size
-        for start in range(0, len(together), step):
-            yield together[start : start + step]
+    for together in rounds:
+        for start in range(0, len(together), size):
+            yield together[start : start + size]
+
+
+def _shape(message: Outgoing, content: Content) -> tuple[Any, ...]:
+    """What texts have in common that can be folded into one, and whether their lines may exceed the limit."""
+    text, html = message.text, message.html or ""
+    is_long = len((message.subject or "").encode()) + len(text.encode()) + len(html.encode()) > SUBSTITUTION_BYTES
+    return (
+        message.campaign, message.version, message.step, content.language, content.html is None, text.count("\n"),
+        html.count("\n"), is_long,
+    )  # fmt: skip
 
 
 def _shareable(messages: Sequence[Outgoing]) -> int:
     """1 if the lines that differ can exceed the limit for one person, else no limit."""
-    _, text_parts = _fold([each.text for each in messages], "t")
-    _, html_parts = _fold([each.html or "" for each in messages], "h")
-    for one, other in zip(text_parts, html_parts, strict=True):
-        if sum(len(tag) + len(line.encode()) for tag, line in (one | other).items()) > SUBSTITUTION_BYTES:
-            return 1
+    *_, words = _shared(messages)
+    if any(sum(len(tag) + len(line.encode()) for tag, line in each.items()) > SUBSTITUTION_BYTES for each in words):
+        return 1
     return len(messages)
 
 

@@ -1,0 +1,165 @@
+"""Gaps: what templates do nothing with but print is left open, so that a text is rendered once for many people.
+
+A gap stands for one value in one form. In the text it is a tag, a word that no customer can guess; what stands in its
+place is kept beside the text, for each person. SendGrid fills such gaps by itself: they are its substitutions.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jinja2 import nodes
+from markupsafe import escape
+
+from retention.campaigns.templates import FILTERS
+
+_SECRET = secrets.token_hex(6)  # of this process: who knew it could put a tag in a name
+_TAG = re.compile(rf"-{_SECRET}\.(?P<name>\w+)(?:\.(?P<form>{'|'.join(FILTERS)}))?(?P<escaped>\.html)?-")
+_MOST = 2_000  # signs in the gaps of one text, as many bytes each as UTF-8 needs: below SendGrid's 10,000 bytes
+
+# What a template may do with a value that it only prints: put it next to others, give it another name, hand it to a
+# macro, and ask whether it is there. Everything else, a filter or a comparison, looks into it.
+_PRINTING = (
+    nodes.Template, nodes.Block, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Concat, nodes.CondExpr, nodes.If,
+    nodes.And, nodes.Or, nodes.Not, nodes.Assign, nodes.AssignBlock, nodes.Macro, nodes.Call, nodes.Keyword,
+)  # fmt: skip
+_BY_ANOTHER_NAME = {"self", "super", "caller", "varargs", "kwargs"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """Stands for a value while a text is rendered: printed, it leaves its tag."""
+
+    name: str
+    value: Any = field(repr=False)  # of the first person it is rendered for: what can be asked of it
+    is_escaped: bool = False
+
+    def tag(self, form: str = "") -> str:
+        """What it leaves after the filter `form`."""
+        return f"-{_SECRET}.{self.name}{form and '.' + form}{'.html' if self.is_escaped else ''}-"
+
+    __str__ = tag
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Content:
+    """What many people read, with a tag wherever a word is one person's. Compared by identity."""
+
+    language: str
+    subject: str | None = field(default=None, repr=False)
+    text: str = field(repr=False)
+    html: str | None = field(default=None, repr=False)
+
+    def gaps(self) -> list[tuple[str, str, str, bool]]:
+        """Each gap once: its tag, the name of the value, its form, and whether it is escaped."""
+        tags = _TAG.finditer("\n".join((self.subject or "", self.text, self.html or "")))
+        return sorted({(tag[0], tag["name"], tag["form"] or "", bool(tag["escaped"])) for tag in tags})
+
+
+def fill(text: str, words: Mapping[str, str]) -> str:
+    """`text` with the words in place of their tags: what one person reads."""
+    for tag, word in words.items():
+        text = text.replace(tag, word)
+    return text
+
+
+def fit(words: Collection[str]) -> bool:
+    """Whether the text with `words` in its gaps reads as if they had been printed; else it is rendered for one."""
+    together = f"|{'|'.join(words)}|"
+    return (
+        len(together) <= _MOST
+        and together.isprintable()  # no line ends, which a subject loses
+        and not any(sign in together for sign in ("| ", " |", "  ", _SECRET))
+    )
+
+
+def is_markup(words: Collection[str]) -> bool:
+    """Whether HTML writes one of `words` otherwise."""
+    together = "".join(words)
+    return len(escape(together)) != len(together)
+
+
+def only_printed(trees: Sequence[nodes.Template], names: Iterable[str]) -> frozenset[str]:
+    """Those of `names` that these templates, taken together, do nothing with but print, or ask whether they are there.
+
+    What is given such a value, a variable or the argument of a macro, must itself only be printed, and so must what
+    comes out of that macro. A name is one thing wherever it stands, so some are looked into that need not be.
+    """
+    everywhere = [name for tree in trees for name in tree.find_all(nodes.Name)]
+    imports = [pair for tree in trees for each in tree.find_all(nodes.FromImport) for pair in each.names]
+    macros: dict[str, list[nodes.Macro]] = {}
+    for tree in trees:
+        for macro in tree.find_all(nodes.Macro):
+            macros.setdefault(macro.name, []).append(macro)
+    if (
+        any(tree.find(nodes.Import) for tree in trees)
+        or any(not isinstance(pair, str) for pair in imports)  # imported by another name
+        or any(name.name in _BY_ANOTHER_NAME or (name.ctx != "load" and name.name in macros) for name in everywhere)
+    ):
+        return frozenset()
+    return frozenset(name for name in names if not _is_looked_into(_reached(name, trees, macros), trees, macros))
+
+
+def _reached(name: str, trees: Sequence[nodes.Template], macros: Mapping[str, Sequence[nodes.Macro]]) -> set[str]:
+    """The names by which the value of `name` goes, and the macros it comes out of."""
+    reached, size = {name}, 0
+    while size < len(reached):
+        size = len(reached)
+        for tree in trees:
+            assignments: Iterable[Any] = tree.find_all((nodes.Assign, nodes.AssignBlock))
+            for given in assignments:
+                if _names(given) & reached:
+                    reached |= _names(given.target)
+            for call in tree.find_all(nodes.Call):
+                for macro in _called(call, macros):
+                    by_name = {argument.name: argument.name for argument in macro.args}
+                    handed = [(argument.name, value) for argument, value in zip(macro.args, call.args, strict=False)]
+                    handed += [(by_name[each.key], each.value) for each in call.kwargs if each.key in by_name]
+                    reached |= {argument for argument, value in handed if _names(value) & reached}
+        reached |= {called for called, each in macros.items() if any(_names(macro) & reached for macro in each)}
+    return reached
+
+
+def _is_looked_into(
+    reached: set[str], trees: Sequence[nodes.Template], macros: Mapping[str, Sequence[nodes.Macro]]
+) -> bool:
+    def looks(node: nodes.Node, is_looking: bool) -> bool:
+        if isinstance(node, nodes.Name) and is_looking and node.name in reached:
+            return True
+        is_looking = is_looking or not _prints(node, macros)
+        return any(
+            looks(child, is_looking or (isinstance(node, nodes.Macro) and child in node.defaults))
+            for child in node.iter_child_nodes()
+        )
+
+    return any(looks(tree, False) for tree in trees)
+
+
+def _prints(node: nodes.Node, macros: Mapping[str, Sequence[nodes.Macro]]) -> bool:
+    """Whether what stands in `node` goes from there into the text as it is."""
+    if isinstance(node, nodes.Filter):
+        return node.name in FILTERS
+    if isinstance(node, nodes.AssignBlock):
+        return node.filter is None
+    if isinstance(node, nodes.Call):
+        called = _called(node, macros)
+        return bool(called) and all(
+            len(node.args) <= len(macro.args)
+            and {each.key for each in node.kwargs} <= {argument.name for argument in macro.args}
+            and node.dyn_args is node.dyn_kwargs is None
+            for macro in called
+        )
+    return isinstance(node, _PRINTING)
+
+
+def _called(call: nodes.Call, macros: Mapping[str, Sequence[nodes.Macro]]) -> Sequence[nodes.Macro]:
+    return macros.get(call.node.name, ()) if isinstance(call.node, nodes.Name) else ()
+
+
+def _names(node: nodes.Node) -> set[str]:
+    """The names in `node`, a namespace's own included."""
+    return {each.name for each in (node, *node.find_all((nodes.Name, nodes.NSRef))) if hasattr(each, "name")}
