@@ -108,7 +108,7 @@ def whole(shops: Callable[[str], Settings], folder: Path) -> Settings:
 def test_days_run_again_change_nothing(whole: Settings, files: Path) -> None:
     ledger = rows(whole, LEDGER)
     assert {row.state for row in ledger} >= {"accepted", "skipped"}
-    assert {row.step for row in ledger} >= {"we_miss_you", "nudge", "final_offer"}
+    assert {row.step for row in ledger} >= {"we_miss_you", "nudge", "retarget", "final_offer"}
     chain.run_days(whole, database.connect(whole), FIRST, LAST, path=str(files))
     assert rows(whole, LEDGER) == ledger
 

@@ -27,6 +27,9 @@ TABLES = ("campaigns.versions", "campaigns.enrolments", "campaigns.decisions", "
           "delivery.messages")  # fmt: skip
 
 
+ALL = ("email", "sms", "audience")
+
+
 def after(number: int) -> date:
     return D + timedelta(days=number)
 
@@ -37,7 +40,7 @@ def test_a_day_run_twice_enrols_once_and_returns_its_counts(room: Any) -> None:
     before = [room.table(name) for name in TABLES]
     assert steps.run_day(room.settings, room.engine, "winback", D) == first
     assert first == {"enrolled": 3, "control": 0, "exited": 0, "skipped": {},
-                     "planned": {"we_miss_you": 3, "nudge": 0, "final_offer": 0}}  # fmt: skip
+                     "planned": {"we_miss_you": 3, "nudge": 0, "retarget": 0, "final_offer": 0}}  # fmt: skip
     assert [room.table(name) for name in TABLES] == before
 
 
@@ -100,7 +103,7 @@ def test_the_steps_of_a_day_one_by_one_are_the_day(room: Any) -> None:
     assert steps.exit(*call, D)["exited"] == 0
     with pytest.raises(StateError, match="finish comes after we_miss_you"):
         steps.finish(*call, D)
-    for step in ("we_miss_you", "nudge", "final_offer"):
+    for step in ("we_miss_you", "nudge", "retarget", "final_offer"):
         steps.plan(*call, step, D)
     done = steps.finish(*call, D)
     assert done["planned"]["we_miss_you"] == 2
@@ -108,7 +111,9 @@ def test_the_steps_of_a_day_one_by_one_are_the_day(room: Any) -> None:
 
 
 def test_an_unknown_step_is_named(room: Any) -> None:
-    with pytest.raises(InputError, match="has no step 'nudgge'; its steps are we_miss_you, nudge, final_offer"):
+    with pytest.raises(
+        InputError, match="has no step 'nudgge'; its steps are we_miss_you, nudge, retarget, final_offer"
+    ):
         steps.plan(room.settings, room.engine, "winback", "nudgge", D)
 
 
@@ -381,9 +386,9 @@ def test_leaving_the_selection_ends_the_enrolment_only_where_the_campaign_says_s
 # What is planned
 
 
-def test_the_three_steps_are_planned_on_their_days(room: Any) -> None:
-    """E5: day 0 e-mail, day 2 SMS, day 7 e-mail; B11: each row names its version and when it is due."""
-    room.customers(1)
+def test_the_steps_are_planned_on_their_days(room: Any) -> None:
+    """E5: e-mail on day 0, SMS on 2, an audience from 3, e-mail on 7; B11: each row has its version and time."""
+    room.customers(1, consents=ALL)
     room.run_each(D, after(7))
     version = definitions.read(room.settings.include, "winback").version
     rows = room.rows("select step, channel, day, due_at, expires_at, offer, version, state from delivery.messages "
@@ -393,7 +398,8 @@ def test_the_three_steps_are_planned_on_their_days(room: Any) -> None:
         (step, channel, after(day), datetime(2026, 3, 3 + day, 9, tzinfo=amsterdam),
          datetime(2026, 3, 5 + day, 20, tzinfo=amsterdam), offer, version, "planned")
         for step, channel, day, offer in [
-            ("we_miss_you", "email", 0, None), ("nudge", "sms", 2, "comeback"), ("final_offer", "email", 7, "final")]
+            ("we_miss_you", "email", 0, None), ("nudge", "sms", 2, "comeback"),
+            ("retarget", "audience", 3, None), ("final_offer", "email", 7, "final")]
     ]  # fmt: skip
 
 
@@ -455,7 +461,7 @@ def test_a_step_whose_day_was_never_published_is_planned_on_the_next(room: Any) 
     room.run_each(D, after(1))
     room.run(after(3))
     room.run(after(4))
-    rows = room.rows("select step, day, due_at from delivery.messages order by day")
+    rows = room.rows("select step, day, due_at from delivery.messages where channel <> 'audience' order by day")
     assert [(row.step, row.day) for row in rows] == [("we_miss_you", D), ("nudge", after(3))]
     assert rows[1].due_at == datetime(2026, 3, 5, 9, tzinfo=ZoneInfo("Europe/Amsterdam"))
 
@@ -502,7 +508,7 @@ def test_an_enrolment_is_finished_on_the_day_after_its_last_message_went_out(roo
 
 def test_what_was_never_sent_is_too_late_and_its_coupon_void(room: Any) -> None:
     """A backfill plans everything and leaves nothing stale behind."""
-    room.customers(1)
+    room.customers(1, consents=ALL)
     room.run_each(D, after(10))
     assert room.rows("select exited_on, exit_reason from campaigns.enrolments") == [(after(10), "finished")]
     assert room.rows("select distinct state, reason from delivery.messages") == [("skipped", "too_late")]
@@ -511,6 +517,7 @@ def test_what_was_never_sent_is_too_late_and_its_coupon_void(room: Any) -> None:
 
 def test_who_cannot_get_the_last_message_is_finished_the_same_day(room: Any, write: Any) -> None:
     write("  - {step: nudge, day: 2, channel: sms, offer: comeback}\n", "")
+    write("  - {step: retarget, day: 3, until_day: 7, channel: audience}\n", "")
     write("  - {step: final_offer, day: 7, channel: email, offer: final}\n", "")
     room.customers(1, email=None)
     room.run(D)
@@ -542,7 +549,7 @@ def test_a_step_taken_out_is_still_planned_for_people_inside(room: Any, write: A
     room.run(D)
     write("  - {step: nudge, day: 2, channel: sms, offer: comeback}\n", "")
     counts = room.run_each(after(1), after(2))
-    assert counts[1]["planned"] == {"we_miss_you": 0, "final_offer": 0, "nudge": 1}
+    assert counts[1]["planned"] == {"we_miss_you": 0, "retarget": 0, "final_offer": 0, "nudge": 1}
 
 
 def test_a_version_is_kept_with_all_it_consists_of(room: Any) -> None:

@@ -18,7 +18,9 @@ def test_winback_reads_as_it_is_written(include: Path) -> None:
     assert (campaign.re_entry.months, campaign.entry_limit, campaign.control) == (3, 5000, Decimal(0))
     assert (campaign.window_start, campaign.window_end, campaign.grace_days) == (time(9), time(20), 2)
     assert (campaign.order_within, campaign.detect_lift) == (30, Decimal(15))
-    assert [step.task_id for step in campaign.steps] == ["day_0_email", "day_2_sms", "day_7_final_offer"]
+    assert [step.task_id for step in campaign.steps] == [
+        "day_0_email", "day_2_sms", "day_3_audience", "day_7_final_offer",
+    ]  # fmt: skip
     assert (campaign.offers["final"].percent, campaign.offers["final"].valid_for) == (20, "24 hours")
 
 
@@ -73,7 +75,7 @@ MISTAKES = [
     ("offer: comeback", "offer: comeback, unless: clicked", "line 17: the key 'unless' is not there yet"),
     ("offer: comeback", "offer: comebak", "line 17: there is no offer 'comebak'. Did you mean 'comeback'?"),
     ("day: 2", "day: 0", "line 17: two steps on day 0: nobody gets two messages on one day; move one."),
-    ("day: 2", "day: 9", "line 18: day 7 after day 9; write steps in order of days."),
+    ("day: 2", "day: 9", "line 18: day 3 after day 9; write steps in order of days."),
     ("day: 2", "day: -2", "line 17: day is -2; write a number of days after entry"),
     ("step: nudge", "step: we_miss_you", "line 17: the step 'we_miss_you' is there twice"),
     ("step: nudge", "step: ../nudge", 'line 17: step is "../nudge"; write a name of small letters'),
@@ -97,13 +99,13 @@ def test_a_mistake_is_named_with_its_line_and_what_to_write(
 
 
 def test_an_audience_ends_with_an_order_and_shares_its_days_with_messages(include: Path, write: Any) -> None:
-    write("step: nudge,", "step: retarget, day: 2, until_day: 7, channel: audience}\n  - {step: nudge,")
+    write("day: 3, until_day: 7", "day: 2, until_day: 7")
     campaign = definitions.read(include, "winback")
-    assert [step.task_id for step in campaign.steps][1:3] == ["day_2_audience", "day_2_sms"]
-    assert (campaign.steps[1].until_day, campaign.steps[2].until_day) == (7, None)
+    assert [step.task_id for step in campaign.steps][1:3] == ["day_2_sms", "day_2_audience"]
+    assert (campaign.steps[1].until_day, campaign.steps[2].until_day) == (None, 7)
     assert not any(name.startswith("retarget") for name in campaign.templates)
     write("[order, unsubscribe]", "[unsubscribe]")
-    with pytest.raises(InputError, match="line 17: who has bought leaves an audience; write order in exit_on"):
+    with pytest.raises(InputError, match="line 18: who has bought leaves an audience; write order in exit_on"):
         definitions.read(include, "winback")
 
 

@@ -17,7 +17,11 @@ LANGUAGES = ("en", "nl", "pl", "el")
 INCLUDE = from_environment({}).include
 CAMPAIGNS = definitions.read_all(INCLUDE)
 MESSAGES = [
-    (campaign, step, language) for campaign in CAMPAIGNS.values() for step in campaign.steps for language in LANGUAGES
+    (campaign, step, language)
+    for campaign in CAMPAIGNS.values()
+    for step in campaign.steps
+    if step.channel in templates.BLOCKS
+    for language in LANGUAGES
 ]
 IDS = [f"{campaign.name}-{step.step}-{language}" for campaign, step, language in MESSAGES]
 # As long as a date gets in each language.

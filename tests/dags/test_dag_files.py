@@ -84,7 +84,7 @@ def test_the_event_selections_comes_even_when_a_selection_failed_but_the_run_is_
 
 
 def test_a_campaign_has_a_task_per_step_in_order(dags: dict[str, Any]) -> None:
-    steps = ["catch_up", "enrol", "exit", "day_0_email", "day_2_sms", "day_7_final_offer", "finish"]
+    steps = ["catch_up", "enrol", "exit", "day_0_email", "day_2_sms", "day_3_audience", "day_7_final_offer", "finish"]
     assert [task.task_id for task in dags["campaign_winback"].topological_sort() if task.task_id != "test_run"] == steps
     for before, after in itertools.pairwise(steps):
         assert upstream(dags["campaign_winback"], after) == {before}

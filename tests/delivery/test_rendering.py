@@ -199,6 +199,8 @@ def test_every_template_of_the_project_can_be_rendered(settings: Settings) -> No
     for name, campaign in definitions.read_all(settings.include).items():
         templates = Templates(campaign.templates)
         for step in campaign.steps:
+            if step.channel == "audience":  # says nothing
+                continue
             offer = {} if step.offer else {"offer_percent": None, "coupon_code": None, "coupon_expires_at": None}
             for language in ("en", "nl", "pl", "el", "de"):
                 for changes in ({}, {"first_name": None, "last_order_on": None}):
