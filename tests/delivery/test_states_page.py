@@ -15,7 +15,7 @@ SCHEMA = "\n".join(
     (SQL / f"schema/{name}.sql").read_text() for name in ("0001.ground", "0004.campaigns", "0005.delivery")
 )
 MOVERS = ["delivery/claim", "delivery/declare_dead", "delivery/settle_unknown", "events/_reason"] + [
-    f"campaigns/{name}" for name in ("plan", "skip_left_over", "exit", "finish", "decide")
+    f"campaigns/{name}" for name in ("_not_allowed", "plan", "skip_left_over", "exit", "finish", "decide")
 ]
 SQL_REASONS = {
     word

@@ -14,7 +14,7 @@ LINES = "order_id line sku category name quantity unit_price".split()
 CUSTOMERS = (
     "customer_id email phone first_name last_name language country time_zone household registered_at updated_at".split()
 )
-CONSENTS = "customer_id purpose channel granted origin text_version changed_at".split()
+CONSENTS = "customer_id purpose channel granted basis origin text_version changed_at".split()
 DAY = date(2026, 11, 2)
 
 
@@ -39,7 +39,7 @@ def customer(ref: str, day: date = DAY, **changes: Any) -> dict[str, Any]:
 
 def consent(ref: str, day: date = DAY, **changes: str) -> dict[str, str]:
     """Consent of customer `ref` to e-mail."""
-    values = [ref, "marketing", "email", "yes", "checkout", "2025-01", f"{day}T11:00:00+01:00"]
+    values = [ref, "marketing", "email", "yes", "consent", "checkout", "2025-01", f"{day}T11:00:00+01:00"]
     return {**dict(zip(CONSENTS, values, strict=True)), **changes}
 
 

@@ -170,15 +170,19 @@ def test_consents_are_given_at_registration_and_withdrawn_over_time(year: tuple[
     folder, _ = year
     given: dict[tuple[str, str], str] = {}
     withdrawn = 0
+    others = Counter[str]()
     for _, row in table(folder, "consents.csv.gz"):
         if row["granted"] in ("yes", "no") and row["channel"] in ("email", "sms"):
             key = (row["customer_id"], row["channel"])
             withdrawn += given.get(key) == "yes" and row["granted"] == "no"
             given[key] = row["granted"]
+        others[f"{row['channel']} {row['basis']}"] += 1
     agreed = Counter(channel for (_, channel), granted in given.items() if granted == "yes")
     assert 0.75 < agreed["email"] / 2000 < 0.9
     assert 0.4 < agreed["sms"] / 2000 < 0.6
     assert withdrawn > 50
+    assert others["email soft_opt_in"] > 50
+    assert others["audience consent"] > 200
 
 
 def test_a_day_whose_clock_changes_has_its_orders_between_its_midnights(tmp_path: Path) -> None:

@@ -191,6 +191,24 @@ def test_a_withdrawn_consent_is_a_new_version(settings: Settings, engine: Engine
     assert rows(engine, "select first_name from shop.customer_versions order by known_at") == [(None,), ("Jo",)]
 
 
+def test_the_consent_ledger_keeps_who_agreed_to_what_when_where_and_on_what_ground(
+    settings: Settings, engine: Engine, files: Path
+) -> None:
+    write_day(files, orders=[order("1")], consents=[consent("C1", basis="soft_opt_in"), consent("C2", basis="")])
+    sync.sync(settings, engine, "demo_shop", DAY)
+    write_day(files, NEXT, consents=[consent("C1", NEXT, origin="account", text_version="2026-11")])
+    sync.sync(settings, engine, "demo_shop", NEXT)
+    ledger = (
+        "select customer_ref, purpose, channel, basis, origin, text_version, extract(day from v.updated_at)"
+        " from shop.consent_versions as v inner join shop.customers using (customer_id) order by customer_ref, 7"
+    )
+    assert rows(engine, ledger) == [
+        ("C1", "marketing", "email", "soft_opt_in", "checkout", "2025-01", 2),
+        ("C1", "marketing", "email", "consent", "account", "2026-11", 3),
+        ("C2", "marketing", "email", "consent", "checkout", "2025-01", 2),
+    ]
+
+
 def test_orders_in_another_currency_use_the_rate_of_their_day(settings: Settings, engine: Engine, files: Path) -> None:
     write_day(files, orders=[order("1", currency="GBP", total="100.00", refunded="10.00"), order("2", currency="XYZ")])
     counts = sync.sync(settings, engine, "demo_shop", DAY)

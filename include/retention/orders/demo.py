@@ -30,7 +30,8 @@ from retention.orders.demo_words import COUNTRIES, COUPONS, DOMAINS, NAMES, PHON
 
 ORDERS = "order_id customer_id created_at status total refunded currency coupon store updated_at".split()
 LINES = "order_id line sku category name quantity unit_price".split()
-CONSENTS = "customer_id purpose channel granted origin text_version changed_at".split()
+CONSENTS = "customer_id purpose channel granted basis origin text_version changed_at".split()
+SOFT_OPT_IN = ("NL", "DE")  # where an address taken in a sale may be written to without asking
 COMPLETE = "_COMPLETE"  # an empty file, written last: the day's files are whole
 
 GROWTH_DAYS = 420  # the shop has `customers` customers after so many days, and goes on at that pace
@@ -223,13 +224,19 @@ class _Shop:
     def _first_consents(self, customer: Customer) -> Iterable[list[str]]:
         origin = self.random.choice(["checkout", "checkout", "account", "store"])
         at = customer.registered_at
+        own = Random(f"{self.seed}/consents/{customer.number}")
+        country, *_ = _family(Random(f"{self.seed}/family/{self._household(customer.number)[0]}"))
+        is_soft = country in SOFT_OPT_IN and origin == "checkout" and own.random() < 0.3
         for channel, share in (("email", 0.86), ("sms", 0.5)):
             luck = self.random.random()
             if luck < share:
                 customer.consents += (channel,)
-                yield self._consent_row(customer, channel, "yes", origin, at)
+                basis = "soft_opt_in" if is_soft and channel == "email" else "consent"
+                yield self._consent_row(customer, channel, "yes", origin, at, basis)
             elif luck < share + 0.05:
                 yield self._consent_row(customer, channel, "no", origin, at)
+        if "email" in customer.consents and own.random() < 0.2:
+            yield self._consent_row(customer, "audience", "yes", origin, at)
 
     def _change_consents(self) -> Iterable[list[str]]:
         """Withdrawals, and now and then somebody who agrees after all."""
@@ -245,8 +252,10 @@ class _Shop:
                 customer.consents += (channel,)
                 yield self._consent_row(customer, channel, "yes", "preferences", self._moment())
 
-    def _consent_row(self, customer: Customer, channel: str, granted: str, origin: str, at: float) -> list[str]:
-        return [customer.ref, "marketing", channel, granted, origin, "2025-01", self._text(at)]
+    def _consent_row(
+        self, customer: Customer, channel: str, granted: str, origin: str, at: float, basis: str = "consent"
+    ) -> list[str]:
+        return [customer.ref, "marketing", channel, granted, basis, origin, "2025-01", self._text(at)]
 
     # --- orders --------------------------------------------------------------------------------------------------
 

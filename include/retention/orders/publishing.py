@@ -20,7 +20,7 @@ from retention import database, days
 from retention.database import Fragment
 from retention.days import Counts
 from retention.errors import DataError, ExpectationFailed, InputError, StateError
-from retention.orders import landing, rates, validation
+from retention.orders import landing, law, rates, validation
 from retention.orders.sources import Feed, Source
 from retention.settings import Settings
 
@@ -67,9 +67,9 @@ KINDS = {
     "consents": Kind(
         "shop.consents",
         ("customer_id", "purpose", "channel"),
-        ("is_granted", "origin", "text_version"),
+        ("is_granted", "basis", "origin", "text_version"),
         ("customer_ref", "purpose", "channel", "is_granted", "updated_at"),
-        ("origin", "text_version"),
+        ("basis", "origin", "text_version"),
     ),
 }  # fmt: skip
 
@@ -112,6 +112,7 @@ def _stage(
     run, zone = database.run, str(settings.shop_time_zone)
     run(connection, "orders/more_memory")
     rates.seed(connection, settings)
+    law.put_in_force(connection, settings.include)
     for table in ("files", "orders", "order_lines", "refused", "repeated", "touched", "customers", "consents"):
         run(connection, f"orders/stage/create_{table}")
     staged: dict[str, int] = {}

@@ -1,5 +1,5 @@
 -- Everybody who may be sent e-mail at all; every campaign filters by it (A12, B2). That is whoever agreed to marketing
--- by e-mail, has no suppression, has an address that can exist, is the oldest profile with that address, and is not
+-- by e-mail, or bought and did not object where the law of their country takes that for enough, has no suppression, has an address that can exist, is the oldest profile with that address, and is not
 -- inactive: for {{ inactive_days }} days we looked and saw no open, click or visit.
 -- A suppression of one profile holds for all with the same address: it is one person's mailbox.
 -- refresh: full
@@ -7,6 +7,7 @@ with profiles as (
     select
         c.customer_id,
         c.email,
+        c.country,
         lower(c.email) as mailbox,
         c.registered_at,
         exists (
@@ -24,6 +25,7 @@ mailboxes as (
     select
         p.customer_id,
         p.email,
+        p.country,
         row_number() over (partition by p.mailbox order by p.registered_at nulls last, p.customer_id) as profile_no,
         bool_or(p.is_suppressed) over (partition by p.mailbox) as is_suppressed
     from profiles as p
@@ -41,7 +43,27 @@ where m.profile_no = 1
     and m.email !~ '(^\.|\.\.|\.@|@-|-\.|\.-)'
     and exists (
         select from consents as a
-        where a.customer_id = m.customer_id and a.purpose = 'marketing' and a.channel = 'email' and a.is_granted
+        where a.customer_id = m.customer_id
+            and a.purpose = 'marketing'
+            and a.channel = 'email'
+            and a.is_granted
+            and (
+                a.basis = 'consent'
+                or (
+                    exists (
+                        select from customer_stats as b
+                        where b.customer_id = m.customer_id and b.complete_orders > 0
+                    )
+                    and exists (
+                        select from law as r
+                        where r.country = m.country
+                            and r.channel = 'email'
+                            and r.basis = 'soft_opt_in'
+                            and r.valid_from <= {{ day }}
+                            and r.valid_until > {{ day }}
+                    )
+                )
+            )
     )
     and not exists (
         select from engagement as e

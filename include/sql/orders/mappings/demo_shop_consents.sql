@@ -6,6 +6,7 @@ select
     purpose,
     channel,
     granted = 'yes' as is_granted,
+    nullif(basis, '') as basis,
     origin,
     text_version,
     cast(changed_at as timestamptz) as updated_at

@@ -9,6 +9,7 @@ select
     p.purpose,
     p.channel,
     p.is_granted,
+    coalesce({{ basis }}, 'consent'),
     {{ origin }},
     {{ text_version }},
     cast(p.updated_at as timestamptz),

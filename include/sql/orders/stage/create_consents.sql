@@ -8,6 +8,7 @@ create temporary table stage_consents (
     purpose text not null,
     channel text not null,
     is_granted boolean not null,
+    basis text not null,
     origin text,
     text_version text,
     updated_at timestamptz not null,
