@@ -4,11 +4,12 @@
 messages whose fate was `unknown` are settled by the evidence, and clicks of people count as interest. Opt-outs do not
 wait for this: the web service (`retention events serve`) writes them when they come.
 
-**Inputs.** None. It reads `events.received`, which the web service fills.
+**Inputs.** None. It reads `events.received`, which the web service fills, and the coupon codes of published orders.
 
 **What it counts.** `applied` events; messages that are `accepted`, `delivered`, `bounced` or `refused` by them;
 `engaged`, customers whose interest changed; `waiting`, events whose message is still being sent; `given_up`, events of
-no message of ours, after a week.
+no message of ours, after a week; `redeemed`, coupons that an order carried, and `not_redeemed`, orders whose coupon did
+not count (`campaigns.redemptions` says why).
 
 **When it fails**
 

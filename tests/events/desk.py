@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +24,7 @@ from shop import NAMESPACE, Shop
 NOW = datetime.fromisoformat("2026-11-21T12:00:00+00:00")
 SENT = NOW - timedelta(hours=1)
 TOKEN = "twilio token"
+SECRET = "the shop's secret"
 PUBLIC = "https://events.shop.example"
 DAY = SENT.date() - timedelta(days=1)
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -70,6 +72,21 @@ class Desk:
         )  # fmt: skip
         return key
 
+    def due(self) -> str:
+        """A text to A that is due; its key."""
+        day = NOW.date() - timedelta(days=1)
+        self.shop.publish(day)
+        self.run(
+            "insert into campaigns.versions values ('winback', 'v1', '{}', cast(:templates as jsonb), '', :day)",
+            templates='{"hello.en.j2": "{% block text %}Hello{% endblock %}"}', day=day,
+        )  # fmt: skip
+        self.run(
+            "insert into campaigns.enrolments (customer_id, campaign, entry_no, version, arm, entered_on)"
+            " values (:id, 'winback', 1, 'v1', 'treated', :day)", id=self.id("A"), day=day,
+        )  # fmt: skip
+        self.run("update shop.customers set language = 'en'")
+        return self.message("A", "planned", channel="sms")
+
     def state(self, key: str) -> tuple[str, str | None]:
         row = self.run("select state, reason from delivery.messages where message_key = :key", key=key)[0]
         return row["state"], row["reason"]
@@ -87,7 +104,7 @@ class Desk:
         return [
             self.run(f"select * from {table} order by 1, 2")
             for table in ("events.received", "shop.suppressions", "shop.engagement", "shop.touched",
-                          "delivery.messages")
+                          "delivery.messages", "campaigns.coupons", "campaigns.redemptions")
         ]  # fmt: skip
 
     def apply(self) -> dict[str, Any]:
@@ -121,6 +138,10 @@ class Desk:
         phone = self.run("select phone from shop.customers where customer_ref = :ref", ref=ref)[0]["phone"]
         return self.twilio("/events/twilio/inbound", {"From": phone, "Body": body, "MessageSid": sid, **more})
 
+    def coupons(self, uses: Any, *, at: datetime | None = None, secret: str = SECRET) -> Response:
+        body = uses if isinstance(uses, bytes) else json.dumps(uses).encode()
+        return self.client.post("/events/coupons", content=body, headers=signed_by_shop(body, at or self.now, secret))
+
     def link(self, ref: str, channel: str = "email") -> str:
         return unsubscribe_url(self.settings, self.id(ref), channel).removeprefix(PUBLIC)
 
@@ -134,3 +155,10 @@ def signed(body: bytes, at: datetime, key: Any = KEY) -> dict[str, str]:
         "X-Twilio-Email-Event-Webhook-Timestamp": stamp,
         "Content-Type": "application/json",
     }
+
+
+def signed_by_shop(body: bytes, at: datetime, secret: str = SECRET) -> dict[str, str]:
+    """The headers of a request of the shop's own system."""
+    stamp = str(int(at.timestamp()))
+    signature = hmac.new(secret.encode(), stamp.encode() + b"." + body, "sha256").hexdigest()
+    return {"X-Retention-Timestamp": stamp, "X-Retention-Signature": f"sha256={signature}"}

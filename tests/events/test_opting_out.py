@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from desk import NOW, Desk
 
-from retention import days
 from retention.delivery.deliver import deliver
 
 
@@ -127,7 +126,7 @@ def test_the_code_of_a_text_that_failed_says_whether_to_write_again(
 
 @pytest.mark.parametrize("way", ["link", "text", "report"])
 def test_between_plan_and_claim_it_stops_the_message_and_the_reason_is_recorded(desk: Desk, way: str) -> None:
-    key = _planned(desk)
+    key = desk.due()
     if way == "link":
         desk.client.post(desk.link("A"), data={"List-Unsubscribe": "One-Click"})
     elif way == "text":
@@ -140,23 +139,6 @@ def test_between_plan_and_claim_it_stops_the_message_and_the_reason_is_recorded(
 
 
 def test_without_it_the_message_goes_out(desk: Desk) -> None:
-    key = _planned(desk)
+    key = desk.due()
     deliver(desk.settings, desk.engine, at=NOW + timedelta(minutes=1))
     assert desk.state(key) == ("accepted", None)
-
-
-def _planned(desk: Desk) -> str:
-    """A text to A that is due."""
-    day = NOW.date() - timedelta(days=1)
-    desk.shop.publish(day)
-    assert days.known_at(day, desk.settings.shop_time_zone) < datetime.fromisoformat("2026-11-21T00:00:00+00:00")
-    desk.run(
-        "insert into campaigns.versions values ('winback', 'v1', '{}', cast(:templates as jsonb), '', :day)",
-        templates='{"hello.en.j2": "{% block text %}Hello{% endblock %}"}', day=day,
-    )  # fmt: skip
-    desk.run(
-        "insert into campaigns.enrolments (customer_id, campaign, entry_no, version, arm, entered_on)"
-        " values (:id, 'winback', 1, 'v1', 'treated', :day)", id=desk.id("A"), day=day,
-    )  # fmt: skip
-    desk.run("update shop.customers set language = 'en'")
-    return desk.message("A", "planned", channel="sms")

@@ -1,4 +1,7 @@
-"""Apply stored events in sets: the states of messages, and who shows interest. Opt-outs were applied when they came."""
+"""Apply what came in sets: states of messages, who shows interest, coupons that orders carried.
+
+Opt-outs were applied when they came.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from retention.database import count, lock, one, run
 from retention.days import Counts
 from retention.delivery.ledger import Ledger, give_back
 from retention.events import clock
+from retention.events.coupons import redeem_ordered
 from retention.events.receiving import touch
 from retention.settings import Settings
 
@@ -27,7 +31,8 @@ def apply(settings: Settings, engine: Engine, at: datetime | None = None, batch:
 
     Returns how many events were `applied`, how many messages are `accepted`, `delivered`, `bounced` or `refused` by
     that, for how many customers interest `engaged` changed, how many events still are `waiting` for their message, and
-    how many were `given_up` because it never came. Applying again changes nothing; the order of events does not matter.
+    how many were `given_up` because it never came. Also how many coupons orders `redeemed`, and how many orders carried
+    one that was `not_redeemed` by it. Applying again changes nothing; the order of events does not matter.
     """
     now = at or clock.now()
     _bury_the_dead(settings, engine, now)
@@ -37,6 +42,9 @@ def apply(settings: Settings, engine: Engine, at: datetime | None = None, batch:
             taken = _apply_batch(settings, connection, now, batch, counts)
         if not taken:
             break
+    with engine.begin() as connection:
+        used = redeem_ordered(settings, connection, now)
+        counts.update(redeemed=used.pop("redeemed", 0), not_redeemed=used.total())
     with engine.begin() as connection:
         counts["given_up"] = len(run(connection, "events/give_up", now=now, before=now - GIVE_UP).all())
         counts["waiting"] = count(connection, "events/waiting")

@@ -12,6 +12,7 @@ import asyncio
 import email.message
 import email.parser
 import email.policy
+import hmac
 import json
 import logging
 import re
@@ -34,7 +35,7 @@ from retention import database
 from retention.database import count, run
 from retention.delivery.links import read_click_token, read_unsubscribe_token
 from retention.errors import InputError
-from retention.events import clock, receiving, reports
+from retention.events import clock, coupons, receiving, reports
 from retention.events.pages import page
 from retention.events.receiving import Report
 from retention.events.writing import Busy, Writer
@@ -48,6 +49,7 @@ INLINE_BYTES = 20_000  # what is read and checked at once: sooner done than hand
 OLDEST = timedelta(hours=48)  # SendGrid tries again for 24 hours
 NEWEST = timedelta(minutes=10)  # how far a clock may be ahead
 CONNECTIONS = 8
+SIGNED_WITHIN = timedelta(minutes=5)  # how old, or how far ahead, what the shop signs may be
 PATIENCE = 2.0  # seconds that a customer waits for the database on the way into the shop
 LONGEST_WAY = 2_000  # signs of a path and query of the shop
 PRIVATE = {
@@ -116,6 +118,11 @@ def create_app(settings: Settings, engine: Engine | None = None, now: Callable[[
         body = await _body(request, OTHER_BYTES)
         await run_in_threadpool(service.inbound, request, body)
         return Response("<?xml version='1.0' encoding='UTF-8'?><Response/>", media_type="text/xml")
+
+    @app.post("/events/coupons")
+    async def coupons_used(request: Request) -> Response:
+        body = await _body(request, SENDGRID_BYTES)
+        return await run_in_threadpool(service.coupons, body, request.headers)
 
     @app.get("/u/{token}")
     @app.head("/u/{token}")
@@ -202,6 +209,17 @@ class _Service:
         except ValueError:
             raise Refused(400, "not a list of events") from None
 
+    def coupons(self, body: bytes, headers: Any) -> Response:
+        """Redeem the coupons that the shop tells of; what became of each."""
+        received_at = self._now()
+        self._check_shop(body, headers, received_at)
+        try:
+            uses = coupons.read(_text(body), received_at)
+        except ValueError as problem:
+            raise Refused(400, str(problem)) from None
+        with self._engine.begin() as connection:
+            return JSONResponse(coupons.redeem_told(self._settings, connection, uses, received_at))
+
     def inbound(self, request: Request, body: bytes) -> None:
         """Obey a text: STOP and START. Any other text is for somebody else."""
         received_at = self._now()
@@ -258,6 +276,20 @@ class _Service:
             raise Refused(403, "the signature is wrong")
         age = received_at.timestamp() - int(signed_at)
         if not -NEWEST.total_seconds() <= age <= OLDEST.total_seconds():
+            raise Refused(403, "signed too long ago")
+
+    def _check_shop(self, body: bytes, headers: Any, received_at: datetime) -> None:
+        """Raises Refused unless the shop signed this, just now."""
+        if not self._settings.coupons_secret:
+            raise Refused(403, "RETENTION_COUPONS_SECRET is not set")
+        signature, signed_at = headers.get("X-Retention-Signature", ""), headers.get("X-Retention-Timestamp", "")
+        if not re.fullmatch(r"[0-9]{1,12}", signed_at):
+            raise Refused(403, "not signed")
+        said = signed_at.encode() + b"." + body
+        wanted = "sha256=" + hmac.new(self._settings.coupons_secret.encode(), said, "sha256").hexdigest()
+        if not hmac.compare_digest(signature.encode(), wanted.encode()):
+            raise Refused(403, "the signature is wrong")
+        if abs(received_at.timestamp() - int(signed_at)) > SIGNED_WITHIN.total_seconds():
             raise Refused(403, "signed too long ago")
 
     def _twilio_form(self, request: Request, body: bytes) -> Form:

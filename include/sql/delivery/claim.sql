@@ -56,8 +56,9 @@ due as materialized (
                     and coalesce(c.phone !~ '^[+][1-9][0-9]{6,14}$', true)
                     then 'no_address'
                 when {% include "delivery/_has_no_window.sql" %} then 'no_window'
-                when m.offer is not null and coalesce(p.state, 'void') not in ('reserved', 'issued') then 'coupon_void'
-                when p.state = 'issued' and p.expires_at <= :now then 'coupon_expired'
+                when m.offer is not null and coalesce(p.state, 'void') not in ('reserved', 'issued', 'redeemed') then 'coupon_void'
+                when p.state = 'redeemed' and {% include "delivery/_is_redeemed.sql" %} then 'coupon_redeemed'
+                when p.state in ('issued', 'redeemed') and p.expires_at <= :now then 'coupon_expired'
             end
         ) as reason
     from delivery.messages as m
