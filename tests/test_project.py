@@ -294,7 +294,7 @@ def test_the_containers_get_every_setting_of_a_shop() -> None:
     from_environment(asked)
     given = set(COMPOSE["x-airflow"]["environment"])
     tuning = {"RETENTION_BATCH_SIZE", "RETENTION_EMAILS_PER_REQUEST", "RETENTION_INACTIVE_DAYS",
-              "RETENTION_PROVIDER_TIMEOUT"}  # fmt: skip
+              "RETENTION_PROVIDER_TIMEOUT", "RETENTION_SMS_SEGMENTS", "RETENTION_SMS_AT_ONCE"}  # fmt: skip
     assert asked.names - given == tuning
 
 
