@@ -136,6 +136,8 @@ def _parser() -> argparse.ArgumentParser:
     unknown = parser_group(commands, "unknown", "messages nobody knows of whether they were sent")
     listed = command("list", _unknown_list, "the messages, oldest first", unknown)
     listed.add_argument("--older-than", type=_hours, default=timedelta(0), metavar="HOURS", help="like 24h")
+    look_up = command("look-up", _unknown_look_up, "ask the providers about them", unknown)
+    look_up.add_argument("--older-than", type=_hours, default=timedelta(hours=1), metavar="HOURS", help="default: 1h")
     settle = command("settle", _unknown_settle, "decide about one", unknown)
     settle.add_argument("--key", required=True, help="its message key")
     settle.add_argument("--as", dest="decision", required=True, choices=["sent", "again"], help="it was sent; or: send")
@@ -321,6 +323,13 @@ def _unknown_list(settings: Settings, options: argparse.Namespace) -> Any:
     for row in found:
         print("  ".join(str(value) for value in row.values()))
     return None
+
+
+def _unknown_look_up(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention.events import lookups
+
+    settings, engine = _database(settings)
+    return lookups.look_up(settings, engine, options.older_than)
 
 
 def _unknown_settle(settings: Settings, options: argparse.Namespace) -> Any:

@@ -41,7 +41,12 @@ def serve() -> Iterator[Provider]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-            request: dict[str, Any] = {"path": self.path, "headers": dict(self.headers), "body": body}
+            request: dict[str, Any] = {
+                "method": self.command,
+                "path": self.path,
+                "headers": dict(self.headers),
+                "body": body,
+            }
             if body.startswith("{"):
                 request["json"] = json.loads(body)
             else:
@@ -55,6 +60,8 @@ def serve() -> Iterator[Provider]:
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
+
+        do_GET = do_POST
 
         def log_message(self, *_: object) -> None:
             pass

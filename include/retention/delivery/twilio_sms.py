@@ -54,15 +54,7 @@ class TwilioSms:
     provider = "twilio"
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        values = {
-            "TWILIO_ACCOUNT_SID": settings.twilio_account_sid,
-            "TWILIO_AUTH_TOKEN": settings.twilio_auth_token,
-            "TWILIO_FROM": settings.twilio_from,
-        }
-        if missing := [name for name, value in values.items() if not value]:
-            raise DeliveryError(
-                f"Live SMS needs {' and '.join(missing)}; set it, or keep RETENTION_DELIVERY at 'outbox'."
-            )
+        check(settings)
         self._clients: queue.SimpleQueue[Client] = queue.SimpleQueue()  # a session is not made to be shared by threads
         self._settings = settings
         self._clock = clock
@@ -81,12 +73,12 @@ class TwilioSms:
         is_over = threading.Event()
 
         def work() -> None:
-            client = self._client()
+            own = self._client()
             with contextlib.suppress(queue.Empty):
                 while not is_over.is_set():
                     message = waiting.get_nowait()
                     try:
-                        outcome = self._create(client, message)
+                        outcome = self._create(own, message)
                     except ChannelRefused as problem:
                         refusals.append(str(problem))
                         is_over.set()
@@ -95,7 +87,7 @@ class TwilioSms:
                     if outcome.state == "planned" and outcome.reason != "window_closed":
                         ends.append(outcome)
                         is_over.set()
-            self._clients.put(client)
+            self._clients.put(own)
 
         threads = min(self._settings.sms_at_once, len(messages))
         with ThreadPoolExecutor(threads, thread_name_prefix="twilio") as pool:
@@ -117,13 +109,7 @@ class TwilioSms:
         try:
             return self._clients.get_nowait()
         except queue.Empty:
-            client = Client(
-                self._settings.twilio_account_sid,
-                self._settings.twilio_auth_token,
-                http_client=TwilioHttpClient(timeout=self._settings.provider_timeout, logger=_quiet),
-            )
-            client.api.base_url = self._settings.twilio_base_url.rstrip("/")
-            return client
+            return client(self._settings)
 
     def _create(self, client: Client, message: Outgoing) -> Outcome:
         validity = int((message.send_before - self._clock()).total_seconds())
@@ -144,6 +130,28 @@ class TwilioSms:
         except (TwilioException, ValueError, KeyError, TypeError):  # an answer that no one can read
             return unknown("unreadable_answer")
         return accepted(created.sid)
+
+
+def check(settings: Settings) -> None:
+    """Raises DeliveryError, naming what is missing, unless Twilio can be called."""
+    values = {
+        "TWILIO_ACCOUNT_SID": settings.twilio_account_sid,
+        "TWILIO_AUTH_TOKEN": settings.twilio_auth_token,
+        "TWILIO_FROM": settings.twilio_from,
+    }
+    if missing := [name for name, value in values.items() if not value]:
+        raise DeliveryError(f"Live SMS needs {' and '.join(missing)}; set it, or keep RETENTION_DELIVERY at 'outbox'.")
+
+
+def client(settings: Settings) -> Client:
+    """Twilio's client, as the settings want it. Not to be shared by threads."""
+    made = Client(
+        settings.twilio_account_sid,
+        settings.twilio_auth_token,
+        http_client=TwilioHttpClient(timeout=settings.provider_timeout, logger=_quiet),
+    )
+    made.api.base_url = settings.twilio_base_url.rstrip("/")
+    return made
 
 
 def status_callback(settings: Settings, message: Outgoing) -> str:

@@ -175,10 +175,13 @@ def _detail(kind: str, item: dict[str, Any]) -> str | None:
     if kind == "bounce":
         is_soft = item.get("type") == "blocked" or str(item.get("status", ""))[:1] == "4"
         return "blocked" if is_soft else "bounce"
-    if kind == "dropped":
-        words = re.sub(r"[^a-z]+", "_", (text(item.get("reason"), 60) or "").lower()).strip("_")
-        return words if words in _DROPS else "other"
-    return None
+    return drop_detail(item.get("reason")) if kind == "dropped" else None
+
+
+def drop_detail(reason: object) -> str:
+    """The sort of a drop, by the words that SendGrid gives for it."""
+    words = re.sub(r"[^a-z]+", "_", (text(reason, 60) or "").lower()).strip("_")
+    return words if words in _DROPS else "other"
 
 
 def _link(url: object) -> str:

@@ -7,7 +7,8 @@ select
     m.channel,
     m.reason,
     m.attempted_at,
-    m.expires_at
+    m.expires_at,
+    m.looked_up_at
 from delivery.messages as m
 left join shop.customers as c on c.customer_id = m.customer_id
 where m.state = 'unknown' and m.attempted_at <= :before

@@ -1,0 +1,78 @@
+"""Look-ups: ask the providers about messages whose fate is unknown, where no report came.
+
+What they show becomes an event like any other, so the same statements settle the message, write suppressions and give
+coupons back. What they do not show proves nothing: the message stays unknown, with the instant of the look-up.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from retention.database import run
+from retention.days import Counts
+from retention.errors import DeliveryError
+from retention.events import applying, clock
+from retention.events.receiving import receive
+from retention.events.reports import Event
+from retention.settings import Settings
+
+log = logging.getLogger(__name__)
+
+OLD_ENOUGH = timedelta(hours=1)  # by then a report would have come, and activity can be searched
+MOST = {"email": 60, "sms": 1_000}  # in one run: 60 e-mails take ten minutes
+
+
+def look_up(
+    settings: Settings,
+    engine: Engine,
+    older_than: timedelta = OLD_ENOUGH,
+    at: datetime | None = None,
+    pause: Callable[[float], None] = time.sleep,
+) -> Counts:
+    """Ask about the messages that are unknown and were attempted `older_than` before `at` (now) or earlier.
+
+    Those looked up least recently go first. Returns how many were `found`, how many `not_found` (or not for certain),
+    how many are `left` for another run, and by channel why it was `stopped`, where it was: a key or an add-on is
+    missing, the provider has had enough, or does not answer.
+    """
+    # Imported when they are needed: the official clients take a second.
+    from retention.events.searches import SendgridActivity, TwilioTexts
+
+    now = at or clock.now()
+    counts: Counter[str] = Counter(found=0, not_found=0, left=0)
+    stopped: dict[str, str] = {}
+    with engine.connect() as connection:
+        with connection.begin():
+            rows = [dict(row) for row in run(connection, "events/to_look_up", before=now - older_than).mappings()]
+        for channel, search in (("email", SendgridActivity), ("sms", TwilioTexts)):
+            mine = [row for row in rows if row["channel"] == channel]
+            if not mine:
+                continue
+            try:
+                find = search(settings, connection, pause).find
+                for row in mine[: MOST[channel]]:
+                    event = find(row, now)
+                    _keep(settings, connection, row, event, now)
+                    counts["found" if event else "not_found"] += 1
+            except DeliveryError as problem:
+                log.warning("No more look-ups of %s: %s", channel, problem)
+                stopped[channel] = str(problem)
+    counts["left"] = len(rows) - counts["found"] - counts["not_found"]
+    applying.apply(settings, engine, at=now)
+    return {**counts, **({"stopped": stopped} if stopped else {})}
+
+
+def _keep(settings: Settings, connection: Connection, row: dict[str, Any], event: Event | None, now: datetime) -> None:
+    with connection.begin():
+        if event:
+            receive(settings, connection, "sendgrid" if row["channel"] == "email" else "twilio", [event], now)
+        else:
+            key = {"customer_id": row["customer_id"], "message_key": row["message_key"]}
+            run(connection, "events/looked_up", **key, now=now)

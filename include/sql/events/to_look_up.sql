@@ -1,0 +1,20 @@
+-- One row per message that a provider may have sent and nobody knows of, attempted by :before: the least recently looked
+-- up first. With what a text can be told by: the number it went to, the code in it, and since when it may have gone.
+select
+    m.customer_id,
+    m.message_key,
+    m.channel,
+    case when m.reason = 'restored' then m.due_at else m.attempted_at end as begun_at,
+    m.settled_at,
+    c.phone,
+    p.code
+from delivery.messages as m
+left join shop.customer_versions as c
+    on c.customer_id = m.customer_id and c.known_at <= m.attempted_at and c.superseded_at > m.attempted_at
+left join campaigns.coupons as p
+    on p.customer_id = m.customer_id and p.campaign = m.campaign and p.entry_no = m.entry_no and p.offer = m.offer
+where m.state = 'unknown'
+    and m.channel in ('email', 'sms')
+    and m.attempted_at <= :before
+    and coalesce(m.provider, '') <> 'outbox'
+order by m.looked_up_at nulls first, m.attempted_at, m.message_key
