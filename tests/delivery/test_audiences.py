@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from planner import AMSTERDAM, DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
-from retention.delivery import audiences, exports, halts
+from retention.delivery import audiences, exports, halts, proof
 from retention.delivery.audiences import export, google_email, identifiers, meta_email
 from retention.delivery.deliver import deliver, play
 from retention.delivery.ledger import Ledger
@@ -381,6 +381,19 @@ def test_who_enters_again_while_still_in_never_falls_out_by_the_first_entry(ads:
     over = datetime.combine(UNTIL + timedelta(days=1), time(0), AMSTERDAM)
     results = [ads.export(at) for at in (NOON, over, over + timedelta(hours=1), over + timedelta(days=3))]
     assert results == [(0, 0), (0, 1), (1, 0), (0, 1)]
+
+
+@pytest.mark.parametrize("reason", ["order", "suppressed", "no_consent", "control"])
+def test_the_proof_finds_who_stands_in_a_file_for_a_day_too_long(ads: Ads, reason: str) -> None:
+    ads.put_in("ada", "bob")
+    assert set(proof.prove(ads.settings, ads.engine, NOON + timedelta(days=2)).values()) == {0}
+    LEAVING[reason](ads, NOON)
+    a_day_later = NOON + timedelta(days=1)
+    found = [proof.prove(ads.settings, ads.engine, at)["audience_overstayed"]
+             for at in (a_day_later - timedelta(seconds=1), a_day_later)]  # fmt: skip
+    assert found == ([1, 1] if reason == "control" else [0, 1])
+    ads.export(a_day_later)
+    assert proof.prove(ads.settings, ads.engine, a_day_later)["audience_overstayed"] == 0
 
 
 # --- crashes and repetitions -----------------------------------------------------------------------------------------

@@ -65,6 +65,11 @@ PLANTED: dict[str, tuple[str, ...]] = {
         "update delivery.messages set state = 'accepted', attempts = 1, claim = gen_random_uuid(),"
         f" attempted_at = due_at, settled_at = due_at where {ADA}",
     ),
+    "audience_overstayed": (
+        "insert into delivery.audience_members (customer_id, message_key, campaign, step, entry_no, until_on,"
+        " email_meta, kept_at, added_in) values (shop.customer_id('test', 'ada'), 'x', 'winback', 'ads', 1,"
+        " '2026-11-19', 'hash', '2026-11-18 12:00+01', 1)",
+    ),
     "stuck_attempting": (
         "update delivery.messages set state = 'attempting', settled_at = null where message_key = :key",
     ),

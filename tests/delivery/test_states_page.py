@@ -14,9 +14,13 @@ PYTHON = "\n".join(path.read_text() for path in (PROJECT / "include/retention/de
 SCHEMA = "\n".join(
     (SQL / f"schema/{name}.sql").read_text() for name in ("0001.ground", "0004.campaigns", "0005.delivery")
 )
-MOVERS = ["delivery/claim", "delivery/declare_dead", "delivery/settle_unknown", "events/_reason"] + [
-    f"campaigns/{name}" for name in ("_not_allowed", "plan", "skip_left_over", "exit", "finish", "decide")
-]
+MOVERS = [
+    "delivery/claim",
+    "delivery/declare_dead",
+    "delivery/settle_unknown",
+    "events/_reason",
+    "delivery/_left_audience",
+] + [f"campaigns/{name}" for name in ("_not_allowed", "plan", "skip_left_over", "exit", "finish", "decide")]
 SQL_REASONS = {
     word
     for name in MOVERS

@@ -115,7 +115,7 @@ def queue_removal(connection: Connection, customer_id: int, now: datetime) -> No
 
 def _fix(settings: Settings, connection: Connection, now: datetime) -> None:
     """Decide who is in at `now`, and note for each audience what its next export changes."""
-    run(connection, "delivery/leave_audiences", now=now, known_by=now, **law.zones(connection, settings))
+    run(connection, "delivery/leave_audiences", known_by=now, **law.zones(connection, settings))
     for audience in run(connection, "delivery/changed_audiences", now=now).mappings().all():
         removed = count(connection, "delivery/take_out", **audience)
         added = count(connection, "delivery/put_in", now=now, **audience)
