@@ -36,6 +36,7 @@ def test_there_is_a_dag_for_each_stage_and_each_campaign(dags: dict[str, Any]) -
         "collect_events",
         "export_audiences",
         "prove_promises",
+        "settle_unknown",
     } | {f"campaign_{name}" for name in campaigns.names(INCLUDE)}
 
 

@@ -8,8 +8,8 @@ depends on the seed, on its first key and on how often that key came, so a seed 
 
 `POST /drill/begin` takes {seed, faults: {kind: weight}, resets: share, bad: [recipient], latency: seconds} and forgets
 all before; with {keep: true} each mail is taken as it comes and read when the report is asked for, which costs the
-machine that a benchmark measures least. `POST /drill/calm` ends the faults, `GET /drill/report` gives {deliveries: [[key, recipient]], requests,
-violations, met: {kind: number}}.
+machine that a benchmark measures least. `POST /drill/calm` ends the faults, `GET /drill/report` gives {deliveries:
+[[key, recipient]], requests, violations, met: {kind: number}}.
 """
 
 from __future__ import annotations

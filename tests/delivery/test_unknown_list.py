@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from local_provider import Provider
-from planner import DAY, MORNING, Planner
+from planner import DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
 from retention.delivery import unknown
@@ -155,3 +155,98 @@ def test_a_code_that_a_later_message_may_carry_out_after_a_restore_is_issued_by_
     planner.message(shop.customer("ada"), step="nudge", channel="sms", offer="comeback")
     assert deliver(live, engine, at=MORNING + 2 * HOUR)["unknown"] == 1
     assert planner.coupon("ada")["state"] == "issued"
+
+
+def lose(planner: Planner, keys: list[str], claim: str, reason: str = "timeout") -> None:
+    planner.run(
+        "update delivery.messages set state = 'unknown', reason = :reason, attempts = 1, attempted_at = :now,"
+        " settled_at = :now, claim = cast(:claim as uuid), provider = 'sendgrid'"
+        " where message_key = any(cast(:keys as text[]))", now=MORNING, keys=keys, claim=claim, reason=reason,
+    )  # fmt: skip
+
+
+ONE, OTHER = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
+
+
+def test_what_was_lost_together_is_one_question_that_holds_no_address(
+    settings: Settings, engine: Engine, planner: Planner, shop: Shop
+) -> None:
+    keys = [planner.message(shop.customer(f"c{number}")) for number in range(4)]
+    lose(planner, keys[:2], ONE)
+    lose(planner, keys[2:3], OTHER)
+    lose(planner, keys[3:], OTHER, "worker_died")
+    assert unknown.lost(settings, engine, at=MORNING + timedelta(hours=23)) == {"lost": []}
+    groups = unknown.lost(settings, engine, at=MORNING + timedelta(hours=24))["lost"]
+    assert [(each["claim"], each["reason"], each["messages"]) for each in groups] == [
+        (ONE, "timeout", 2), (OTHER, "timeout", 1), (OTHER, "worker_died", 1),
+    ]  # fmt: skip
+    assert groups[0]["subject"] == "2 messages of winback, hello: were they sent?"
+    assert "| attempted | 2026-11-21 09:00 CET |" in groups[0]["body"]
+    assert "| could still be sent | 2 |" in groups[0]["body"]
+    assert "mail.example" not in str(groups)
+
+
+@pytest.mark.parametrize(
+    ("option", "state", "decisions"),
+    [("sent", ("accepted", "settled_by"), 2), ("send again", ("planned", "sent_again"), 2),
+     ("leave unknown", ("unknown", "timeout"), 0)],
+)  # fmt: skip
+def test_one_answer_settles_a_group_and_no_other_and_says_who_gave_it(
+    settings: Settings, engine: Engine, planner: Planner, shop: Shop, option: str, state: Any, decisions: int
+) -> None:
+    keys = [planner.message(shop.customer(f"c{number}")) for number in range(4)]
+    lose(planner, keys[:3], ONE)
+    lose(planner, keys[3:], OTHER)
+    at = MORNING + timedelta(hours=25)
+    group = unknown.lost(settings, engine, at=at)["lost"][0]
+    unknown.settle(settings, engine, keys[2], "sent", "Ines", at=at)  # evidence, or somebody, was faster
+    counts = unknown.settle_lost(settings, engine, group, option, "Olga", at=at)
+    number = 2 if decisions else 0
+    assert counts == {"accepted": 0, "planned": 0, "left": 3 - number} | ({state[0]: number} if number else {})
+    assert [planner.state(key) for key in keys[:2]] == [state] * 2
+    assert planner.state(keys[3]) == ("unknown", "timeout")
+    by = planner.run("select message_key from delivery.decisions where decided_by = 'Olga'")
+    assert {row["message_key"] for row in by} == (set(keys[:2]) if decisions else set())
+    with pytest.raises(InputError, match="no option 'maybe'"):
+        unknown.settle_lost(settings, engine, group, "maybe", "Olga", at=at)
+
+
+def test_what_has_expired_of_a_group_is_not_sent_again(
+    settings: Settings, engine: Engine, planner: Planner, shop: Shop
+) -> None:
+    keys = [planner.message(shop.customer("ada"), grace=0), planner.message(shop.customer("bob"))]
+    lose(planner, keys, ONE)
+    at = MORNING + timedelta(hours=25)
+    group = unknown.lost(settings, engine, at=at)["lost"][0]
+    assert group["in_time"] == 1
+    counts = unknown.settle_lost(settings, engine, group, "send again", "Olga", at=at)
+    assert counts == {"accepted": 0, "planned": 1, "left": 1}
+    assert [planner.state(key)[0] for key in keys] == ["unknown", "planned"]
+
+
+def test_a_campaign_that_says_so_sends_once_more_what_nobody_has_found_in_a_day(
+    settings: Settings, engine: Engine, planner: Planner, shop: Shop
+) -> None:
+    planner.version("winback", "bold", TEMPLATES, policy="resend")
+    keys = [planner.message(shop.customer("ada")), planner.message(shop.customer("bob"), version="bold"),
+            planner.message(shop.customer("carol"), version="bold", grace=0),
+            planner.message(shop.customer("dora"), version="bold")]  # fmt: skip
+    shop.publish(DAY + timedelta(days=1))
+    lose(planner, keys, ONE)
+    shop.order("dora", DAY + timedelta(days=1), known_at=MORNING)
+    at = MORNING + timedelta(hours=24)
+    assert unknown.resend(settings, engine, at=at - HOUR) == {"planned": 0}
+    assert unknown.resend(settings, engine, at=at) == {"planned": 2}
+    states = [planner.state(key) for key in keys]
+    assert states == [
+        ("unknown", "timeout"),
+        ("planned", "sent_again"),
+        ("unknown", "timeout"),
+        ("planned", "sent_again"),
+    ]
+    decided = planner.run("select distinct decision, decided_by from delivery.decisions")
+    assert [tuple(row.values()) for row in decided] == [("again", "policy: resend")]
+    counts = deliver(settings, engine, at=at)
+    assert (counts["accepted"], counts["skipped"]) == (1, 1)  # dora has ordered
+    lose(planner, keys[1:2], OTHER)
+    assert unknown.resend(settings, engine, at=at + timedelta(hours=1)) == {"planned": 0}  # once

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from retention.database import lock, run
 from retention.days import Counts
@@ -15,6 +16,11 @@ from retention.errors import InputError, StateError
 from retention.settings import Settings
 
 DECISIONS = ("sent", "again")
+OPTIONS = {"sent": "sent", "send again": "again", "leave unknown": None}  # of a question about many -> the decision
+STATES = {"sent": "accepted", "again": "planned"}
+LOST_AFTER = timedelta(hours=24)  # for so long a provider repeats its reports
+
+Row = Mapping[str, Any]
 
 
 def unknown(
@@ -34,16 +40,11 @@ def settle(
     `again` plans it once more; the claim checks every rule again. Returns the message's state. Raises InputError for a
     decision without a name or of another kind, StateError where the message is not unknown, or expired: too late.
     """
-    if decision not in DECISIONS:
-        raise InputError(f"There is no decision {decision!r}; write one of {', '.join(DECISIONS)}.")
-    if not decided_by.strip():
-        raise InputError("Say who decides: --by NAME.")
+    _check(decision, decided_by)
     now = _instant(at)
     with engine.begin() as connection:
         lock(connection, "delivery", "claim")
-        written = run(
-            connection, "delivery/settle_unknown", message_key=key, decision=decision, now=now
-        ).mappings().first()  # fmt: skip
+        written = _decide(connection, key, decision, decided_by, now)
         if written is None:
             found = run(connection, "delivery/state_of", message_key=key).first()
             if found is None:
@@ -54,13 +55,109 @@ def settle(
                 f"too_late: the message expired at {found.expires_at.isoformat()} and can no longer be sent. It stays "
                 "unknown, unless you know that it was sent (--as sent)."
             )
-        if written["state"] == "planned":
-            give_back(connection, [written])
-        run(
-            connection, "delivery/record_decision", customer_id=written["customer_id"], message_key=key, now=now,
-            decision=decision, decided_by=decided_by.strip(),
-        )  # fmt: skip
+        give_back(connection, [written] if written["state"] == "planned" else [])
         return {"message_key": key, "state": written["state"]}
+
+
+def lost(settings: Settings, engine: Engine, older_than: timedelta = LOST_AFTER, at: datetime | None = None) -> Counts:
+    """What is to be asked of a person: `lost`, a list of groups of messages that were lost together.
+
+    Each says how many `messages`, `since` when, and carries the question as `subject` and `body`, in Markdown. What was
+    attempted less than `older_than` before `at` (now) may still be settled by a report, and is not asked about.
+    """
+    now = _instant(at)
+    with engine.connect() as connection:
+        rows = run(connection, "delivery/lost", before=now - older_than, now=now).mappings().all()
+    return {"lost": [{**row, **_question(settings, dict(row))} for row in rows]}
+
+
+def settle_lost(
+    settings: Settings, engine: Engine, group: Row, option: str, decided_by: str, at: datetime | None = None
+) -> Counts:
+    """What a person has decided about a `group` of `lost`: one of OPTIONS.
+
+    Returns how many messages are `accepted` or `planned` by that, and how many were `left`: settled by evidence
+    meanwhile, or expired, so that they cannot be sent again. Raises InputError for another option.
+    """
+    if option not in OPTIONS:
+        raise InputError(f"There is no option {option!r}; choose one of {', '.join(OPTIONS)}.")
+    counts: Counts = {"accepted": 0, "planned": 0, "left": group["messages"]}
+    if not (decision := OPTIONS[option]):
+        return counts
+    _check(decision, decided_by)
+    now = _instant(at)
+    which = {name: group[name] for name in ("claim", "campaign", "step", "channel", "reason", "until")}
+    with engine.begin() as connection:
+        lock(connection, "delivery", "claim")
+        keys = run(connection, "delivery/lost_keys", **which).scalars().all()
+        written = [row for key in keys if (row := _decide(connection, key, decision, decided_by, now))]
+        give_back(connection, [row for row in written if row["state"] == "planned"])
+    counts[STATES[decision]] = len(written)
+    counts["left"] -= len(written)
+    return counts
+
+
+def resend(
+    settings: Settings, engine: Engine, older_than: timedelta = LOST_AFTER, at: datetime | None = None
+) -> Counts:
+    """Plan once more what has been unknown for so long, in campaigns that say ``policy: resend``; how many messages.
+
+    Once a message, inside its grace, and the claim checks every rule again. It is noted as decided by the policy.
+    """
+    now = _instant(at)
+    with engine.begin() as connection:
+        lock(connection, "delivery", "claim")
+        rows = run(connection, "delivery/resend", before=now - older_than, now=now).mappings().all()
+        for row in rows:
+            _record(connection, row["customer_id"], row["message_key"], "again", "policy: resend", now)
+        give_back(connection, rows)
+    return {"planned": len(rows)}
+
+
+def _check(decision: str, decided_by: str) -> None:
+    if decision not in DECISIONS:
+        raise InputError(f"There is no decision {decision!r}; write one of {', '.join(DECISIONS)}.")
+    if not decided_by.strip():
+        raise InputError("Say who decides: --by NAME.")
+
+
+def _decide(connection: Connection, key: str, decision: str, decided_by: str, now: datetime) -> Row | None:
+    """Settle one message, and who decided that; None where it is not unknown, or cannot be sent again any more."""
+    written = run(connection, "delivery/settle_unknown", message_key=key, decision=decision, now=now).mappings().first()
+    if written is None:
+        return None
+    _record(connection, written["customer_id"], key, decision, decided_by.strip(), now)
+    return dict(written)
+
+
+def _record(connection: Connection, customer_id: int, key: str, decision: str, decided_by: str, now: datetime) -> None:
+    run(
+        connection, "delivery/record_decision", customer_id=customer_id, message_key=key, now=now, decision=decision,
+        decided_by=decided_by,
+    )  # fmt: skip
+
+
+def _question(settings: Settings, group: Row) -> dict[str, str]:
+    since = group["since"].astimezone(settings.shop_time_zone)
+    facts = {
+        "campaign": group["campaign"],
+        "step": f"{group['step']} ({group['channel']})",
+        "messages": group["messages"],
+        "attempted": f"{since:%Y-%m-%d %H:%M %Z}",
+        "why nobody knows": group["reason"],
+        "looked up at the provider, not found": group["looked_up"],
+        "could still be sent": group["in_time"],
+    }
+    many = "" if group["messages"] == 1 else "s"
+    table = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
+    return {
+        "subject": f"{group['messages']} message{many} of {group['campaign']}, {group['step']}: were they sent?",
+        "body": f"| | |\n|---|---|\n{table}\n\n"
+        "- **sent**: they count as accepted.\n"
+        "- **send again**: those that could still be sent are planned once more, and every rule is checked again. "
+        "Whoever had got it after all gets it twice.\n"
+        "- **leave unknown**, or no answer: nothing changes, and tomorrow this is asked again.\n",
+    }
 
 
 def restored(settings: Settings, engine: Engine, backup_at: datetime, at: datetime | None = None) -> Counts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -118,6 +118,13 @@ def files_deadline(settings: Settings, day: date) -> datetime:
         return days.known_at(day, settings.shop_time_zone) + timedelta(hours=float(text))
     except ValueError as problem:
         raise InputError(f"RETENTION_FILES_DEADLINE is {text!r}; write hours, like 6 or 0.5.") from problem
+
+
+def answered(pair: Sequence[Any]) -> tuple[Any, str, str]:
+    """What was asked about, the option that was chosen, and who chose it: of a question and a HITLOperator's result."""
+    asked_about, answer = pair
+    user = answer.get("responded_by_user") or {}
+    return asked_about, answer["chosen_options"][0], user.get("name") or user.get("id") or "nobody"
 
 
 def is_test(context: Mapping[str, Any]) -> bool:
