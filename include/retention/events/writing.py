@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ from retention.settings import Settings
 log = logging.getLogger(__name__)
 
 BATCH = 5_000  # events in one transaction, if there are several reports
+WRITERS = 2  # while one waits for the disk, the other works
 MOST = 50_000  # events that wait: what is held in memory stays small
 
 Answer = int | Exception
@@ -33,9 +35,12 @@ class Writer:
     engine: Engine
     _waiting: list[tuple[Report, asyncio.Future[int]]] = field(default_factory=list)
     _size: int = 0  # events in _waiting
-    _task: asyncio.Task[None] | None = None
-    # Its own thread, so that requests which wait for the database do not keep it from writing.
-    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "events"))
+    _busy: int = 0  # how many of the writers write
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)  # held, or Python forgets them
+    # Their own threads, so that requests which wait for the database do not keep them from writing. Each has a
+    # connection of its own, kept open: asking first whether it still lives would take as long as a small batch.
+    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WRITERS, "events"))
+    _own: threading.local = field(default_factory=threading.local)
 
     async def write(self, report: Report) -> int:
         """Return, once it is committed, how many of the report's events are new.
@@ -50,17 +55,20 @@ class Writer:
         future: asyncio.Future[int] = loop.create_future()
         self._waiting.append((report, future))
         self._size += len(report.events)
-        if self._task is None:
-            self._task = loop.create_task(self._write_all())
+        if self._busy < WRITERS:
+            self._busy += 1
+            task = loop.create_task(self._write_all())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return await future
 
     async def _write_all(self) -> None:
-        """Until nothing waits. Between the last answer and the end nothing else runs: no report is left lying."""
+        """Until nothing waits. Between the last look and the end nothing else runs: no report is left lying."""
         loop = asyncio.get_running_loop()
         try:
             while self._waiting:
                 batch = self._take()
-                answers = await loop.run_in_executor(self._thread, self._store, [report for report, _ in batch])
+                answers = await loop.run_in_executor(self._threads, self._store, [report for report, _ in batch])
                 for (_, future), answer in zip(batch, answers, strict=True):
                     if future.done():  # whoever asked is gone
                         continue
@@ -69,7 +77,7 @@ class Writer:
                     else:
                         future.set_result(answer)
         finally:
-            self._task = None
+            self._busy -= 1
 
     def _take(self) -> list[tuple[Report, asyncio.Future[int]]]:
         """The reports that have waited longest, at least one."""
@@ -86,13 +94,23 @@ class Writer:
 
     def _store(self, reports: list[Report]) -> list[Answer]:
         """For each report how many of its events are new, or what went wrong."""
+        is_fresh = not hasattr(self._own, "connection")
         try:
-            with self.engine.begin() as connection:
-                return list(receive_all(self.settings, connection, reports))
+            if is_fresh:
+                self._own.connection = self.engine.connect()
+            with self._own.connection.begin():
+                return list(receive_all(self.settings, self._own.connection, reports))
         except (OperationalError, InterfaceError, TimeoutError) as problem:  # the database, not a report
-            return [problem] * len(reports)
+            self._hang_up()
+            # A connection that was open may have died long ago. What it did write is not written twice.
+            return [problem] * len(reports) if is_fresh else self._store(reports)
         except Exception as problem:
             if len(reports) == 1:
                 return [problem]
             log.error("%s reports cannot be written together: %s", len(reports), type(problem).__name__)
             return [self._store([report])[0] for report in reports]
+
+    def _hang_up(self) -> None:
+        if connection := self._own.__dict__.pop("connection", None):
+            connection.invalidate()
+            connection.close()
