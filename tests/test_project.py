@@ -35,6 +35,7 @@ TOO_LARGE = 500_000  # bytes: nothing that people write is so long
 CLOCK_MAY_BE_READ = {
     "include/retention/delivery/deliver.py": "sending is now, unless an instant is given",
     "include/retention/delivery/exports.py": "an export is now, unless a day or an instant is given",
+    "include/retention/forgetting.py": "a person asks now, unless an instant is given",
     "include/retention/delivery/unknown.py": "a person decides now, unless an instant is given",
     "include/retention/delivery/proof.py": "for how long a message has been attempted",
     "include/retention/delivery/channels.py": "the clock of sending",

@@ -103,6 +103,10 @@ def _parser() -> argparse.ArgumentParser:
     deliver.add_argument("--campaign")
     deliver.add_argument("--at", type=_instant, metavar="TIME", help="an instant with its offset (default: now)")
 
+    forget = command("forget", _forget, "remove a person everywhere; orders and messages are kept as nobody's")
+    forget.add_argument("customer_ref", metavar="CUSTOMER_REF", help="as the shop's files name the customer")
+    forget.add_argument("--namespace", help="needed where two shops' customers have the same reference")
+
     audiences = parser_group(commands, "audiences", "who is shown ads by a platform")
     export = command(
         "export", _audiences_export, "write files of who came in and who left since the last time", audiences
@@ -248,6 +252,13 @@ def _deliver(settings: Settings, options: argparse.Namespace) -> Any:
 
     settings, engine = _database(settings)
     return chain.deliver(settings, engine, campaign=options.campaign, at=options.at)
+
+
+def _forget(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention import forgetting
+
+    settings, engine = _database(settings)
+    return forgetting.forget(settings, engine, options.customer_ref, options.namespace)
 
 
 def _audiences_export(settings: Settings, options: argparse.Namespace) -> Any:

@@ -20,11 +20,11 @@ MOVERS = [
     "delivery/settle_unknown",
     "events/_reason",
     "delivery/_left_audience",
+    "forgetting/skip",
+    "forgetting/leave",
 ] + [f"campaigns/{name}" for name in ("_not_allowed", "plan", "skip_left_over", "exit", "finish", "decide")]
 SQL_REASONS = {
-    word
-    for name in MOVERS
-    for word in re.findall(r"(?:then|else|exit_reason =) '(\w+)'", (SQL / f"{name}.sql").read_text())
+    word for name in MOVERS for word in re.findall(r"(?:then|else|reason =) '(\w+)'", (SQL / f"{name}.sql").read_text())
 }
 PYTHON_REASONS = set(re.findall(r'\b(?:refused|retry|unknown|returned)\(\s*f?"(\w+)', PYTHON)) | set(
     re.findall(r'\d{5}: "(\w+)"', PYTHON)

@@ -40,6 +40,13 @@ no_columns = Name("")
 all_true = Name(", true")
 only_changed = Name("")
 
+# Of landed rows, of rows of a customer who is forgotten, of anybody.
+customer_ref = Name("landed.customer_ref")
+order_ref = Name("landed.order_ref")
+listed = Name("customer_id")
+kept = Name("t.customer_id")
+which = Name("true")
+
 # Words of SQL that stand for themselves nowhere.
 column = Name("extra")
 sequence = Name("row_numbers")

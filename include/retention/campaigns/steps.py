@@ -7,7 +7,6 @@ day of the campaign is not finished. People inside go on with the version they e
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from retention.database import Fragment, count, one, run, sql
 from retention.days import Counts
 from retention.errors import InputError, StateError
 from retention.orders import law
-from retention.settings import Settings
+from retention.settings import Settings, hmac_pads
 
 log = logging.getLogger(__name__)
 STAGE = "campaigns"
@@ -232,7 +231,7 @@ def _plan_version(connection: Connection, settings: Settings, version: Campaign,
     written = {row.reason: row.messages for row in rows}
     planned = written.pop(None, 0)
     if step.offer and planned:
-        inner_pad, outer_pad = _pads(settings.secret)
+        inner_pad, outer_pad = hmac_pads(settings.secret)
         count(
             connection, "campaigns/reserve_coupons", campaign=version.name, version=version.version, step=step.step,
             day=day, percent=version.offers[step.offer].percent, inner_pad=inner_pad, outer_pad=outer_pad,
@@ -272,13 +271,6 @@ def _open_versions(connection: Connection, name: str) -> Iterator[Campaign]:
 
 def _known_by(settings: Settings, day: date) -> Any:
     return days.known_at(day, settings.shop_time_zone)
-
-
-def _pads(secret: str) -> tuple[bytes, bytes]:
-    """The two padded keys of HMAC-SHA256 (RFC 2104): the statement can do the rest without the secret."""
-    key = secret.encode()
-    key = (hashlib.sha256(key).digest() if len(key) > 64 else key).ljust(64, b"\0")
-    return bytes(byte ^ 0x36 for byte in key), bytes(byte ^ 0x5C for byte in key)
 
 
 def _include(connection: Connection) -> Any:

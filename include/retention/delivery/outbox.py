@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime, formataddr
@@ -61,6 +61,20 @@ class Outbox:
         )  # fmt: skip
 
 
+def remove(settings: Settings, keys: Iterable[str]) -> int:
+    """Remove the files of these messages, on whatever day they were written; how many."""
+    wanted = {_file_name(key) for key in keys}
+    files = [
+        file
+        for folder in (settings.local / "outbox").glob("*")
+        for file in folder.iterdir()
+        if file.name.split(".")[0] in wanted
+    ]
+    for file in files:
+        file.unlink(missing_ok=True)
+    return len(files)
+
+
 def as_email(settings: Settings, message: Outgoing, at: datetime) -> bytes:
     """The message as a mail program reads it: plain text, HTML beside it, and the headers it would be sent with.
 
@@ -71,7 +85,7 @@ def as_email(settings: Settings, message: Outgoing, at: datetime) -> bytes:
         "To": message.recipient,
         "Subject": _encoded(message.subject or ""),
         "Date": format_datetime(at),
-        "Message-ID": f"<{_file_name(message)}@outbox.invalid>",
+        "Message-ID": f"<{_file_name(message.message_key)}@outbox.invalid>",
         "X-Message-Key": message.message_key,
         **message.headers,
         "MIME-Version": "1.0",
@@ -104,11 +118,11 @@ def _crlf(text: str) -> bytes:
 
 
 def _write(folder: Path, message: Outgoing, suffix: str, content: bytes) -> None:
-    target = folder / f"{_file_name(message)}{suffix}"
+    target = folder / f"{_file_name(message.message_key)}{suffix}"
     draft = target.with_suffix(f"{suffix}.{os.getpid()}")
     draft.write_bytes(content)
     draft.replace(target)  # a reader never sees half a message
 
 
-def _file_name(message: Outgoing) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]", "_", message.message_key).lstrip(".") or "message"
+def _file_name(key: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "_", key).lstrip(".") or "message"

@@ -20,7 +20,7 @@ from retention import database, days
 from retention.database import Fragment
 from retention.days import Counts
 from retention.errors import DataError, ExpectationFailed, InputError, StateError
-from retention.orders import landing, law, rates, validation
+from retention.orders import erased, landing, law, rates, validation
 from retention.orders.sources import Feed, Source
 from retention.settings import Settings
 
@@ -102,7 +102,7 @@ def _require_validated(
                 raise StateError(f"{source.name} {feed.name} {landing.load_key(day)} has not passed validation yet.")
 
 
-Books = dict[str, dict[str, int]]  # landed feed -> {landed, accepted, rejected}
+Books = dict[str, dict[str, int]]  # landed feed -> {landed, accepted, rejected, and of these erased}
 
 
 def _stage(
@@ -133,6 +133,7 @@ def _stage(
             accepted = database.count(connection, "orders/stage/count_rows", {"table": f"stage_{feed.name}"})
             books[feed.name] = {"landed": load["landed"], "accepted": accepted, "rejected": _rejected(connection, load)}
             _balance(source, feed, *books[feed.name].values())
+            books[feed.name]["erased"] = erased.rows_of(connection, load["load_id"])
     _refuse_collisions(connection, source)
     log.debug("%s staged: %s (%s)", source.name, staged, zone)
     return books
@@ -267,7 +268,7 @@ def _check_shares(settings: Settings, source: Source, day: date | None, books: B
                 books[feed.name]["landed"], daily=day is not None
             )
             book = books[feed.name]
-            if limit is not None and book["rejected"] > limit * book["landed"]:
+            if limit is not None and book["rejected"] - book["erased"] > limit * book["landed"]:
                 raise ExpectationFailed(
                     f"{source.name} {feed.name} {landing.load_key(day)}: rejected_share: {book['rejected']} of "
                     f"{book['landed']} rows are rejected, at most {100 * limit:.3g} % may be. Nothing was published; "
@@ -283,6 +284,7 @@ def _write(
     run(connection, "orders/more_memory")
     had_orders = _has_orders(connection, source)
     _merge(connection, "customers")
+    erased.suppress(connection, settings)
     run(connection, "orders/add_minimal_customers", namespace=source.namespace)
     run(connection, "orders/earlier_minimal_customers")
     repeated = database.count(connection, "orders/stage/count", {"table": "stage_repeated"}) > 0

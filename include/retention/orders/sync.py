@@ -19,7 +19,7 @@ from retention import days
 from retention.database import one
 from retention.days import Counts
 from retention.errors import DataError, InputError, StateError
-from retention.orders import files, landing, publishing, validation
+from retention.orders import erased, files, landing, publishing, validation
 from retention.orders.files import Progress
 from retention.orders.sources import Source, read
 from retention.settings import Settings
@@ -71,7 +71,7 @@ def load(
     The last day it holds is recorded as published; that day and those before it can then only come as files again.
     """
     of = read(settings.include, source)
-    with _turn(engine, of):
+    with turn(engine, of):
         _land(settings, engine, of, None, path, progress)
         _validate(settings, engine, of, None)
         return publishing.publish(settings, engine, of, None)
@@ -88,14 +88,14 @@ def land(
     """Land the files of `day`: {feed: rows}. Files that are landed already, unchanged, are left as they are."""
     of = _daily(settings, source)
     _require_order(engine, of, day)
-    with _turn(engine, of), _failure_recorded(engine, of, day):
+    with turn(engine, of), _failure_recorded(engine, of, day):
         return _land(settings, engine, of, day, path, progress)
 
 
 def validate(settings: Settings, engine: Engine, source: str, day: date) -> Counts:
     """Validate the landed rows of `day`: {feed: rejected rows}. Raises ExpectationFailed when a critical one fails."""
     of = _daily(settings, source)
-    with _turn(engine, of), _failure_recorded(engine, of, day):
+    with turn(engine, of), _failure_recorded(engine, of, day):
         return _validate(settings, engine, of, day)
 
 
@@ -103,7 +103,7 @@ def publish(settings: Settings, engine: Engine, source: str, day: date) -> Count
     """Publish the validated rows of `day`: the counts of `sync`. Raises StateError while an earlier day is missing."""
     of = _daily(settings, source)
     _require_order(engine, of, day)
-    with _turn(engine, of), _failure_recorded(engine, of, day):
+    with turn(engine, of), _failure_recorded(engine, of, day):
         if (missing := _first_missing(engine, of, day)) is not None:
             raise StateError(f"{source}: {missing} comes before {day} and has not been published yet: sync it first.")
         done = _recorded(engine, of, day)
@@ -115,7 +115,7 @@ def publish(settings: Settings, engine: Engine, source: str, day: date) -> Count
 def _day(
     settings: Settings, engine: Engine, source: Source, day: date, path: str | None, progress: Progress | None
 ) -> Counts:
-    with _turn(engine, source), _failure_recorded(engine, source, day):
+    with turn(engine, source), _failure_recorded(engine, source, day):
         done = _recorded(engine, source, day)
         if done is not None and not _has_changed(settings, engine, source, day, path):
             return done
@@ -148,6 +148,8 @@ def _validate(settings: Settings, engine: Engine, source: Source, day: date | No
     loads = _loads(engine, source, day)
     if not loads:
         raise StateError(f"{source.name} {landing.load_key(day)}: nothing has been landed yet.")
+    with engine.begin() as connection:
+        erased.set_aside(connection, settings, source, load_key=landing.load_key(day))
     return {
         feed.name: validation.validate(settings, engine, source, feed, day)["rejected"]
         for feed in source.landed
@@ -227,7 +229,7 @@ def _is_new(engine: Engine, source: Source, day: date, found: dict[str, list[fil
 
 
 @contextmanager
-def _turn(engine: Engine, source: Source) -> Iterator[None]:
+def turn(engine: Engine, source: Source) -> Iterator[None]:
     """One run of a source at a time, over all its transactions."""
     key = int.from_bytes(hashlib.sha256(f"source\x1f{source.name}".encode()).digest()[:8], "big", signed=True)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

@@ -26,6 +26,7 @@ from retention import database, days, documents
 from retention.database import Fragment, identifier
 from retention.errors import ExpectationFailed, InputError, StateError
 from retention.orders import landing
+from retention.orders.erased import ERASED
 from retention.orders.reading import READING_RULES, SHORT
 from retention.orders.sources import Feed, Source
 from retention.settings import Settings
@@ -129,7 +130,7 @@ def read(include: Path, name: str, feed: Feed | None = None) -> Suite:
     ]
     names = [rule.name for rule in rules]
     for rule in rules:
-        if names.count(rule.name) > 1 or rule.name in (READABLE, "accepted", "newest", *READING_RULES):
+        if names.count(rule.name) > 1 or rule.name in (READABLE, ERASED, "accepted", "newest", *READING_RULES):
             raise InputError(f"{path}: the rule {rule.name!r} is there twice, or is a name of ours.")
         if feed and (rule.name in feed.columns or (rule.column and rule.column not in feed.columns)):
             raise InputError(f"{path}: rule {rule.name}: columns of the feed are: {', '.join(feed.columns)}.")
@@ -347,7 +348,8 @@ def _quarantine(
     result: dict[str, Any],
 ) -> None:
     """Write a rejection per row and broken rule; their number must be the one Great Expectations counted."""
-    database.run(connection, "orders/forget_rejections", load_id=load["load_id"], reading_rules=list(READING_RULES))
+    kept = [*READING_RULES, ERASED]
+    database.run(connection, "orders/forget_rejections", load_id=load["load_id"], kept=kept)
     if not broken:
         return
     rules = ", ".join(

@@ -1,3 +1,4 @@
--- Rejections of an earlier validation or publication go; those found while reading the files stay.
+-- Rejections of an earlier validation or publication go; those found while reading the files stay, and those of
+-- people who were erased.
 delete from landing.rejections
-where load_id = :load_id and rule <> all(:reading_rules)
+where load_id = :load_id and rule <> all(:kept)

@@ -1,0 +1,121 @@
+"""People who were erased: what the files still say of them is set aside as it comes, and quotes nothing.
+
+All that is known of them are digests under ``RETENTION_SECRET``: with another secret they are strangers again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from retention.database import Fragment, count, identifier, one, run
+from retention.errors import InputError
+from retention.orders import landing
+from retention.orders.sources import Feed, Source
+from retention.settings import Settings, hmac_pads
+
+ERASED = "erased"  # the rule that their rows break
+
+
+def digest(settings: Settings, kind: str, *words: str) -> bytes:
+    """What shop.erased keeps of a customer (namespace and reference), an email or a phone."""
+    return hmac.digest(settings.secret.encode(), "\x1f".join(["erased", kind, *words]).encode(), hashlib.sha256)
+
+
+def set_aside(
+    connection: Connection,
+    settings: Settings,
+    source: Source,
+    *,
+    load_key: str | None = None,
+    ref: str | None = None,
+    order_refs: Iterable[str] = (),
+) -> int:
+    """Delete the landed rows of erased customers and write a rejection for each; how many.
+
+    Of one load or of all, of one customer or of all; `order_refs` are orders of theirs known from elsewhere. Raises
+    InputError for a mapping whose customer_ref cannot be found.
+    """
+    if not one(connection, "orders/erased/is_any")["is_any"]:
+        return 0
+    inner_pad, outer_pad = hmac_pads(settings.secret)
+    values = {
+        "ref": ref, "load_key": load_key, "namespace": source.namespace, "source": source.name,
+        "inner_pad": inner_pad, "outer_pad": outer_pad,
+    }  # fmt: skip
+    include = settings.include
+    tables = {feed.landing: landing.table(source, feed) for feed in source.landed}
+    tables = {name: table for name, table in tables.items() if _is_there(connection, table)}
+    owned = {
+        feed.landing: expression
+        for feed in source.feeds.values()
+        if feed.landing in tables and (expression := _expression(include, feed, "customer_ref"))
+    }
+    lines = source.feeds.get("order_lines")
+    by_order = lines is not None and lines.landing in tables and lines.landing not in owned
+    orders = set(order_refs)
+    if by_order and "orders" in owned and (order_ref := _expression(include, source.feeds["orders"], "order_ref")):
+        names = {"table": tables["orders"], "customer_ref": owned["orders"], "order_ref": order_ref}
+        orders.update(run(connection, "orders/erased/order_refs", names, **values).scalars())
+    loads: list[int] = []
+    for name, expression in owned.items():
+        names = {"table": tables[name], "customer_ref": expression}
+        loads += run(connection, "orders/erased/set_aside", names, feed=name, **values).scalars()
+    if lines is not None and by_order and orders and (order_ref := _expression(include, lines, "order_ref")):
+        names = {"table": tables[lines.landing], "order_ref": order_ref}
+        loads += run(
+            connection, "orders/erased/set_aside_lines", names, feed=lines.landing, load_key=load_key,
+            source=source.name, order_refs=sorted(orders),
+        ).scalars()  # fmt: skip
+    _keep_books(connection, set(loads))
+    return len(loads)
+
+
+def suppress(connection: Connection, settings: Settings, now: datetime | None = None) -> int:
+    """Suppress whoever has an address or a number of somebody erased; how many are new.
+
+    `now`: of all customers, known from then. None: of those in the stage, known from when they are.
+    """
+    if not one(connection, "orders/erased/is_any")["is_any"]:
+        return 0
+    inner_pad, outer_pad = hmac_pads(settings.secret)
+    which = "true" if now else "c.customer_id in (select s.customer_id from stage_customers as s)"
+    found = run(
+        connection, "orders/erased/suppress", {"which": Fragment(which)},
+        known_at=now, inner_pad=inner_pad, outer_pad=outer_pad,
+    )  # fmt: skip
+    return len(found.all())
+
+
+def rows_of(connection: Connection, load_id: int) -> int:
+    """How many rows of a load were set aside: nobody's mistake, so no share of bad rows counts them."""
+    return count(connection, "orders/erased/count_set_aside", load_id=load_id)
+
+
+def _keep_books(connection: Connection, loads: Collection[int]) -> None:
+    if loads:
+        run(connection, "orders/erased/forget_others", load_ids=sorted(loads))
+        run(connection, "orders/erased/recount", load_ids=sorted(loads))
+
+
+def _is_there(connection: Connection, table: str) -> bool:
+    return bool(run(connection, "orders/landing_columns", table=identifier(table)).all())
+
+
+def _expression(include: Path, feed: Feed, column: str) -> Fragment | None:
+    """What a mapping makes `column` of, None where it gives none: ``<what> as column`` on a line of its own."""
+    file = include / "sql" / "orders" / "mappings" / f"{feed.mapping}.sql"
+    text = re.sub(r"--[^\n]*", "", file.read_text(encoding="utf-8"))
+    if not re.search(rf"\b{column}\b", text):
+        return None
+    found = re.search(rf"^\s*(?:(?P<what>.+?)\s+as\s+)?{column},?\s*$", text, re.MULTILINE)
+    what = found["what"] or column if found else ""
+    if not what or what.count("(") != what.count(")"):
+        raise InputError(f"{file}: write {column} on a line of its own, like `customer_id as {column},`.")
+    return Fragment(what)

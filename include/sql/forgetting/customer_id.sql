@@ -1,0 +1,2 @@
+-- The number that a customer has, or had.
+select shop.customer_id(:namespace, :ref) as customer_id
