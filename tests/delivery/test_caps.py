@@ -112,7 +112,7 @@ def test_a_message_that_was_not_sent_after_all_takes_no_room(capped: Capped, mon
 
     def refuse_birthdays(self: Outbox, messages: list[Any]) -> list[Settled]:
         done = original(self, [each for each in messages if each.campaign != "birthday"])
-        return [*done, *((each, refused("opted_out")) for each in messages if each.campaign == "birthday")]
+        return [*done, *((each, refused("provider_refused: 400")) for each in messages if each.campaign == "birthday")]
 
     original = Outbox.send
     monkeypatch.setattr(Outbox, "send", refuse_birthdays)

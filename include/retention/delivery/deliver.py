@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -25,7 +25,7 @@ from retention.delivery.channels import (
     returned,
 )
 from retention.delivery.gaps import Content
-from retention.delivery.ledger import Ledger, Row
+from retention.delivery.ledger import START, Ledger, Row
 from retention.delivery.outbox import Outbox
 from retention.delivery.render import Rendered, TemplateError, Templates, variables
 from retention.errors import DeliveryError, InputError
@@ -116,20 +116,28 @@ class _Worker:
         self._templates: dict[tuple[str, str], Templates] = {}
 
     def send_all(self, campaign: str | None) -> Counter[str]:
-        """Until nothing is due. An empty batch is not the end while channels with due messages are left."""
+        """Until nothing is due: page after page of the queue, and from its start again while a round decides anything.
+
+        A message given back meanwhile, or one whose cap has room again, stands before the page that is looked at.
+        """
         counts: Counter[str] = Counter()
         names = self._ledger.due_channels(self._clock(), campaign)
         channels = {name: open_channel(self._settings, name, self._clock) for name in names}
+        place, is_moving = START, True
         while channels:
             with self._ledger.claim_held() as claim:
-                rows, decided = self._ledger.claim(claim, self._clock(), campaign, channels)
-                if not decided:
+                claimed = self._ledger.claim(claim, self._clock(), campaign, channels, place)
+                if claimed:
+                    counts += Counter({state: claimed.decided.get(state, 0) for state in ("skipped", "unknown")})
+                    counts.update(self._hand_over(claim, claimed.rows, channels))
+                    place, is_moving = claimed.end, is_moving or bool(claimed.decided)
+                elif is_moving:
+                    place, is_moving = START, False
+                else:
                     break
-                counts += Counter({state: decided.get(state, 0) for state in ("skipped", "unknown")})
-                counts.update(self._hand_over(claim, rows, channels))
         return counts
 
-    def _hand_over(self, claim: str, rows: list[Row], channels: Mapping[str, Channel]) -> Counter[str]:
+    def _hand_over(self, claim: str, rows: Sequence[Row], channels: Mapping[str, Channel]) -> Counter[str]:
         counts: Counter[str] = Counter()
         messages = self._render(claim, rows, counts)
         for name, channel in channels.items():
@@ -160,7 +168,7 @@ class _Worker:
                 halts.write(connection, "channel", name)
             return self._ledger.settle(claim, self._clock(), channel, settled)
 
-    def _render(self, claim: str, rows: list[Row], counts: Counter[str]) -> list[Outgoing]:
+    def _render(self, claim: str, rows: Sequence[Row], counts: Counter[str]) -> list[Outgoing]:
         """The rows as messages; those whose template fails, and texts that are too long, are refused at once."""
         messages: list[Outgoing] = []
         failed: list[tuple[Row, Outcome]] = []

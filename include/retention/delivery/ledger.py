@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -23,9 +24,23 @@ from retention.orders import law
 from retention.settings import Settings
 
 Row = Mapping[str, Any]
+Place = tuple[datetime | str, str]  # in the queue of due messages: when one is due, and its key
+START: Place = ("-infinity", "")
 
 # What a refusal teaches: the channel and the reason of a suppression, as the provider's later reports would write it.
 TAUGHT = {"opted_out": ("all", "stopped"), "invalid_number": ("sms", "invalid_number")}
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A page of the queue: what its worker is to hand over now, how many got which state, and where it ended.
+
+    Messages of other states are settled, or planned again: those wait for a cap or for another day.
+    """
+
+    rows: Sequence[Row]
+    decided: dict[str, int]
+    end: Place
 
 
 class Ledger:
@@ -50,26 +65,30 @@ class Ledger:
                 run(self.connection, "delivery/let_go_of_claim", key=_key(claim))
 
     def claim(
-        self, claim: str, now: datetime, campaign: str | None, channels: Mapping[str, Channel]
-    ) -> tuple[list[Row], dict[str, int]]:
-        """Claim due messages and commit. What to hand over, and how many got which state; none: nothing is due.
-
-        Those being attempted are what is to be handed over; planned again are those that a cap holds back.
-        """
+        self, claim: str, now: datetime, campaign: str | None, channels: Mapping[str, Channel], after: Place = START
+    ) -> Claimed | None:
+        """Claim due messages from the page of the queue that begins after `after`, and commit. None: it ends there."""
         providers = json.dumps({name: channel.provider for name, channel in channels.items()})
         with self.connection.begin():
             lock(self.connection, "delivery", "claim")
-            decided = self._run(
+            page = self._run(
                 "claim", claim=claim, now=now, known_by=now, campaign=campaign, channels=list(channels),
-                size=self._settings.batch_size, providers=providers, **self._zones,
+                size=self._settings.batch_size, providers=providers, after_at=after[0], after_key=after[1],
+                **self._zones,
             )  # fmt: skip
-            if not decided:
-                return [], {}
+            if not page:
+                return None
+            decided = [row for row in page if row["state"]]
             _release_coupons(self.connection, [row for row in decided if row["state"] == "skipped"])
-            run(self.connection, "delivery/issue_coupons", claim=claim, now=now, shop_zone=self._zones["shop_zone"])
+            attempting = [row for row in decided if row["state"] == "attempting"]
+            if any(row["offer"] for row in attempting):
+                issued = self._run("issue_coupons", claim=claim, now=now, shop_zone=self._zones["shop_zone"])
+                expiries = {_offer(row): row["expires_at"] for row in issued}
+                for row in attempting:
+                    row["coupon_expires_at"] = expiries.get(_offer(row), row["coupon_expires_at"])
             if any(row["state"] == "unknown" for row in decided):
                 run(self.connection, "delivery/issue_restored_coupons", shop_zone=self._zones["shop_zone"])
-            return self._run("claimed", claim=claim, now=now, **self._zones), _count(decided)
+        return Claimed(attempting, _count(decided), (page[0]["page_at"], page[0]["page_key"]))
 
     def settle(self, claim: str, now: datetime, channel: Channel | None, settled: Sequence[Settled]) -> dict[str, int]:
         """Write what became of messages of `claim`; how many got which state. Call it in a transaction."""
@@ -143,8 +162,10 @@ class Ledger:
             )["instant"]  # fmt: skip
         return instant
 
-    def _run(self, name: str, **parameters: Any) -> list[Row]:
-        return [dict(row) for row in run(self.connection, f"delivery/{name}", **parameters).mappings()]
+    def _run(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
+        result = run(self.connection, f"delivery/{name}", **parameters)
+        names = tuple(result.keys())
+        return [dict(zip(names, row, strict=True)) for row in result.all()]
 
     def _suppress(self, taught: Sequence[tuple[Row, tuple[str, str]]], now: datetime) -> None:
         """Write whom nobody may write to any more: by channel and reason."""
@@ -179,6 +200,10 @@ def _release_coupons(connection: Connection, rows: Sequence[Mapping[Any, Any]]) 
 
 def _key(claim: str) -> int:
     return int.from_bytes(hashlib.sha256(f"claim\x1f{claim}".encode()).digest()[:8], "big", signed=True)
+
+
+def _offer(row: Row) -> tuple[Any, ...]:
+    return row["customer_id"], row["campaign"], row["entry_no"], row["offer"]
 
 
 def _count(rows: Sequence[Row]) -> dict[str, int]:

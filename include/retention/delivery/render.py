@@ -173,7 +173,7 @@ class Templates:
 
 
 def variables(settings: Settings, message: Mapping[str, Any]) -> dict[str, Any]:
-    """What a template may say to the person of `message` (a row of sql/delivery/claimed)."""
+    """What a template may say to the person of `message` (a row of sql/delivery/claim)."""
     values = {
         "first_name": " ".join((message["first_name"] or "").split()),
         "shop_name": settings.shop_name,

@@ -1,6 +1,5 @@
--- How many more messages the caps allow the customer of message m at now, over all channels and on its own; and, where
--- that is none, the instant from which there is room. Null: no cap. It counts what went out after now as well, so that
--- claims at instants out of order exceed no cap either.
+-- How many more messages the caps allow the customer of message m now, over all channels and on its own; and, where
+-- that is none, the instant from which there is room. Null: no cap. m.sent and m.sent_on_channel are when they got some.
 select
     max(f.free_at) as free_at,
     min(k.at_most - f.used) filter (where k.channel = 'all') as room,
@@ -9,11 +8,8 @@ from delivery.caps as k
 cross join lateral (
     select
         count(*) as used,
-        (array_agg(s.attempted_at order by s.attempted_at desc))[k.at_most] + k.hours * interval '1 hour' as free_at
-    from delivery.messages as s
-    where s.customer_id = m.customer_id
-        and (k.channel = 'all' or s.channel = k.channel)
-        and s.attempted_at > cast(:now as timestamptz) - k.hours * interval '1 hour'
-        and {% include "delivery/_may_have_gone.sql" %}
+        (array_agg(s.at order by s.at desc))[k.at_most] + k.hours * interval '1 hour' as free_at
+    from unnest(case when k.channel = 'all' then m.sent else m.sent_on_channel end) as s (at)
+    where s.at > cast(:now as timestamptz) - k.hours * interval '1 hour'
 ) as f
 where k.in_force_until is null and k.channel in (m.channel, 'all') and m.channel <> 'audience'

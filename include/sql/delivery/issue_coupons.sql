@@ -16,4 +16,4 @@ where m.claim = cast(:claim as uuid)
     and p.entry_no = m.entry_no
     and p.offer = m.offer
     and p.state = 'reserved'
-returning p.customer_id
+returning p.customer_id, p.campaign, p.entry_no, p.offer, p.expires_at
