@@ -8,6 +8,8 @@ from datetime import date, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
+from retention.orders import law
+from retention.settings import Settings
 from shop import Shop
 
 DAY = date(2026, 11, 20)
@@ -225,3 +227,19 @@ def test_send_base_reads_a_suppression_from_when_it_is_known_until_it_is_lifted(
     shop.publish_each(date(2026, 11, 10), date(2026, 11, 13))
     found = [bool(workshop.members("send_base", date(2026, 11, day))) for day in (10, 11, 12, 13)]
     assert found == [True, False, True, True]
+
+
+def test_send_base_takes_an_address_from_a_sale_where_the_law_does(workshop, shop: Shop, settings: Settings) -> None:
+    with workshop.engine.begin() as connection:
+        law.put_in_force(connection, settings.include)
+    known = datetime(2025, 1, 1, tzinfo=settings.shop_time_zone)
+    for ref, country in {"german": "DE", "pole": "PL", "nobody's": None, "new": "DE"}.items():
+        shop.customer(ref, consents=(), country=country, email=f"{ref[:3]}@mail.example")
+        shop._insert(
+            "shop.consents", customer_id=ref, purpose="marketing", channel="email", is_granted=True,
+            basis="soft_opt_in", updated_at=known, known_at=known,
+        )  # fmt: skip
+        if ref != "new":
+            shop.order(ref, days_from(DAY, -30))
+    shop.publish(DAY)
+    assert workshop.members("send_base", DAY) == ["german"]
