@@ -37,6 +37,7 @@ CLOCK_MAY_BE_READ = {
     "include/retention/delivery/exports.py": "an export is now, unless a day or an instant is given",
     "include/retention/forgetting.py": "a person asks now, unless an instant is given",
     "include/retention/delivery/unknown.py": "a person decides now, unless an instant is given",
+    "include/retention/delivery/recall.py": "what a provider holds now, unless an instant is given",
     "include/retention/delivery/proof.py": "for how long a message has been attempted",
     "include/retention/delivery/channels.py": "the clock of sending",
     "include/retention/delivery/sendgrid_email.py": "how long a provider asks us to wait",
@@ -295,7 +296,8 @@ def test_the_containers_get_every_setting_of_a_shop() -> None:
     from_environment(asked)
     given = set(COMPOSE["x-airflow"]["environment"])
     tuning = {"RETENTION_BATCH_SIZE", "RETENTION_EMAILS_PER_REQUEST", "RETENTION_INACTIVE_DAYS",
-              "RETENTION_PROVIDER_TIMEOUT", "RETENTION_SMS_SEGMENTS", "RETENTION_SMS_AT_ONCE"}  # fmt: skip
+              "RETENTION_PROVIDER_TIMEOUT", "RETENTION_SMS_SEGMENTS", "RETENTION_SMS_AT_ONCE",
+              "RETENTION_EMAIL_DELAY"}  # fmt: skip
     assert asked.names - given == tuning
 
 

@@ -35,6 +35,7 @@ class Settings:
     delivery: str = "outbox"  # outbox: keep the rendered message; live: hand it to the provider
     batch_size: int = 500  # messages claimed at once
     emails_per_request: int = 100  # what one lost answer leaves unknown
+    email_delay: int = 0  # seconds that SendGrid holds an e-mail for, so that a halt can cancel it
     sms_segments: int = 3  # of one text; a longer one is refused, since every segment costs
     sms_at_once: int = 16  # calls to Twilio that one worker has under way
     inactive_days: int = 180  # no open or click for so long, while we looked: not in send_base
@@ -54,6 +55,11 @@ class Settings:
     def __post_init__(self) -> None:
         if self.clock not in CLOCKS:
             raise InputError(f"RETENTION_CLOCK is {self.clock!r}; write 'wall' or 'days'.")
+        if self.email_delay and not 600 < self.email_delay <= 259_200:
+            raise InputError(
+                f"RETENTION_EMAIL_DELAY is {self.email_delay}; write 601 to 259200 seconds: SendGrid cancels nothing "
+                "that is due within ten minutes, and holds nothing for more than 72 hours."
+            )
         if self.delivery not in DELIVERIES:
             raise InputError(f"RETENTION_DELIVERY is {self.delivery!r}; write 'outbox' or 'live'.")
         if self.delivery == "live" and self.secret == LOCAL_SECRET:
@@ -90,7 +96,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     ).split():
         if value := environ.get(name.upper()):
             values[name] = value
-    for name in ("batch_size", "emails_per_request", "sms_segments", "sms_at_once", "inactive_days"):
+    for name in ("batch_size", "emails_per_request", "email_delay", "sms_segments", "sms_at_once", "inactive_days"):
         if value := environ.get(f"RETENTION_{name.upper()}"):
             values[name] = _number(f"RETENTION_{name.upper()}", value, int)
     if value := environ.get("RETENTION_PROVIDER_TIMEOUT"):

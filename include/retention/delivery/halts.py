@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import Connection, Engine
 
 from retention.database import one, run
 from retention.days import Counts
+from retention.delivery import recall
 from retention.errors import InputError
 from retention.settings import Settings
 
 CHANNELS = ("email", "sms", "audience")
 
 
-def halt(settings: Settings, engine: Engine, campaign: str | None = None, channel: str | None = None) -> Counts:
-    """Halt a campaign, a channel, or, with neither, everything. Returns all halts now in force."""
+def halt(
+    settings: Settings, engine: Engine, campaign: str | None = None, channel: str | None = None,
+    at: datetime | None = None,
+) -> Counts:  # fmt: skip
+    """Halt a campaign, a channel, or, with neither, everything. Returns all halts now in force.
+
+    E-mails that SendGrid still holds at `at` (now) are called back: see `recall.call_back` for what it adds.
+    """
     with engine.begin() as connection:
         kind, name = _which(settings, connection, campaign, channel)
         write(connection, kind, name)
-        return {"halted": in_force(connection)}
+        report: Counts = {"halted": in_force(connection)}
+    if channel in (None, "email"):
+        report |= recall.call_back(settings, engine, campaign, at)
+    return report
 
 
 def resume(settings: Settings, engine: Engine, campaign: str | None = None, channel: str | None = None) -> Counts:

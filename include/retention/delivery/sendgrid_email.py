@@ -37,12 +37,14 @@ from retention.delivery.channels import (
     unknown,
 )
 from retention.delivery.gaps import Content
+from retention.delivery.recall import Batches
 from retention.errors import DeliveryError
 from retention.settings import Settings
 
 # The client writes whole requests, addresses included, to its log when debugging is on.
 logging.getLogger("python_http_client").setLevel(logging.INFO)
 
+BACK = timedelta(minutes=1)
 MOST_PER_REQUEST = 1_000  # people in one request, SendGrid's limit
 SUBSTITUTION_BYTES = 10_000  # SendGrid's limit for one personalization
 RARE = 10  # a text that less than this part of a request reads gets no request of its own
@@ -67,10 +69,16 @@ class SendgridEmail:
         self._settings = settings
         self._clock = clock
         self._per_request = min(settings.emails_per_request, MOST_PER_REQUEST)
+        delay = timedelta(seconds=settings.email_delay)
+        self._batches = Batches(self._client, delay) if delay else None
 
     def send(self, messages: Sequence[Outgoing]) -> list[Settled]:
         """Hand the messages over. A request that is refused as a whole is halved until single messages are refused."""
         settled: list[Settled] = []
+        if self._batches:  # what SendGrid holds goes out in the customer's window too
+            until = self._clock() + self._batches.delay
+            settled = [(each, retry("window_closed", BACK)) for each in messages if each.send_before <= until]
+            messages = [each for each in messages if each.send_before > until]
         waiting = list(_groups(messages, self._per_request))[::-1]
         while waiting:
             group = waiting.pop()
@@ -89,11 +97,23 @@ class SendgridEmail:
         return settled
 
     def keep(self, connection: Connection, claim: str, messages: Sequence[Outgoing], now: datetime) -> None:
-        """Nothing to keep: SendGrid has it."""
+        """SendGrid has it; where it holds it for a while, remember in which batch."""
+        if self._batches:
+            self._batches.keep(connection, claim, messages, now)
 
     def _post(self, group: Sequence[Outgoing]) -> Outcome:
+        batch = {}
+        if self._batches:
+            try:
+                batch = self._batches.fields(group[0].campaign, self._clock())
+            except HTTPError as problem:
+                if (outcome := _refusal(problem, group)).state == "planned":
+                    return outcome
+                return retry("no_batch", backoff(group[0].attempts))
+            except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError):
+                return retry("no_batch", backoff(group[0].attempts))
         try:
-            response = self._client.send(request(self._settings, group))
+            response = self._client.send(request(self._settings, group) | batch)
         except HTTPError as problem:
             return _refusal(problem, group)
         except urllib.error.URLError as problem:

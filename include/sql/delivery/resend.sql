@@ -12,6 +12,7 @@ where v.campaign = m.campaign
     and v.version = m.version
     and v.definition ->> 'policy' = 'resend'
     and m.state = 'unknown'
+    and m.reason <> 'cancelled' -- somebody wanted it stopped
     and m.attempted_at <= :before
     and m.expires_at > :now
     and not exists (

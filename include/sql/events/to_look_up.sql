@@ -15,6 +15,7 @@ left join campaigns.coupons as p
     on p.customer_id = m.customer_id and p.campaign = m.campaign and p.entry_no = m.entry_no and p.offer = m.offer
 where m.state = 'unknown'
     and m.channel in ('email', 'sms')
+    and m.reason <> 'cancelled' -- that SendGrid had it is known
     and m.attempted_at <= :before
     and coalesce(m.provider, '') <> 'outbox'
 order by m.looked_up_at nulls first, m.attempted_at, m.message_key
