@@ -212,7 +212,7 @@ class _Worker:
             step=row["step"],
             channel=row["channel"],
             recipient=row["recipient"],
-            person={name: row[name] for name in ("email", "phone")},
+            person={name: row[name] for name in ("email", "phone")} if row["channel"] == "audience" else {},
             rendered=rendered,
             headers=headers,
             send_before=row["send_before"],

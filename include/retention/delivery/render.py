@@ -34,6 +34,7 @@ _ZONE = "_time_zone"  # a name that templates do not use
 # What is one person's own: where templates only print it, it is left open.
 _PERSONAL = ("first_name", "shop_url", "unsubscribe_url", "last_order_on", "coupon_code", "coupon_expires_at")
 TAKES_REPLIES = r"\+?[0-9]+|MG[0-9a-fA-F]{32}"  # a number, or a messaging service; a name does not
+_OPEN = object()  # in the key of a text: a value that is left open
 _KEPT = 2_000  # texts with gaps, of about 10 kB
 
 
@@ -99,28 +100,24 @@ class Templates:
         self, name: str, channel: str, language: str, variables: Mapping[str, Any], zone: ZoneInfo, is_escaped: bool
     ) -> tuple[Content, dict[str, str]]:
         """What whoever has the same values reads, but for those that are left open; and what stands in the gaps."""
-        key: list[Any] = [name, channel, is_escaped]
-        opened = []
-        for which, value in variables.items():
-            if which in self._open and value:
-                opened.append(which)
-            else:
-                key += (type(value), None if isinstance(value, jinja2.Undefined) else value)
-                if isinstance(value, date):
-                    key.append(zone.key)
-        key += opened
-        kept = self._kept.get(tuple(key))
-        if kept is None:
+        open_ = self._open
+        values = [
+            _OPEN if value and which in open_ else value if type(value) is str else _key(value, zone)
+            for which, value in variables.items()
+        ]
+        key = (name, channel, is_escaped, *values)
+        if (kept := self._kept.get(key)) is None:
+            opened = [which for which, value in zip(variables, values, strict=True) if value is _OPEN]
             gaps = {which: Gap(name=which, value=variables[which]) for which in opened}
             in_html = {which: replace(gap, is_escaped=is_escaped) for which, gap in gaps.items()}
             content = self._render(name, channel, language, {**variables, **gaps}, {**variables, **in_html}, zone)
             if len(self._kept) == _KEPT:
                 self._kept.pop(next(iter(self._kept)))
-            kept = self._kept[tuple(key)] = (content, content.gaps() if opened else [])
+            kept = self._kept[key] = (content, content.gaps() if opened else [])
         words = {}
         for tag, which, form, is_escaped in kept[1]:
             value = variables[which]
-            word = _FORMS[form](value, language, zone) if form else str(value)
+            word = value if type(value) is str else _FORMS[form](value, language, zone) if form else str(value)
             words[tag] = str(escape(word)) if is_escaped else word
         return kept[0], words
 
@@ -189,6 +186,11 @@ def variables(settings: Settings, message: Mapping[str, Any]) -> dict[str, Any]:
     if message["offer_percent"] is not None:
         values["offer_percent"] = f"{message['offer_percent']:f}".rstrip("0").rstrip(".")
     return values
+
+
+def _key(value: Any, zone: ZoneInfo) -> Any:
+    """What is not text as a part of a key. An absent value cannot be compared; an instant is told in a zone."""
+    return type(value), None if isinstance(value, jinja2.Undefined) else value, isinstance(value, date) and zone.key
 
 
 def one_line(text: str) -> str:
