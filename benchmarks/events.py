@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/events.py
 
-Both are asked over 64 connections by requests signed beforehand as SendGrid signs them, each with events of its own, and
+Both are asked over 64 connections by requests signed beforehand as SendGrid signs them, each with its own events, and
 write to a real PostgreSQL that waits for its disk. The peer is what one would write first: a FastAPI endpoint that
 checks the signature by the official helper and writes the events of its request, by the same statements, with a commit
 of its own. Prints one JSON object: events a second of both, the ratio, and the processor time of the service and of
