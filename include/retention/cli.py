@@ -101,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
 
     deliver = command("deliver", _deliver, "send what is due")
     deliver.add_argument("--campaign")
+    deliver.add_argument("--workers", type=int, metavar="N", help="processes (default: RETENTION_WORKERS, or 1)")
     deliver.add_argument("--at", type=_instant, metavar="TIME", help="an instant with its offset (default: now)")
 
     forget = command("forget", _forget, "remove a person everywhere; orders and messages are kept as nobody's")
@@ -251,6 +252,8 @@ def _deliver(settings: Settings, options: argparse.Namespace) -> Any:
     from retention import chain
 
     settings, engine = _database(settings)
+    if options.workers is not None:
+        settings = settings.evolve(workers=options.workers)
     return chain.deliver(settings, engine, campaign=options.campaign, at=options.at)
 
 

@@ -33,6 +33,7 @@ class Settings:
     clock: str = "wall"  # wall: now; days: sends of run D play on D+1
     audiences: str | None = None  # where lists leave as files, a folder or URL; None: the folder audiences in `local`
     delivery: str = "outbox"  # outbox: keep the rendered message; live: hand it to the provider
+    workers: int = 1  # processes that deliver side by side
     batch_size: int = 500  # messages claimed at once
     emails_per_request: int = 100  # what one lost answer leaves unknown
     email_delay: int = 0  # seconds that SendGrid holds an e-mail for, so that a halt can cancel it
@@ -96,7 +97,15 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     ).split():
         if value := environ.get(name.upper()):
             values[name] = value
-    for name in ("batch_size", "emails_per_request", "email_delay", "sms_segments", "sms_at_once", "inactive_days"):
+    for name in (
+        "workers",
+        "batch_size",
+        "emails_per_request",
+        "email_delay",
+        "sms_segments",
+        "sms_at_once",
+        "inactive_days",
+    ):
         if value := environ.get(f"RETENTION_{name.upper()}"):
             values[name] = _number(f"RETENTION_{name.upper()}", value, int)
     if value := environ.get("RETENTION_PROVIDER_TIMEOUT"):

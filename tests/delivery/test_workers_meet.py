@@ -7,6 +7,7 @@ import time as wall
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from local_provider import Answer, Provider
 from planner import DAY, MORNING, Planner
 from sqlalchemy import Engine, event
@@ -48,3 +49,33 @@ def test_a_coupon_is_not_taken_back_from_a_message_that_another_worker_is_just_c
     coupon = planner.coupon("ada")
     assert coupon["state"] == "issued", "the code is in a text that was sent"
     assert coupon["expires_at"] == MORNING + timedelta(days=14)
+
+
+def test_workers_of_one_delivery_share_what_is_due_and_count_together(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
+) -> None:
+    keys = [planner.message(shop.customer(f"c{number}")) for number in range(12)]
+    others: set[int] = set()
+    both = threading.Barrier(2)
+
+    def answer(request: dict[str, Any]) -> Answer:
+        if not others:  # the first request is answered when the other worker has made its own
+            others.add(1)
+            both.wait(30)
+        elif not both.broken and both.n_waiting:
+            both.wait(30)
+        return provider.accept(request)
+
+    provider.answer = answer
+    counts = deliver(live.evolve(workers=2, batch_size=4, provider_timeout=30), engine, at=MORNING)
+    assert counts["accepted"] == 12
+    sent = [each["custom_args"]["message_key"] for one in provider.requests for each in one["json"]["personalizations"]]
+    assert sorted(sent) == sorted(keys)
+
+
+def test_for_less_than_a_batch_no_other_worker_is_started(
+    live: Settings, engine: Engine, planner: Planner, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planner.message(shop.customer("ada"))
+    monkeypatch.setattr("retention.delivery.deliver.ProcessPoolExecutor", None)
+    assert deliver(live.evolve(workers=8), engine, at=MORNING)["accepted"] == 1

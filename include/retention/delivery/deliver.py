@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import multiprocessing
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 
-from retention import days
+from retention import database, days
 from retention.campaigns import sms
 from retention.database import one
 from retention.days import Counts
@@ -65,7 +68,9 @@ def deliver(
         if blocked:
             log.warning("Nothing is sent: %s", blocked)
         else:
-            counts += _Worker(settings, ledger, clock).send_all(campaign)
+            with _others(settings, ledger, at, clock(), campaign) as others:
+                counts += _Worker(settings, ledger, clock).send_all(campaign)
+            counts += others
         report: Counts = {key: counts[key] for key in KEYS}
         report["deferred"], capped = ledger.deferred(clock(), campaign)
         if capped:
@@ -86,7 +91,7 @@ def play(settings: Settings, engine: Engine, day: date, send_for_real: bool = Fa
     counts like one that did not. Raises DeliveryError for live delivery unless `send_for_real`.
     """
     _check_meant(settings, "days", send_for_real)
-    settings = settings.evolve(clock="days")
+    settings = settings.evolve(clock="days", workers=1)  # in one order, whoever plays the day
 
     def do(connection: Connection, each: date) -> Counts:
         start, until = days.known_at(each, settings.shop_time_zone), days.known_at(
@@ -104,6 +109,35 @@ def play(settings: Settings, engine: Engine, day: date, send_for_real: bool = Fa
         return one(connection, "delivery/played", **{"from": start, "until": until})
 
     return days.in_order(engine, "delivery", "", day, do)
+
+
+@contextlib.contextmanager
+def _others(
+    settings: Settings, ledger: Ledger, at: datetime | None, now: datetime, campaign: str | None
+) -> Iterator[Counter[str]]:
+    """The other workers, processes of their own, beside what is done inside; then holds what they counted.
+
+    As many as RETENTION_WORKERS says, but none for which no batch is due.
+    """
+    counts: Counter[str] = Counter()
+    number = settings.workers - 1
+    if number:
+        number = min(number, ledger.deferred(now, campaign)[0] // settings.batch_size)
+    if not number:
+        yield counts
+        return
+    # Spawned, not forked: who calls may hold connections and threads, as Airflow does.
+    with ProcessPoolExecutor(number, multiprocessing.get_context("spawn")) as pool:
+        working = [pool.submit(_work, settings, at, campaign) for _ in range(number)]
+        yield counts
+        for each in working:
+            counts.update(each.result())
+
+
+def _work(settings: Settings, at: datetime | None, campaign: str | None) -> Counter[str]:
+    """What one of the other workers does."""
+    with database.connect(settings).connect() as connection:
+        return _Worker(settings, Ledger(settings, connection), _clock(at)).send_all(campaign)
 
 
 class _Worker:
