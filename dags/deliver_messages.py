@@ -18,7 +18,7 @@ another try, `skipped` with a reason (bought, unsubscribed, too late ...). Each 
 - Just leave it: the next run goes on. A message is claimed before the call is made, so none is sent twice, whatever
   happens to the task: cleared, retried or killed.
 - *Messages are `unknown`*: the provider may have sent them. They are never sent again by themselves. Evidence settles
-  them; what stays is on the Retention page for a person to decide.
+  them; about what stays, `settle_unknown` asks the providers, and after a day a person.
 - *Nothing is sent although messages are due*: the newest published day ended more than 24 hours ago (see
   `sync_orders`), or sending is halted (`retention resume`).
 
