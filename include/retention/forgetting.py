@@ -70,20 +70,20 @@ def forget(
         Ledger(settings, connection).bury_the_dead(now)
     with engine.connect() as connection, connection.begin():
         _refuse_attempting(connection, person)
-        contacts = [
-            dict(row) for row in run(connection, "forgetting/addresses", customer_id=person.customer_id).mappings()
-        ]
-    counts["provider"] = _erase_at_provider(
-        settings, {row["written_email"] for row in contacts if row["written_email"]}
-    )
-    of_namespace = [source for source in _sources(settings) if source.namespace == person.namespace]
+    mine = [source for source in _sources(settings) if source.namespace == person.namespace]
     with ExitStack() as turns:
-        for source in sorted(of_namespace, key=lambda each: each.name):  # nothing of them is being published meanwhile
+        for source in sorted(mine, key=lambda each: each.name):  # nothing of them is being published meanwhile
             turns.enter_context(sync.turn(engine, source))
+        with engine.connect() as connection, connection.begin():
+            rows = run(connection, "forgetting/addresses", customer_id=person.customer_id).mappings()
+            contacts = [dict(row) for row in rows]
+        counts["provider"] = _erase_at_provider(settings, [row["written_email"] for row in contacts])
+        with engine.connect() as connection, connection.begin():  # may take its time: no worker waits for it
+            counts |= _erase_landed(settings, connection, person, contacts, mine, now)
         with engine.connect() as connection, connection.begin():
             lock(connection, "delivery", "claim")
             _refuse_attempting(connection, person)
-            counts |= _erase(settings, connection, person, contacts, of_namespace, now)
+            counts |= _erase(settings, connection, person, now)
     log.info("a customer was forgotten: %s", counts)
     return counts
 
@@ -131,9 +131,9 @@ def _refuse_attempting(connection: Connection, person: _Person) -> None:
         )
 
 
-def _erase_at_provider(settings: Settings, addresses: Iterable[str]) -> str:
+def _erase_at_provider(settings: Settings, addresses: Iterable[str | None]) -> str:
     """SendGrid forgets the addresses too, where messages are sent for real. Raises DeliveryError where it does not."""
-    emails = sorted(addresses)
+    emails = sorted({address for address in addresses if address})
     if settings.delivery != "live" or not settings.sendgrid_api_key or not emails:
         return "nothing to erase"
     from sendgrid import SendGridAPIClient  # takes a second
@@ -154,48 +154,45 @@ def _erase_at_provider(settings: Settings, addresses: Iterable[str]) -> str:
     return "asked to erase"
 
 
-def _erase(
+def _erase_landed(
     settings: Settings,
     connection: Connection,
     person: _Person,
     contacts: list[dict[str, Any]],
-    of_namespace: list[Source],
+    mine: list[Source],
     now: datetime,
 ) -> Counts:
-    who = {"customer_id": person.customer_id}
+    """What their files said, and what stays: digests."""
     _remember(settings, connection, person, contacts, now)
-    audiences.queue_removal(connection, person.customer_id, now)
     landed = 0
-    for source in of_namespace:
-        refs = run(connection, "forgetting/order_refs", source=source.name, **who).scalars().all()
-        landed += erased.set_aside(connection, settings, source, ref=person.ref, order_refs=refs)
+    for source in mine:
+        refs = run(connection, "forgetting/order_refs", customer_id=person.customer_id, source=source.name)
+        landed += erased.set_aside(connection, settings, source, ref=person.ref, order_refs=refs.scalars().all())
     written = [row[name] for row in contacts for name in ("written_email", "written_phone") if row[name]]
     run(
-        connection, "forgetting/blank_rejections", sources=[source.name for source in of_namespace],
+        connection, "forgetting/blank_rejections", sources=[source.name for source in mine],
         words=[person.ref, *written], addresses=written,
     )  # fmt: skip
+    return {"landed": landed, "same_address": erased.suppress(connection, settings, now)}
+
+
+def _erase(settings: Settings, connection: Connection, person: _Person, now: datetime) -> Counts:
+    """Every row with their number: kept under another one, or gone."""
+    who = {"customer_id": person.customer_id}
+    audiences.queue_removal(connection, person.customer_id, now)
     keys = run(connection, "forgetting/message_keys", **who).scalars().all()
-    # Copied as a whole before anything goes: what one table keeps may depend on another.
     tables = run(connection, "forgetting/tables").all()
-    values = {"customer_id": person.customer_id, "new_id": secrets.randbits(64) - 2**63, "salt": secrets.token_hex(32)}
     kept = {table.name for table in tables if table.name in KEPT or table.name.startswith("selections.")}
-    for table in tables:
+    values = {"new_id": secrets.randbits(64) - 2**63, "salt": secrets.token_hex(32)}
+    for table in tables:  # all of them before anything goes: an order's code is looked up among the coupons
         if table.name in kept:
-            run(connection, "forgetting/keep", _names(settings, table.name, table.columns), **values)
+            run(connection, "forgetting/keep", _names(settings, table.name, table.columns), **who, **values)
     counts = Counter[str]()
     for table in tables:
         gone = run(connection, "forgetting/remove", {"table": table.name}, **who).all()
         counts["kept" if table.name in kept else "removed"] += len(gone)
-    suppressed = erased.suppress(connection, settings, now)
     # Last before the commit: whoever is cut off here runs it again, and knows the keys again.
-    files = outbox.remove(settings, keys)
-    return {
-        "kept": counts["kept"],
-        "removed": counts["removed"],
-        "landed": landed,
-        "files": files,
-        "same_address": suppressed,
-    }
+    return {"kept": counts["kept"], "removed": counts["removed"], "files": outbox.remove(settings, keys)}
 
 
 def _remember(
