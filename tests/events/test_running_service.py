@@ -6,51 +6,131 @@ import json
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 from desk import NOW, PUBLIC, PUBLIC_KEY, Desk, signed
 from fastapi.testclient import TestClient
 
 from retention import cli, database
 from retention.events import service
+from retention.local import postgres
+from retention.settings import from_environment
 
 
-def test_what_was_acknowledged_is_there_after_a_kill(desk: Desk) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {
-        **os.environ,
-        "RETENTION_DATABASE_URL": str(desk.settings.database_url),
-        "SENDGRID_WEBHOOK_PUBLIC_KEY": PUBLIC_KEY,
-    }
+@contextmanager
+def served(url: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """The service in a process of its own, killed in the end."""
+    environment = {**os.environ, "RETENTION_DATABASE_URL": url, "SENDGRID_WEBHOOK_PUBLIC_KEY": PUBLIC_KEY}
     command = [sys.executable, "-m", "retention.cli", "events", "serve", "--port", str(port)]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     try:
-        url = f"http://127.0.0.1:{port}"
-        _wait_for(f"{url}/health")
-        body = json.dumps([desk.event("A", "delivered"), desk.event("B", "unsubscribe")]).encode()
-        answer = httpx.post(f"{url}/events/sendgrid", content=body, headers=signed(body, datetime.now(UTC)))
-        assert answer.json() == {"ours": 2, "new": 2}
+        _wait_for(f"http://127.0.0.1:{port}/")
+        yield process
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
+
+
+def test_what_was_acknowledged_is_there_after_a_kill(desk: Desk) -> None:
+    port = postgres.free_port()
+    with served(str(desk.settings.database_url), port):
+        body = json.dumps([desk.event("A", "delivered"), desk.event("B", "unsubscribe")]).encode()
+        answer = httpx.post(
+            f"http://127.0.0.1:{port}/events/sendgrid", content=body, headers=signed(body, datetime.now(UTC))
+        )
+        assert answer.json() == {"ours": 2, "new": 2}
     assert desk.sendgrid(body).json() == {"ours": 2, "new": 0}
     assert desk.suppressions() == {("B", "all", "unsubscribed")}
+
+
+@pytest.fixture
+def crashing() -> Iterator[Path]:
+    """The files of a PostgreSQL server of this test's own, which runs."""
+    folder = Path(tempfile.mkdtemp(prefix="retention-restart-"))
+    folder.chmod(0o755)
+    postgres.start(folder / "postgres")
+    yield folder / "postgres"
+    postgres.remove(folder / "postgres")
+
+
+def test_kills_of_the_service_and_crashes_of_the_database_lose_nothing_and_double_nothing(crashing: Path) -> None:
+    url = postgres.ensure_database(postgres.start(crashing), "retention")
+    database.migrate(from_environment({"RETENTION_DATABASE_URL": url}))
+    port = postgres.free_port()
+    done = threading.Event()
+    sent: list[int] = []  # customers, each with two events
+    answers: Counter[int] = Counter()
+
+    def provider(first: int) -> None:
+        """Sends on and on, and again what got no 2xx, as SendGrid does."""
+        number = first
+        while not done.is_set():
+            number += 1_000
+            sent.append(number)
+            body = json.dumps([
+                {"event": kind, "message_key": "k", "customer_id": number, "sg_event_id": f"{kind}-{number}"}
+                for kind in ("delivered", "unsubscribe")
+            ]).encode()  # fmt: skip
+            status = 0
+            while status != 200:
+                try:
+                    headers = signed(body, datetime.now(UTC))
+                    reply = httpx.post(f"http://127.0.0.1:{port}/events/sendgrid", content=body, headers=headers)
+                    status = reply.status_code
+                except httpx.HTTPError:
+                    status = 0
+                answers[status] += 1
+                if status != 200:
+                    time.sleep(0.05)
+
+    def restart(seconds: float) -> None:
+        postgres._run("pg_ctl", "-D", crashing, "-m", "immediate", "-w", "stop", stdout=subprocess.DEVNULL)
+        time.sleep(seconds)
+        postgres.start(crashing)
+
+    senders = [threading.Thread(target=provider, args=(first,), daemon=True) for first in range(4)]
+    with served(url, port):
+        for each in senders:
+            each.start()
+        time.sleep(1)
+    with served(url, port):  # killed, and there again
+        time.sleep(0.5)
+        restart(0.3)
+        time.sleep(0.5)
+        restart(0)
+    with served(url, port):
+        time.sleep(0.5)
+        done.set()
+        for each in senders:
+            each.join(timeout=60)
+    assert not [each for each in senders if each.is_alive()]
+    assert answers[0], "the service was killed while it was asked"
+    assert answers[503], "the database was away while it was asked"
+    with psycopg.connect(url) as connection:
+        events = connection.execute("select customer_id, kind from events.received").fetchall()
+        stopped = connection.execute("select customer_id from shop.suppressions").fetchall()
+    assert sorted(events) == sorted((number, kind) for number in sent for kind in ("delivered", "unsubscribe"))
+    assert sorted(stopped) == sorted((number,) for number in sent)
 
 
 def _wait_for(url: str) -> None:
     until = time.monotonic() + 60
     while time.monotonic() < until:
         try:
-            if httpx.get(url).status_code == 200:
-                return
+            httpx.get(url)
+            return
         except httpx.HTTPError:
             pass
         time.sleep(0.1)
