@@ -70,16 +70,17 @@ def write_folder(folder: Path, customers_from: int, customers_to: int, day: date
         for n in range(customers_from, customers_to):
             file.write(
                 f'{{"customer_id": "c{n}", "email": "c{n}@mail.example", "phone": "", "first_name": "C{n}", '
-                f'"last_name": "X", "language": "en", "country": "NL", "time_zone": "Europe/Amsterdam", '
+                f'"last_name": "X", "street": "", "postal_code": "", "city": "", "language": "en", "country": "NL", '
+                f'"time_zone": "Europe/Amsterdam", '
                 f'"household": "", "registered_at": "{registered}", "updated_at": "{registered}"}}\n'
             )
     (folder / "order_lines.csv").write_text("order_id,line,sku,category,name,quantity,unit_price\n")
     import gzip
 
     with gzip.open(folder / "consents.csv.gz", "wt", compresslevel=1) as zipped:
-        zipped.write("customer_id,purpose,channel,granted,origin,text_version,changed_at\n")
+        zipped.write("customer_id,purpose,channel,granted,basis,origin,text_version,changed_at\n")
         for n in range(customers_from, customers_to):
-            zipped.write(f"c{n},marketing,email,yes,checkout,v1,{registered}\n")
+            zipped.write(f"c{n},marketing,email,yes,consent,checkout,v1,{registered}\n")
     (folder / "_COMPLETE").touch()
 
 

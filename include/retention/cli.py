@@ -114,6 +114,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.add_argument("--day", type=_day, help="as of the end of that day, if it is over (default: now)")
 
+    cards = parser_group(commands, "postal", "cards that are sent by post")
+    export = command("export", _postal_export, "write the cards that are in no file yet, for the printer", cards)
+    export.add_argument("--day", type=_day, help="as of the end of that day, if it is over (default: now)")
+
     run = command("run", _run, "the whole chain, day by day, on the clock of the days")
     run.add_argument("--from", dest="first", required=True, type=_day)
     run.add_argument("--to", dest="last", required=True, type=_day)
@@ -136,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
         halt = command(name, function, help)
         which = halt.add_mutually_exclusive_group()
         which.add_argument("--campaign", metavar="NAME")
-        which.add_argument("--channel", choices=["email", "sms", "audience"])
+        which.add_argument("--channel", choices=["email", "sms", "audience", "postal"])
 
     unknown = parser_group(commands, "unknown", "messages nobody knows of whether they were sent")
     listed = command("list", _unknown_list, "the messages, oldest first", unknown)
@@ -269,6 +273,13 @@ def _audiences_export(settings: Settings, options: argparse.Namespace) -> Any:
 
     settings, engine = _database(settings)
     return audiences.export(settings, engine, options.day)
+
+
+def _postal_export(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention.delivery import postal
+
+    settings, engine = _database(settings)
+    return postal.export(settings, engine, options.day)
 
 
 def _run(settings: Settings, options: argparse.Namespace) -> Any:

@@ -62,7 +62,7 @@ MISTAKES = [
     ('["09:00", "20:00"]', '["20:00", "09:00"]', "line 11: the window 20:00 to 09:00 is empty"),
     ("percent: 10", "percent: ten", 'line 13: percent is "ten"; write a number above 0 and at most 100.'),
     ("valid_for: 14 days", "valid_for: 2 weeks", "line 13: valid_for is \"2 weeks\"; write a time like '24 hours'"),
-    ("day: 2, channel: sms", "day: 2, channel: fax", 'line 17: channel is "fax"; write email, sms or audience'),
+    ("day: 2, channel: sms", "day: 2, channel: fax", 'line 17: channel is "fax"; write email, sms, audience or postal'),
     ("2, channel: sms, offer: comeback", "2, channel: audience", "line 17: an audience ends: write until_day"),
     ("day: 2, channel: sms", "day: 2, until_day: 4, channel: sms", "line 17: until_day belongs to an audience"),
     ("day: 2, channel: sms", "day: 2, until_day: 1, channel: audience", "line 17: until_day 1 is before day 2"),

@@ -35,6 +35,7 @@ def test_there_is_a_dag_for_each_stage_and_each_campaign(dags: dict[str, Any]) -
         "deliver_messages",
         "collect_events",
         "export_audiences",
+        "export_cards",
         "prove_promises",
         "settle_unknown",
     } | {f"campaign_{name}" for name in campaigns.names(INCLUDE)}

@@ -175,6 +175,11 @@ def full(town: Town) -> Town:
         " email_meta, kept_at, added_in) values (:who, :key, 'winback', 'retarget', 1, '2026-12-01', 'digest', :at, 1)",
         key=nudge, **who,
     )  # fmt: skip
+    planner.run(
+        "insert into delivery.cards values (:who, :key, 'winback', 'card', 'nl', 'Wilhelmina Zonderland', 'Nergens 1',"
+        " '0100 AA', 'Utrecht', 'NL', 'Dag', :at, 1)",
+        key=nudge, **who,
+    )  # fmt: skip
     return town
 
 

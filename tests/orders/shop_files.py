@@ -12,8 +12,9 @@ from typing import Any
 ORDERS = "order_id customer_id created_at status total refunded currency coupon store updated_at".split()
 LINES = "order_id line sku category name quantity unit_price".split()
 CUSTOMERS = (
-    "customer_id email phone first_name last_name language country time_zone household registered_at updated_at".split()
-)
+    "customer_id email phone first_name last_name street postal_code city language country time_zone household "
+    "registered_at updated_at"
+).split()
 CONSENTS = "customer_id purpose channel granted basis origin text_version changed_at".split()
 DAY = date(2026, 11, 2)
 
@@ -33,7 +34,8 @@ def line(ref: str, number: int = 1, **changes: str) -> dict[str, str]:
 def customer(ref: str, day: date = DAY, **changes: Any) -> dict[str, Any]:
     """A customer registered on `day`."""
     at = f"{day}T11:00:00+01:00"
-    values = [ref, f"{ref.lower()}@mail.example", None, ref, "Jansen", "nl", "NL", "Europe/Amsterdam", None, at, at]
+    values = [ref, f"{ref.lower()}@mail.example", None, ref, "Jansen", "Voorbeeldstraat 1", "0100 AA", "Utrecht", "nl",
+              "NL", "Europe/Amsterdam", None, at, at]  # fmt: skip
     return {**dict(zip(CUSTOMERS, values, strict=True)), **changes}
 
 

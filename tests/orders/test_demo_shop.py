@@ -161,6 +161,9 @@ def test_customers_have_names_of_their_language_and_addresses_nobody_can_have(
     assert 0.9 < sum("@" in address for address in addresses) / len(rows) < 1
     assert 0.7 < sum(bool(row["phone"]) for row in rows) / len(rows) < 0.9
     assert any(row["household"] for row in rows)
+    assert 0.85 < sum(bool(row["street"] and row["postal_code"] and row["city"]) for row in rows) / len(rows) < 0.95
+    homes = {row["household"]: row["street"] for row in rows}
+    assert all(row["street"] == homes[row["household"]] for row in rows if row["household"])
     assert any(not row["time_zone"].startswith("Europe/") for row in rows if row["time_zone"])
     for zone in {row["time_zone"] for row in rows if row["time_zone"]}:
         ZoneInfo(zone)

@@ -221,7 +221,7 @@ def test_json_lines_keep_numbers_as_written_and_nested_values_as_json(own: Setti
             text("select tags from landing.demo_shop_customers where customer_id = 'C2'")
         ).scalar_one()
     assert json.loads(found) == {"vip": True}
-    assert len(CUSTOMERS) == 11
+    assert len(CUSTOMERS) == 14
 
 
 def test_progress_goes_up_to_the_files_size(settings: Settings, engine: Engine) -> None:

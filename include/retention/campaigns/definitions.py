@@ -43,7 +43,7 @@ class Step:
 
     step: str
     day: int
-    channel: str  # email, sms or audience
+    channel: str  # email, sms, audience or postal
     offer: str | None = None
     until_day: int | None = None  # of an audience: the last day in it
 

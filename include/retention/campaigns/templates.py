@@ -2,9 +2,9 @@
 
 One file per step and language, ``messages/<campaign>/<step>.<language>.j2``; English must be there. What it extends or
 includes stands beside it, or in ``messages`` for all campaigns. A template has the blocks ``subject``, ``text`` and
-``html`` (e-mail) or ``text`` (SMS). An e-mail's template extends ``layout.html.j2``: rendered whole, with autoescape,
-it is the HTML page; its blocks ``subject`` and ``text``, rendered alone and without autoescape, are the subject and the
-plain text.
+``html`` (e-mail) or ``text`` (SMS, postal card). An e-mail's template extends ``layout.html.j2``: rendered whole, with
+autoescape, it is the HTML page; its blocks ``subject`` and ``text``, rendered alone and without autoescape, are the
+subject and the plain text.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ VARIABLES = {
 }
 KNOWN_VARIABLES = frozenset(VARIABLES)
 OFFER_VARIABLES = frozenset({"offer_percent", "coupon_code", "coupon_expires_at"})
-BLOCKS = {"email": ("subject", "text", "html"), "sms": ("text",)}
+BLOCKS = {"email": ("subject", "text", "html"), "sms": ("text",), "postal": ("text",)}
+LONGEST_CARD = 600  # characters: what has room on one half of a card of A6
 OPT_OUT = "opt_out.txt.j2"  # the way out of texts, in every language and for either kind of sender
 FILTERS = ("day", "moment")  # a day, and an instant in the customer's zone, in words of the message's language
 
@@ -52,6 +53,7 @@ class Inspected:
     variables: tuple[tuple[int, str], ...]  # those it takes from outside
     references: tuple[tuple[object, int], ...]  # the templates it extends, includes or imports
     text_line: int  # of the block `text`
+    text_length: int  # characters in it that stand there whatever the values are
     has_way_out: bool  # in the block `text`, whatever the values are
 
 
@@ -132,6 +134,7 @@ def _inspect(text: str) -> Inspected:
         variables=tuple(names),
         references=tuple((getattr(each.template, "value", None), each.lineno) for each in references),  # type: ignore[attr-defined]
         text_line=text_block.lineno if text_block else 1,
+        text_length=sum(len(each.data) for each in text_block.find_all(nodes.TemplateData)) if text_block else 0,
         has_way_out=any(_is_way_out(node) for node in (text_block.body if text_block else ())),
     )
 
@@ -172,4 +175,9 @@ def _check_blocks(file: Path, inspected: Inspected, channel: str) -> None:
         raise InputError(
             f"{file}, line {inspected.text_line}: an SMS must say how to get no more of them; write "
             f"{{% include \"{OPT_OUT}\" %}} at the end of its block 'text', outside any if."
+        )
+    if channel == "postal" and inspected.text_length > LONGEST_CARD:
+        raise InputError(
+            f"{file}, line {inspected.text_line}: {inspected.text_length} characters; a card has room for "
+            f"{LONGEST_CARD}, with what the variables say. Shorten the block 'text'."
         )

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention.database import count, lock, run
+from retention.database import count, run
 from retention.days import Counts
 from retention.delivery import exports
 from retention.delivery.channels import Outgoing, Settled, accepted
@@ -88,21 +88,7 @@ def export(settings: Settings, engine: Engine, day: date | None = None, at: date
     taken out. Returns how many `exports` were written, how many were `added` and `removed`. Raises InputError for a day
     to come, StateError where the place of the files knows an export that the database does not.
     """
-    now = exports.instant(settings, day, at)
-    is_time = settings.clock == "wall" or day is not None or at is not None
-    with engine.begin() as connection:
-        lock(connection, "delivery", "export")
-        if is_time and exports.is_latest(connection, CHANNEL, now):
-            _fix(settings, connection, now)
-    counts = {"exports": 0, "added": 0, "removed": 0}
-    for each in exports.to_write(engine, CHANNEL, now.astimezone(settings.shop_time_zone).date()):
-        with engine.begin() as connection:
-            key = {"campaign": each.campaign, "step": each.step, "number": each.number}
-            lines = [dict(line) for line in run(connection, "delivery/export_lines", **key).mappings()]
-        if exports.write(settings, engine, each, _files(lines), now):
-            counts["exports"] += 1
-            counts["added"] += each.added
-            counts["removed"] += each.removed
+    counts = exports.export(settings, engine, CHANNEL, day, at, _fix, _files)
     with engine.begin() as connection:
         run(connection, "delivery/forget_members")
     return counts
@@ -123,7 +109,7 @@ def _fix(settings: Settings, connection: Connection, now: datetime) -> None:
             exports.record(connection, settings, CHANNEL, now, added=added, removed=removed, **audience)
 
 
-def _files(lines: Sequence[Mapping[str, Any]]) -> list[exports.File]:
+def _files(settings: Settings, export: exports.Export, lines: Sequence[Mapping[str, Any]]) -> list[exports.File]:
     """The files of one export. What is taken out in it is not put in: two people may share a telephone."""
     out = {line[name] for line in lines if line["action"] == "remove" for name in IDENTIFIERS}
     files = []

@@ -31,7 +31,7 @@ class Outgoing:
     step: str
     channel: str
     recipient: str = field(repr=False)  # an e-mail address or an E.164 number; empty where it is no message
-    person: Mapping[str, str | None] = field(default_factory=dict, repr=False)  # whom an audience is about
+    person: Mapping[str, str | None] = field(default_factory=dict, repr=False)  # of an audience or a card
     rendered: Rendered = field(repr=False)
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     send_before: datetime  # the end of today's window

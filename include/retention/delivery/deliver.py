@@ -17,7 +17,7 @@ from retention import database, days
 from retention.campaigns import sms
 from retention.database import one
 from retention.days import Counts
-from retention.delivery import audiences, caps, halts
+from retention.delivery import audiences, caps, halts, postal
 from retention.delivery.channels import (
     Channel,
     ChannelRefused,
@@ -39,6 +39,10 @@ log = logging.getLogger(__name__)
 
 FRESH = timedelta(hours=24)  # how long after its end the newest published day is still good enough to send on
 NOTHING = Rendered(Content(language="", text=""))  # to be in an audience is no message
+PERSON = {
+    "audience": ("email", "phone"),
+    "postal": ("first_name", "last_name", "street", "postal_code", "city", "country"),
+}
 KEYS = ("accepted", "refused", "unknown", "deferred", "skipped")
 
 
@@ -105,7 +109,8 @@ def play(settings: Settings, engine: Engine, day: date, send_for_real: bool = Fa
             while instant is not None:
                 deliver(settings, engine, at=instant, send_for_real=send_for_real)
                 instant = ledger.next_instant(start, until, instant)
-        audiences.export(settings, engine, at=until - timedelta(seconds=1))
+        for leaving in (audiences, postal):
+            leaving.export(settings, engine, at=until - timedelta(seconds=1))
         return one(connection, "delivery/played", **{"from": start, "until": until})
 
     return days.in_order(engine, "delivery", "", day, do)
@@ -246,7 +251,7 @@ class _Worker:
             step=row["step"],
             channel=row["channel"],
             recipient=row["recipient"],
-            person={name: row[name] for name in ("email", "phone")} if row["channel"] == "audience" else {},
+            person={name: row[name] for name in PERSON.get(row["channel"], ())},
             rendered=rendered,
             headers=headers,
             send_before=row["send_before"],
@@ -265,6 +270,8 @@ def open_channel(settings: Settings, name: str, clock: Clock) -> Channel:
     """The channel as the settings want it. Raises DeliveryError, naming the setting, where live delivery lacks one."""
     if name == "audience":
         return audiences.Audience()
+    if name == "postal":
+        return postal.Postal()
     if settings.delivery == "outbox":
         return Outbox(settings, clock)
     if not settings.public_url.startswith("https://"):

@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -19,7 +19,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from retention import days
-from retention.database import one, run
+from retention.database import lock, one, run
+from retention.days import Counts
 from retention.errors import InputError, StateError
 from retention.settings import Settings
 
@@ -57,7 +58,36 @@ class File:
     about: Mapping[str, str]
 
 
-def instant(settings: Settings, day: date | None, at: datetime | None) -> datetime:
+Fix = Callable[[Settings, Connection, datetime], None]
+Files = Callable[[Settings, Export, Sequence[Mapping[str, Any]]], list[File]]
+
+
+def export(
+    settings: Settings, engine: Engine, channel: str, day: date | None, at: datetime | None, fix: Fix, files: Files
+) -> Counts:
+    """Let `fix` decide what is exported at `at`, and write what `files` makes of it, and what is not written yet.
+
+    Returns how many `exports` were written, how many rows were `added` and `removed`.
+    """
+    now = _instant(settings, day, at)
+    is_time = settings.clock == "wall" or day is not None or at is not None
+    with engine.begin() as connection:
+        lock(connection, "delivery", "export", channel)
+        if is_time and _is_latest(connection, channel, now):
+            fix(settings, connection, now)
+    counts = {"exports": 0, "added": 0, "removed": 0}
+    for each in _to_write(engine, channel, now.astimezone(settings.shop_time_zone).date()):
+        with engine.begin() as connection:
+            key = {"campaign": each.campaign, "step": each.step, "number": each.number}
+            lines = [dict(line) for line in run(connection, f"delivery/{channel}_lines", **key).mappings()]
+        if write(settings, engine, each, files(settings, each, lines), now):
+            counts["exports"] += 1
+            counts["added"] += each.added
+            counts["removed"] += each.removed
+    return counts
+
+
+def _instant(settings: Settings, day: date | None, at: datetime | None) -> datetime:
     """The instant of an export: `at`, else now; for a `day` that is over its last second.
 
     Raises InputError for a day that has not begun.
@@ -71,7 +101,7 @@ def instant(settings: Settings, day: date | None, at: datetime | None) -> dateti
     return now if day == today else days.known_at(day, settings.shop_time_zone) - timedelta(seconds=1)
 
 
-def is_latest(connection: Connection, channel: str, at: datetime) -> bool:
+def _is_latest(connection: Connection, channel: str, at: datetime) -> bool:
     """Whether nothing was exported after `at`: time does not run back."""
     newest: datetime | None = one(connection, "delivery/newest_export", channel=channel)["exported_at"]
     return newest is None or newest <= at
@@ -83,7 +113,7 @@ def record(connection: Connection, settings: Settings, channel: str, at: datetim
     run(connection, "delivery/record_export", channel=channel, day=day, at=at, **what)
 
 
-def to_write(engine: Engine, channel: str, day: date) -> list[Export]:
+def _to_write(engine: Engine, channel: str, day: date) -> list[Export]:
     """The exports whose files may not be there: those never written to their end, and those of `day`."""
     with engine.begin() as connection:
         rows = run(connection, "delivery/exports_to_write", channel=channel, day=day).mappings()

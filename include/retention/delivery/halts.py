@@ -12,7 +12,7 @@ from retention.delivery import recall
 from retention.errors import InputError
 from retention.settings import Settings
 
-CHANNELS = ("email", "sms", "audience")
+CHANNELS = ("email", "sms", "audience", "postal")
 
 
 def halt(

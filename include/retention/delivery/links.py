@@ -9,7 +9,7 @@ import re
 
 from retention.settings import Settings
 
-_CHANNELS = {"email": b"e", "sms": b"s", "all": b"a"}
+_CHANNELS = {"email": b"e", "sms": b"s", "postal": b"p", "all": b"a"}
 _NAMES = {mark: channel for channel, mark in _CHANNELS.items()}
 _SIGNATURE_BYTES = 16
 # A link into the shop is as short as it can be, for texts: what can be forged with it is a click and no more.

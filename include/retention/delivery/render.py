@@ -141,7 +141,7 @@ class Templates:
             template = self._plain.get_template(name)
             context = template.new_context({**plain, **own})
             text = _block(template, "text", context).strip()
-            if channel == "sms":
+            if channel != "email":
                 return Content(text=text, language=language)
             subject = one_line(_block(template, "subject", context))
             page = self._page(name, {**html, **own})

@@ -26,7 +26,7 @@ from random import Random
 from typing import Any
 
 from retention.errors import InputError
-from retention.orders.demo_words import COUNTRIES, COUPONS, DOMAINS, NAMES, PHONES, PRODUCTS
+from retention.orders.demo_words import ADDRESSES, COUNTRIES, COUPONS, DOMAINS, NAMES, PHONES, PRODUCTS
 
 ORDERS = "order_id customer_id created_at status total refunded currency coupon store updated_at".split()
 LINES = "order_id line sku category name quantity unit_price".split()
@@ -206,6 +206,7 @@ class _Shop:
             "phone": _phone(own, country),
             "first_name": first,
             "last_name": last,
+            **_address(Random(f"{self.seed}/address/{head}"), country),
             "language": language,
             "country": country,
             "time_zone": time_zone if own.random() < 0.98 else None,
@@ -437,6 +438,17 @@ def _email(random: Random, customer: Customer, first: str, last: str, pair: int 
     if luck > 0.973:
         return f"{mailbox}.{domain}"
     return f"{mailbox}{f'.{customer.revision}' if customer.revision else ''}@{domain}"
+
+
+def _address(random: Random, country: str) -> dict[str, str | None]:
+    """Where a household lives; of every tenth the shop never asked."""
+    streets, cities = ADDRESSES[country]
+    code, city = random.choice(cities)
+    street = random.choice(streets).format(random.randrange(1, 200))
+    known = random.random() < 0.9
+    return {
+        name: value if known else None for name, value in (("street", street), ("postal_code", code), ("city", city))
+    }
 
 
 def _phone(random: Random, country: str) -> str | None:

@@ -65,6 +65,21 @@ COUNTRIES: list[tuple[float, str, list[tuple[str, float]], list[str]]] = [
     (0.01, "AU", [("en", 0.8), ("el", 0.2)], ["Australia/Sydney"]),
 ]
 
+# Per country: streets that are nowhere, {} being the house, and towns with a postal code that is not given out.
+ADDRESSES: dict[str, tuple[list[str], list[tuple[str, str]]]] = {
+    "NL": (["Voorbeeldstraat {}", "Nergensgracht {}"], [("0100 AA", "Amsterdam"), ("0200 AA", "Utrecht")]),
+    "BE": (["Voorbeeldlaan {}"], [("0100", "Gent"), ("0200", "Antwerpen")]),
+    "PL": (["ul. Przykładowa {}", "ul. Żadna {}"], [("00-000", "Łódź"), ("00-000", "Kraków")]),
+    "GR": (["Οδός Παραδείγματος {}"], [("000 00", "Αθήνα"), ("000 00", "Θεσσαλονίκη")]),
+    "CY": (["Οδός Παραδείγματος {}"], [("0000", "Λευκωσία")]),
+    "GB": (["{} Example Street"], [("QQ1 0AA", "London"), ("QQ2 0AA", "Leeds")]),
+    "IE": (["{} Example Street"], [("A00 0000", "Cork")]),
+    "FR": (["{} rue de l'Exemple"], [("00000", "Orléans")]),
+    "DE": (["Beispielstraße {}"], [("00000", "Köln")]),
+    "US": (["{} Example Street"], [("00000", "Springfield")]),
+    "AU": (["{} Example Street"], [("0000", "Hobart")]),
+}  # fmt: skip
+
 # Per country: what a number begins with, and how many digits follow.
 PHONES: dict[str, tuple[list[str], int]] = {
     "GB": (["+447700900"], 3),  # Ofcom: for drama

@@ -44,10 +44,10 @@ KINDS = {
         "shop.customers",
         ("customer_id",),
         ("namespace", "customer_ref", "email", "phone", "first_name", "last_name", "language", "country", "time_zone",
-         "household_ref", "registered_at"),
+         "household_ref", "registered_at", "street", "postal_code", "city"),
         ("customer_ref",),
         ("email", "phone", "first_name", "last_name", "language", "country", "time_zone", "household_ref",
-         "registered_at", "updated_at"),
+         "registered_at", "street", "postal_code", "city", "updated_at"),
     ),
     "orders": Kind(
         "shop.orders",

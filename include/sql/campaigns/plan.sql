@@ -39,7 +39,10 @@ with written as (
             coalesce(
                 {% with channel = "cast(:channel as text)" %}{% include "campaigns/_not_allowed.sql" %}{% endwith %},
                 case
-                    when (case :channel when 'email' then c.email when 'sms' then c.phone else coalesce(c.email, c.phone) end) is null then 'no_address'
+                    when (case :channel when 'email' then c.email
+                            when 'sms' then c.phone
+                            when 'audience' then coalesce(c.email, c.phone) else c.street || c.postal_code || c.city
+                        end) is null then 'no_address'
                     when w.due_at >= w.closes_at then 'no_window'
                 end
             ) as reason

@@ -29,6 +29,10 @@ theirs as materialized (
         c.email,
         c.phone,
         c.first_name,
+        c.last_name,
+        c.street,
+        c.postal_code,
+        c.city,
         c.language,
         c.country,
         c.time_zone
@@ -137,15 +141,22 @@ due as materialized (
                     and coalesce(c.email !~ '^[^][\s<>(),"@]+@[^][\s<>(),"@]+[.][^][\s<>(),"@]+$', true)
                     and coalesce(c.phone !~ '^[+][1-9][0-9]{6,14}$', true)
                     then 'no_address'
+                when m.channel = 'postal' and num_nulls(c.street, c.postal_code, c.city, c.country) > 0 then 'no_address'
                 when h.is_never then 'no_window'
-                when m.offer is not null and coalesce(p.state, 'void') not in ('reserved', 'issued') then 'coupon_void'
-                when p.state = 'issued' and p.expires_at <= :now then 'coupon_expired'
+                when m.offer is not null and coalesce(p.state, 'void') not in ('reserved', 'issued', 'redeemed') then 'coupon_void'
+                when p.state = 'redeemed' and {% include "delivery/_is_redeemed.sql" %} then 'coupon_redeemed'
+                when p.state in ('issued', 'redeemed') and p.expires_at <= :now then 'coupon_expired'
             end
         ) as reason,
         case m.channel when 'email' then c.email when 'sms' then c.phone else '' end as recipient,
         c.email,
         c.phone,
         c.first_name,
+        c.last_name,
+        c.street,
+        c.postal_code,
+        c.city,
+        c.country,
         c.language,
         h.told_in as time_zone,
         least(m.expires_at, h.closes_at) as send_before,
@@ -162,7 +173,9 @@ due as materialized (
         ) as last_order_on
     from theirs as m
     cross join lateral (
-        select m.customer_id, m.email, m.phone, m.first_name, m.language, m.country, m.time_zone
+        select
+            m.customer_id, m.email, m.phone, m.first_name, m.last_name, m.street, m.postal_code, m.city, m.language,
+            m.country, m.time_zone
     ) as c
     join hours as h
         on h.country is not distinct from m.country
@@ -254,7 +267,7 @@ decided as (
             or (d.nth_of_entry = 1 and d.nth <= coalesce(d.room, d.nth) and d.nth_of_channel <= coalesce(d.room_of_channel, d.nth_of_channel))
         )
     returning m.state, m.customer_id, m.message_key, m.campaign, m.version, m.entry_no, m.step, m.channel, m.offer,
-        m.attempts, d.recipient, d.email, d.phone, d.first_name, d.language, d.time_zone, d.send_before,
+        m.attempts, d.recipient, d.email, d.phone, d.first_name, d.last_name, d.street, d.postal_code, d.city, d.country, d.language, d.time_zone, d.send_before,
         d.coupon_code, d.offer_percent, d.coupon_expires_at, d.last_order_on
 )
 

@@ -8,10 +8,7 @@ with written as (
         and m.kept_at < :now
         and m.added_in is null
         and m.left_at is null
-        and not exists (
-            select from delivery.halts as h
-            where h.kind = 'all' or (h.kind = 'campaign' and h.name = :campaign) or (h.kind = 'channel' and h.name = 'audience')
-        )
+        and not {% with channel = "'audience'" %}{% include "delivery/_is_halted.sql" %}{% endwith %}
         and not exists (
             select from delivery.audience_members as o
             where o.customer_id = m.customer_id

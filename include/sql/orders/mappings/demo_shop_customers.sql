@@ -11,6 +11,9 @@ select
     upper(country) as country,
     case when pg_input_is_valid('2000-01-01 00:00 ' || time_zone, 'timestamptz') then time_zone end as time_zone,
     household as household_ref,
+    nullif(trim(street), '') as street,
+    nullif(trim(postal_code), '') as postal_code,
+    nullif(trim(city), '') as city,
     cast(registered_at as timestamptz) as registered_at,
     cast(updated_at as timestamptz) as updated_at
 from {{ landed }} as landed

@@ -15,6 +15,9 @@ create temporary table stage_customers (
     time_zone text,
     household_ref text,
     registered_at timestamptz,
+    street text,
+    postal_code text,
+    city text,
     updated_at timestamptz not null,
     known_at timestamptz not null
 )

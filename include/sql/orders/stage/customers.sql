@@ -20,6 +20,9 @@ from (
         {{ time_zone }} as time_zone,
         {{ household_ref }} as household_ref,
         cast({{ registered_at }} as timestamptz) as registered_at,
+        {{ street }} as street,
+        {{ postal_code }} as postal_code,
+        {{ city }} as city,
         cast(coalesce({{ updated_at }}, f2.starts_at, {{ registered_at }}) as timestamptz) as updated_at
     from (
         {{ mapping }}
