@@ -40,13 +40,10 @@ theirs as materialized (
         select
             m.*,
             s.at is null as is_due,
-            array_agg(s.at) filter (where s.at is not null) over (partition by m.customer_id) as sent,
-            array_agg(s.at) filter (where s.at is not null) over (
-                partition by m.customer_id, m.channel
-            ) as sent_on_channel,
-            array_agg(s.at) filter (where s.at is not null) over (
-                partition by m.customer_id, m.campaign, m.entry_no
-            ) as sent_to_entry
+            array_agg(s.at) filter (where s.at is not null) over w as sent_at,
+            array_agg(m.channel) filter (where s.at is not null) over w as sent_channels,
+            array_agg(m.campaign) filter (where s.at is not null) over w as sent_campaigns,
+            array_agg(m.entry_no) filter (where s.at is not null) over w as sent_entries
         from delivery.messages as m
         cross join lateral (
             select case when {% include "delivery/_may_have_gone.sql" %} then s.attempted_at end as at
@@ -61,6 +58,7 @@ theirs as materialized (
                     where k.in_force_until is null
                 )
             )
+        window w as (partition by m.customer_id)
     ) as m
     left join shop.customer_versions as c
         on c.customer_id = m.customer_id and c.known_at <= :now and c.superseded_at > :now
@@ -189,30 +187,41 @@ due as materialized (
     left join campaigns.coupons as p
         on p.customer_id = m.customer_id and p.campaign = m.campaign and p.entry_no = m.entry_no and p.offer = m.offer
     left join lateral ({% include "delivery/_room.sql" %}) as l on true
-    left join lateral (
-        select max((h.today + 1 + h.opens) at time zone w.zone) as tomorrow
-        from unnest(h.zones) as w (zone)
-        where m.channel <> 'audience' and h.today = any(
-            select cast(s.at at time zone w.zone as date) from unnest(m.sent_to_entry) as s (at)
-        )
-    ) as n on m.sent_to_entry is not null
-    left join lateral (
-        select r.claim
-        from delivery.restores as r
-        where m.due_at <= r.restored_at
-            and m.expires_at > r.backup_at
-            and m.channel <> 'audience' -- to be put in twice is harmless
-            and cast(:providers as jsonb) ->> m.channel <> 'outbox' -- restored with the ledger: not in it, not stored
-            and not exists (
-                select from delivery.decisions as x
-                where x.customer_id = m.customer_id
-                    and x.message_key = m.message_key
-                    and x.decision = 'again'
-                    and x.decided_at >= r.restored_at
+    cross join lateral (
+        select case
+            when m.sent_at is not null and m.channel <> 'audience' then (
+                select max((h.today + 1 + h.opens) at time zone w.zone)
+                from unnest(h.zones) as w (zone)
+                where exists (
+                    select from unnest(m.sent_at, m.sent_campaigns, m.sent_entries) as s (at, campaign, entry_no)
+                    where s.campaign = m.campaign
+                        and s.entry_no = m.entry_no
+                        and cast(s.at at time zone w.zone as date) = h.today
+                )
             )
-        order by r.restored_at desc
-        limit 1
-    ) as g on true
+        end as tomorrow
+    ) as n
+    cross join lateral (
+        select case
+            when exists (select from delivery.restores) then (
+                select r.claim
+                from delivery.restores as r
+                where m.due_at <= r.restored_at
+                    and m.expires_at > r.backup_at
+                    and m.channel <> 'audience' -- to be put in twice is harmless
+                    and cast(:providers as jsonb) ->> m.channel <> 'outbox' -- restored with the ledger, as it was
+                    and not exists (
+                        select from delivery.decisions as x
+                        where x.customer_id = m.customer_id
+                            and x.message_key = m.message_key
+                            and x.decision = 'again'
+                            and x.decided_at >= r.restored_at
+                    )
+                order by r.restored_at desc
+                limit 1
+            )
+        end as claim
+    ) as g
     where m.expires_at <= :now or h.is_never or h.is_open
 ),
 
