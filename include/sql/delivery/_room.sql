@@ -1,5 +1,5 @@
 -- How many more messages the caps allow the customer of message m now, over all channels and on its own; and, where
--- that is none, the instant from which there is room. Null: no cap. m.sent and m.sent_on_channel are when they got some.
+-- that is none, the instant from which there is room. Null: no cap. What they got is in m.sent_at and m.sent_channels.
 select
     max(f.free_at) as free_at,
     min(k.at_most - f.used) filter (where k.channel = 'all') as room,
@@ -7,9 +7,15 @@ select
 from delivery.caps as k
 cross join lateral (
     select
-        count(*) as used,
-        (array_agg(s.at order by s.at desc))[k.at_most] + k.hours * interval '1 hour' as free_at
-    from unnest(case when k.channel = 'all' then m.sent else m.sent_on_channel end) as s (at)
-    where s.at > cast(:now as timestamptz) - k.hours * interval '1 hour'
+        case when m.sent_at is null then 0 else cardinality(t.sent) end as used,
+        case when m.sent_at is not null then t.sent[k.at_most] + k.hours * interval '1 hour' end as free_at
+    from (
+        select array(
+            select s.at
+            from unnest(m.sent_at, m.sent_channels) as s (at, channel)
+            where k.channel in (s.channel, 'all') and s.at > cast(:now as timestamptz) - k.hours * interval '1 hour'
+            order by s.at desc
+        ) as sent
+    ) as t
 ) as f
 where k.in_force_until is null and k.channel in (m.channel, 'all') and m.channel <> 'audience'
