@@ -353,6 +353,19 @@ def test_somebody_erased_is_taken_out_and_then_nothing_is_kept(ads: Ads) -> None
     assert ads.export(NOON) == (0, 0)
 
 
+def test_after_a_month_folders_and_hashes_are_deleted_but_not_of_who_is_in(ads: Ads) -> None:
+    ads.put_in("ada", "bob")
+    ads.suppress("ada", NOON)
+    ads.export(NOON)
+    ads.planner.run("update delivery.audience_members set until_on = '2027-12-31' where left_at is null")
+    ads.export(NOON + timedelta(days=31))
+    assert ads.folders == []
+    kept = ads.planner.run("select left_reason, email_meta from delivery.audience_members order by 1 nulls first")
+    assert [(row["left_reason"], row["email_meta"]) for row in kept] == [(None, email("bob")), ("suppressed", None)]
+    ads.suppress("bob", NOON + timedelta(days=32))
+    assert ads.export(NOON + timedelta(days=32)) == (0, 1)
+
+
 def test_a_telephone_that_two_share_is_not_put_in_and_taken_out_at_once(ads: Ads) -> None:
     phone = "+31600000099"
     ads.member("ada", phone=phone)

@@ -178,6 +178,17 @@ def test_the_same_day_again_gives_the_same_bytes(cards: Cards) -> None:
     assert {each.name: each.read_bytes() for each in cards.folders[0].iterdir()} == before
 
 
+def test_after_a_month_the_folder_and_the_addresses_are_deleted(cards: Cards) -> None:
+    key = cards.planned("ada")
+    deliver(cards.settings, cards.engine, at=MORNING)
+    cards.export()
+    cards.export(EVENING + timedelta(days=30))
+    assert (len(cards.folders), len(cards.planner.run("select * from delivery.cards"))) == (1, 1)
+    assert cards.export(EVENING + timedelta(days=31)) == cards.export(EVENING + timedelta(days=31)) == 0
+    assert (cards.folders, cards.planner.run("select * from delivery.cards")) == ([], [])
+    assert cards.planner.state(key) == ("accepted", None)
+
+
 @pytest.mark.parametrize("which", [{}, {"campaign": "cards"}, {"channel": "postal"}])
 def test_what_is_halted_waits_for_a_later_export(cards: Cards, which: dict[str, str]) -> None:
     cards.planned("ada")

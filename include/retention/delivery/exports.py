@@ -26,6 +26,7 @@ from retention.settings import Settings
 
 log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
+KEPT = timedelta(days=30)  # how long a folder stays: it holds personal data, and was applied or printed long ago
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +85,7 @@ def export(
             counts["exports"] += 1
             counts["added"] += each.added
             counts["removed"] += each.removed
+    _delete_old(settings, engine, channel, now)
     return counts
 
 
@@ -143,6 +145,23 @@ def write(settings: Settings, engine: Engine, export: Export, files: Sequence[Fi
     _is_written(engine, export, at)
     log.info("exported %s: %s added, %s removed", export.folder, export.added, export.removed)
     return True
+
+
+def _delete_old(settings: Settings, engine: Engine, channel: str, now: datetime) -> None:
+    """Delete the folders that are too old, and what the database keeps only to be able to write them again."""
+    with engine.begin() as connection:
+        before = now.astimezone(settings.shop_time_zone).date() - KEPT
+        rows = run(connection, "delivery/old_exports", channel=channel, before=before).mappings()
+        old = [Export(**row) for row in rows]
+    system, root = place(settings)
+    for each in old:
+        folder = f"{root.rstrip('/')}/{each.folder}"
+        if system.exists(folder):
+            system.rm(folder, recursive=True)
+        with engine.begin() as connection:
+            key = {"campaign": each.campaign, "step": each.step, "number": each.number}
+            run(connection, f"delivery/empty_{channel}", **key)
+            run(connection, "delivery/export_deleted", at=now, **key)
 
 
 def place(settings: Settings) -> tuple[Any, str]:

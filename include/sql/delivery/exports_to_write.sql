@@ -10,5 +10,5 @@ select
     x.removed,
     x.written_at
 from delivery.exports as x
-where x.channel = :channel and (x.written_at is null or x.day = :day)
+where x.channel = :channel and (x.written_at is null or (x.day = :day and x.deleted_at is null))
 order by x.exported_at, x.campaign, x.step, x.number
