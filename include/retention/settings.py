@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -113,6 +114,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     return Settings(**values)  # type: ignore[arg-type]
 
 
+@lru_cache(maxsize=8)
 def hmac_pads(secret: str) -> tuple[bytes, bytes]:
     """The two padded keys of HMAC-SHA256 (RFC 2104): a statement can do the rest without the secret."""
     key = secret.encode()

@@ -73,7 +73,10 @@ def fit(words: Collection[str]) -> bool:
     return (
         len(together) <= _MOST
         and together.isprintable()  # no line ends, which a subject loses
-        and not any(sign in together for sign in ("| ", " |", "  ", _SECRET))
+        and "| " not in together
+        and " |" not in together
+        and "  " not in together
+        and _SECRET not in together
     )
 
 

@@ -49,6 +49,9 @@ class Absent(jinja2.StrictUndefined):
         return False
 
 
+_ABSENT = {name: Absent(name=name) for name in ("last_order_on", "offer_percent", "coupon_code", "coupon_expires_at")}
+
+
 @dataclass(frozen=True)
 class Rendered:
     """What one person reads: a text for many, and by tag the words in its gaps that are this person's."""
@@ -181,8 +184,8 @@ def variables(settings: Settings, message: Mapping[str, Any]) -> dict[str, Any]:
         "campaign": message["campaign"],
         "step": message["step"],
     }
-    for name in ("last_order_on", "offer_percent", "coupon_code", "coupon_expires_at"):
-        values[name] = Absent(name=name) if message[name] is None else message[name]
+    for name in _ABSENT:
+        values[name] = _ABSENT[name] if message[name] is None else message[name]
     if message["offer_percent"] is not None:
         values["offer_percent"] = f"{message['offer_percent']:f}".rstrip("0").rstrip(".")
     return values
