@@ -13,6 +13,7 @@ rules that SendGrid publishes; the run fails if one is broken, or if anybody got
 from __future__ import annotations
 
 import argparse
+import contextlib
 import cProfile
 import json
 import logging
@@ -120,19 +121,19 @@ class Machine:
 
     def seconds(self) -> dict[str, float]:
         """Of the workers that ended, of PostgreSQL with its sessions, of the server: so far."""
-        server = self.server.cpu_times()
-        workers = psutil.Process().cpu_times()
+        server, workers, postmaster = (
+            process.cpu_times() for process in (self.server, psutil.Process(), self.postgres)
+        )
+        sessions = postmaster.user + postmaster.system + postmaster.children_user + postmaster.children_system
+        for session in self.postgres.children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+                times = session.cpu_times()
+                sessions += times.user + times.system
         return {
             "workers": workers.children_user + workers.children_system,
-            "postgres": sum(sum(_times(each)) for each in (self.postgres, *self.postgres.children())),
+            "postgres": sessions,
             "server": server.user + server.system,
         }
-
-
-def _times(process: psutil.Process) -> tuple[float, ...]:
-    times = process.cpu_times()
-    ended = () if process.ppid() != 1 else (times.children_user, times.children_system)
-    return times.user, times.system, *ended
 
 
 def send(
