@@ -41,6 +41,7 @@ from (
                 min(o.known_at) as known_at
             from shop.order_versions as o
             where o.customer_id = p.customer_id
+                and o.coupon_code is not null
                 and upper(btrim(o.coupon_code)) = p.code
                 and o.status <> 'cancelled'
                 and o.known_at <= cast(:now as timestamptz)
