@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -13,6 +14,7 @@ from local_provider import Provider
 from planner import MORNING, Planner
 from sqlalchemy import Engine
 
+from retention import cli
 from retention.delivery import unknown
 from retention.events import lookups
 from retention.settings import Settings
@@ -265,3 +267,18 @@ def test_nothing_of_the_outbox_is_asked_for(lost: Lost, provider: Provider) -> N
     lost.message("ada", provider="outbox")
     assert lost.look_up() == {"found": 0, "not_found": 0, "left": 0}
     assert provider.requests == []
+
+
+def test_the_command_says_what_was_found_and_why_it_stopped(
+    lost: Lost, provider: Provider, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = datetime.now(UTC) - 3 * HOUR
+    lost.message("ada", attempted_at=at, settled_at=at)
+    provider.always(403)
+    for name, value in (("RETENTION_DATABASE_URL", lost.settings.database_url), ("SENDGRID_API_KEY", "SG.key"),
+                        ("SENDGRID_HOST", provider.url)):  # fmt: skip
+        monkeypatch.setenv(name, str(value))
+    assert cli.main(["unknown", "look-up", "--older-than", "2h", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["found"], report["not_found"], report["left"]) == (0, 0, 1)
+    assert "add-on" in report["stopped"]["email"]
