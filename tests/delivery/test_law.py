@@ -11,6 +11,7 @@ import pytest
 from planner import DAY, MORNING, Planner
 from sqlalchemy import Engine
 
+from retention import forgetting
 from retention.delivery import proof
 from retention.delivery.deliver import deliver, play
 from retention.errors import InputError
@@ -193,6 +194,21 @@ def test_a_window_that_the_law_leaves_nothing_of_is_skipped_at_once(
     assert planner.state(key) == ("skipped", "no_window")
 
 
+def test_where_somebody_was_who_is_forgotten_breaks_no_promise(
+    settings: Settings, engine: Engine, shop: Shop, planner: Planner
+) -> None:
+    on = DAY + timedelta(days=1)
+    shop.publish(on)
+    shop.customer("A", country="US", time_zone="America/New_York")
+    key = planner.message("A", zone="America/New_York", on=on)
+    evening = at(on, "19:30", NEW_YORK)  # half past one at night in Amsterdam
+    deliver(settings, engine, at=evening)
+    assert planner.state(key) == ("accepted", None)
+    forgetting.forget(settings, engine, "A", at=evening + timedelta(hours=1))
+    assert planner.run("select state from delivery.messages") == [{"state": "accepted"}]
+    assert not any(proof.prove(settings, engine).values())
+
+
 # --- where they may be -----------------------------------------------------------------------------------------------
 
 
@@ -262,6 +278,28 @@ def test_a_late_retry_waits_for_the_morning(settings: Settings, engine: Engine, 
         assert planner.state(key) == ("planned", "busy")
     deliver(settings, engine, at=MORNING + timedelta(days=1))
     assert planner.state(key) == ("accepted", None)
+
+
+@pytest.mark.parametrize(
+    ("zone", "channel", "clock", "broken"),
+    [
+        ("America/New_York", "sms", "21:30", 1), ("America/New_York", "sms", "20:30", 0),
+        ("America/New_York", "email", "21:30", 0), (None, "email", "10:00", 1), (None, "email", "15:00", 0),
+    ],
+)  # fmt: skip
+def test_the_proof_sees_what_went_out_against_the_law(
+    settings: Settings, engine: Engine, shop: Shop, planner: Planner, zone: str | None, channel: str, clock: str,
+    broken: int,
+) -> None:  # fmt: skip
+    with engine.begin() as connection:
+        law.put_in_force(connection, settings.include)
+    shop.customer("A", country="US", time_zone=zone)
+    planner.message("A", channel=channel, zone="America/New_York", window=(time(6 if zone else 9), time(23)))
+    planner.run(
+        "update delivery.messages set state = 'accepted', attempts = 1, claim = gen_random_uuid(), provider = 'x',"
+        " attempted_at = :at, settled_at = :at", at=at(DAY + timedelta(days=1), clock, NEW_YORK),
+    )  # fmt: skip
+    assert proof.prove(settings, engine)["outside_window"] == broken
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------

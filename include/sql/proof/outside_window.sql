@@ -1,6 +1,6 @@
 -- Nobody is disturbed at night, too early or too late. One row per message that went out before it was due, after it
 -- had expired, or outside its window, or the law's hours as rules.csv has them now, on the customer's local day: in the
--- zone known at that instant, or in any of their country's.
+-- zone known at that instant, or in any of their country's. Where somebody was who was forgotten since, nobody knows.
 select distinct
     m.customer_id,
     m.message_key
@@ -15,6 +15,11 @@ where {% include "proof/_went_out.sql" %}
     and (
         m.attempted_at < m.due_at
         or m.attempted_at >= m.expires_at
-        or cast(t.local_time as time) < greatest(m.window_start, law.earliest)
-        or cast(t.local_time as time) >= least(m.window_end, law.latest)
+        or (
+            c.customer_id is not null
+            and (
+                cast(t.local_time as time) < greatest(m.window_start, law.earliest)
+                or cast(t.local_time as time) >= least(m.window_end, law.latest)
+            )
+        )
     )
