@@ -39,6 +39,7 @@ class Settings:
     emails_per_request: int = 100  # what one lost answer leaves unknown
     email_delay: int = 0  # seconds that SendGrid holds an e-mail for, so that a halt can cancel it
     sms_segments: int = 3  # of one text; a longer one is refused, since every segment costs
+    email_requests_at_once: int = 4  # that one worker has under way at SendGrid
     sms_at_once: int = 16  # calls to Twilio that one worker has under way
     inactive_days: int = 180  # no open or click for so long, while we looked: not in send_base
     public_url: str = "http://127.0.0.1:8088"  # where links in messages lead
@@ -105,6 +106,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         "email_delay",
         "sms_segments",
         "sms_at_once",
+        "email_requests_at_once",
         "inactive_days",
     ):
         if value := environ.get(f"RETENTION_{name.upper()}"):

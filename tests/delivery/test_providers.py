@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import threading
@@ -358,6 +359,33 @@ def test_after_an_answer_that_ends_a_batch_no_call_is_begun_and_those_under_way_
     rest = [row for row in planner.ledger() if row["state"] == "planned"]
     assert {(row["reason"], row["attempts"]) for row in rest} == {(reason, attempts)}
     assert counts.get("halted") == (["channel:sms"] if status == 401 else None)
+
+
+@pytest.mark.parametrize(("status", "reason"), [(202, None), (429, "rate_limited"), (401, "channel_refused")])
+def test_requests_of_mails_are_under_way_together_and_each_settles_by_its_own_answer(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, status: int, reason: str | None
+) -> None:
+    for number in range(9):
+        planner.message(shop.customer(f"c{number}"))
+    at_once = AtOnce(provider, 3, *([(status, 1)] if reason else []))
+    counts = deliver(live.evolve(email_requests_at_once=3, emails_per_request=1), engine, at=MORNING)
+    assert at_once.most == 3
+    if reason is None:
+        assert (counts["accepted"], len(provider.requests)) == (9, 9)
+        return
+    assert (counts["accepted"], counts["deferred"], len(provider.requests)) == (2, 7, 3)
+    assert {row["reason"] for row in planner.ledger() if row["state"] == "planned"} == {reason}
+
+
+def test_a_request_that_was_begun_is_never_taken_for_one_without_a_connection(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, mail: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EHOSTUNREACH, "the network went away while the body was being written")
+
+    monkeypatch.setattr("http.client.HTTPConnection._send_output", unreachable)
+    assert deliver(live, engine, at=MORNING)["unknown"] == 1
+    assert planner.state(mail) == ("unknown", "connection_lost")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ between them travel as substitutions, so each person gets exactly the text that 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import http.client
 import logging
@@ -14,9 +13,11 @@ import re
 import socket
 import ssl
 import time
+import traceback
 import urllib.error
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -50,7 +51,6 @@ SUBSTITUTION_BYTES = 10_000  # SendGrid's limit for one personalization
 RARE = 10  # a text that less than this part of a request reads gets no request of its own
 WE_ARE_REFUSED = (401, 403, 404, 405)
 TOO_MUCH_OR_BAD = (400, 406, 411, 413, 414, 415, 422)
-NEVER_CONNECTED = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH)
 
 
 class SendgridEmail:
@@ -73,28 +73,44 @@ class SendgridEmail:
         self._batches = Batches(self._client, delay) if delay else None
 
     def send(self, messages: Sequence[Outgoing]) -> list[Settled]:
-        """Hand the messages over. A request that is refused as a whole is halved until single messages are refused."""
+        """Hand the messages over, some requests at once.
+
+        A request that is refused as a whole is halved until single messages are refused.
+        """
         settled: list[Settled] = []
         if self._batches:  # what SendGrid holds goes out in the customer's window too
             until = self._clock() + self._batches.delay
             settled = [(each, retry("window_closed", BACK)) for each in messages if each.send_before <= until]
             messages = [each for each in messages if each.send_before > until]
         waiting = list(_groups(messages, self._per_request))[::-1]
-        while waiting:
-            group = waiting.pop()
-            try:
-                outcome = self._post(group)
-            except ChannelRefused as problem:
-                raise ChannelRefused(str(problem), settled) from None
-            if outcome.state == "refused" and len(group) > 1:
-                half = len(group) // 2
-                waiting += [group[half:], group[:half]]
-                continue
-            settled += [(message, outcome) for message in group]
-            if outcome.state == "planned":  # it will not be better for the next request
-                settled += [(message, outcome) for rest in waiting for message in rest]
-                break
+        # One after the other while batches are asked for: those under way would each ask for one of their own.
+        at_once = 1 if self._batches else min(self._settings.email_requests_at_once, len(waiting))
+        refusals: list[ChannelRefused] = []
+        with ThreadPoolExecutor(max(at_once, 1), thread_name_prefix="sendgrid") as pool:
+            while waiting and not refusals:
+                groups = [waiting.pop() for _ in range(min(at_once, len(waiting)))]
+                end: Outcome | None = None
+                for group, outcome in zip(groups, pool.map(self._try, groups), strict=True):
+                    if isinstance(outcome, ChannelRefused):
+                        refusals.append(outcome)
+                    elif outcome.state == "refused" and len(group) > 1:
+                        half = len(group) // 2
+                        waiting += [group[half:], group[:half]]
+                    else:
+                        settled += [(message, outcome) for message in group]
+                        end = outcome if outcome.state == "planned" else end
+                if end:  # it will not be better for the next request
+                    settled += [(message, end) for group in waiting for message in group]
+                    waiting = []
+        if refusals:
+            raise ChannelRefused(str(refusals[0]), settled)
         return settled
+
+    def _try(self, group: Sequence[Outgoing]) -> Outcome | ChannelRefused:
+        try:
+            return self._post(group)
+        except ChannelRefused as problem:
+            return problem
 
     def keep(self, connection: Connection, claim: str, messages: Sequence[Outgoing], now: datetime) -> None:
         """SendGrid has it; where it holds it for a while, remember in which batch."""
@@ -265,10 +281,9 @@ def _until_reset(problem: HTTPError) -> timedelta | None:
 def _no_connection(problem: urllib.error.URLError, group: Sequence[Outgoing]) -> Outcome:
     """urllib wraps what happens while connecting and while writing alike: only the former is safe to try again."""
     cause = problem.reason
-    never = (
-        isinstance(cause, (socket.gaierror, ssl.SSLCertVerificationError))
-        or getattr(cause, "errno", None) in NEVER_CONNECTED
+    is_connecting = isinstance(cause, OSError) and any(
+        frame.f_code is socket.create_connection.__code__ for frame, _ in traceback.walk_tb(cause.__traceback__)
     )
-    if never:
+    if is_connecting or isinstance(cause, ssl.SSLCertVerificationError):
         return retry("not_connected", backoff(group[0].attempts))
     return unknown("timeout" if isinstance(cause, TimeoutError) else "connection_lost")
