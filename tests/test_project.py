@@ -297,7 +297,7 @@ def test_the_containers_get_every_setting_of_a_shop() -> None:
     given = set(COMPOSE["x-airflow"]["environment"])
     tuning = {"RETENTION_BATCH_SIZE", "RETENTION_EMAILS_PER_REQUEST", "RETENTION_INACTIVE_DAYS",
               "RETENTION_PROVIDER_TIMEOUT", "RETENTION_SMS_SEGMENTS", "RETENTION_SMS_AT_ONCE",
-              "RETENTION_EMAIL_DELAY"}  # fmt: skip
+              "RETENTION_EMAIL_DELAY", "RETENTION_EMAIL_REQUESTS_AT_ONCE", "RETENTION_WORKERS"}  # fmt: skip
     assert asked.names - given == tuning
 
 
