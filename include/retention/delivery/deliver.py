@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import multiprocessing
 from collections import Counter
@@ -145,6 +146,17 @@ def _work(settings: Settings, at: datetime | None, campaign: str | None) -> Coun
         return _Worker(settings, Ledger(settings, connection), _clock(at)).send_all(campaign)
 
 
+@contextlib.contextmanager
+def _rarely_collecting() -> Iterator[None]:
+    """Python looks for cycles after every 700 new objects; a batch makes thousands of rows, and no cycles."""
+    threshold = gc.get_threshold()
+    gc.set_threshold(100_000, *threshold[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*threshold)
+
+
 class _Worker:
     """One worker: batch after batch, each claimed and committed before any of it is handed over."""
 
@@ -154,6 +166,7 @@ class _Worker:
         self._clock = clock
         self._templates: dict[tuple[str, str], Templates] = {}
 
+    @_rarely_collecting()
     def send_all(self, campaign: str | None) -> Counter[str]:
         """Until nothing is due: page after page of the queue, and from its start again while a round decides anything.
 

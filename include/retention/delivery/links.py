@@ -63,9 +63,7 @@ def read_click_token(settings: Settings, token: str) -> tuple[int, str] | None:
 
 
 def _signature(settings: Settings, purpose: bytes, said: bytes) -> bytes:
-    inner, outer = hmac_pads(
-        settings.secret
-    )  # HMAC-SHA256, in half the time that hmac takes for it
+    inner, outer = hmac_pads(settings.secret)  # HMAC-SHA256, in half the time that hmac takes for it
     digest = hashlib.sha256(inner + purpose + b"\x1f" + said).digest()
     return hashlib.sha256(outer + digest).digest()[:_SIGNATURE_BYTES]
 
