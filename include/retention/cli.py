@@ -134,6 +134,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--port", required=True, type=_positive)
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: this machine only)")
+    coupons = parser_group(commands, "coupons", "codes, for the shop")
+    export = command("export", _coupons_export, "write a file of the codes that the shop does not know yet", coupons)
+    export.add_argument("--to", type=Path, required=True, metavar="DIR")
     command("apply", _events_apply, "apply what was reported: states of messages, who shows interest", events)
 
     for name, function, help in (("halt", _halt, "stop every later claim"), ("resume", _resume, "lift a halt")):
@@ -322,6 +325,13 @@ def _events_apply(settings: Settings, options: argparse.Namespace) -> Any:
 
     settings, engine = _database(settings)
     return applying.apply(settings, engine)
+
+
+def _coupons_export(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention.events import clock, coupons
+
+    _, engine = _database(settings)
+    return coupons.export(engine, options.to, clock.now())
 
 
 def _halt(settings: Settings, options: argparse.Namespace) -> Any:

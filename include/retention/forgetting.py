@@ -37,6 +37,7 @@ KEPT: dict[str, tuple[str, ...]] = {
     "campaigns.enrolments": (),
     "campaigns.decisions": (),
     "campaigns.coupons": ("code",),
+    "campaigns.coupons_told": (),
     "campaigns.redemptions": ("code", "order_ref"),
     "delivery.messages": ("message_key", "provider_id"),
     "delivery.decisions": ("message_key",),

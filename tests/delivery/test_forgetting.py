@@ -159,6 +159,8 @@ def full(town: Town) -> Town:
         "insert into selections.winback values (:who)",
         "insert into selections.membership (selection, customer_id, entered_on) values ('winback', :who, '2026-11-20')",
         "insert into campaigns.decisions values (:who, 'winback', '2026-11-20', 'enrolled', 'selected')",
+        "insert into campaigns.coupons_told select customer_id, campaign, entry_no, offer, state, expires_at, :at"
+        " from campaigns.coupons where customer_id = :who",
         "insert into campaigns.redemptions select customer_id, code, 'BESTELLING-31', 'demo_shop', campaign, entry_no,"
         " offer, 'redeemed', cast(:at as timestamptz), :at from campaigns.coupons where customer_id = :who",
         "insert into shop.suppressions values (:who, 'sms', 'invalid_number', :at)",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import random
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from retention.delivery.deliver import deliver
+from retention.events import coupons
 
 END = SENT + timedelta(days=14)
 
@@ -243,3 +246,42 @@ def test_a_coupon_that_is_redeemed_is_no_longer_sent_as_known_at_that_instant(
     deliver(desk.settings, desk.engine, at=desk.now + timedelta(seconds=after))
     assert desk.state(planned) == (("skipped", becomes) if becomes else ("accepted", None))
     assert states(desk) == ["redeemed"]
+
+
+# --- the file for the shop ---
+
+
+def exported(desk: Desk, folder: Path) -> list[dict[str, str]]:
+    """The lines of the file that is written now."""
+    desk.now += timedelta(minutes=1)
+    done = coupons.export(desk.engine, folder, desk.now)
+    if not done["file"]:
+        return []
+    with Path(done["file"]).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_shop_gets_what_has_changed_and_nothing_twice(desk: Desk, tmp_path: Path) -> None:
+    assert exported(desk, tmp_path) == []
+    first, second = coupon(desk, "A"), coupon(desk, "B", "reserved")
+    assert exported(desk, tmp_path) == [
+        {"code": code, "state": state, "percent": "10.00", "expires_at": ends,
+         "campaign": "winback", "offer": "comeback"}
+        for code, state, ends in sorted([(first, "issued", END.isoformat()), (second, "reserved", "")],
+                                        key=lambda each: desk.id(each[0].removeprefix("CODE")[0]))
+    ]  # fmt: skip
+    assert exported(desk, tmp_path) == []
+    desk.run("update campaigns.coupons set state = 'void' where state = 'reserved'")
+    desk.run("update campaigns.coupons set state = 'redeemed' where state = 'issued'")
+    assert [(line["code"], line["state"]) for line in exported(desk, tmp_path)] == [(second, "void")]
+    assert exported(desk, tmp_path) == []
+    assert len(list(tmp_path.glob("coupons-*.csv"))) == 2
+    assert not list(tmp_path.glob("*.writing"))
+
+
+def test_a_file_that_cannot_be_written_is_not_counted_as_told(desk: Desk, tmp_path: Path) -> None:
+    coupon(desk)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        exported(desk, tmp_path / "file")
+    assert len(exported(desk, tmp_path)) == 1

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from retention.database import lock, run
+from retention.days import Counts
 from retention.settings import Settings
 
 LATE = timedelta(days=30)  # how long after a coupon's end an order with it is still looked for
@@ -67,6 +70,35 @@ def redeem_told(
         }
         for use in uses
     ]  # fmt: skip
+
+
+def export(engine: Engine, folder: Path, now: datetime) -> Counts:
+    """Write what the shop does not know yet of coupons to a new file in `folder`; its name, and how many by state.
+
+    Nothing new: no file. A file that was written although noting it failed comes again, in the next one.
+    """
+    with engine.begin() as connection:
+        lock(connection, "events", "coupons")
+        rows = run(connection, "events/coupons_to_tell").all()
+        if not rows:
+            return {"file": None, "coupons": {}}
+        run(
+            connection, "events/coupons_were_told", told_at=now,
+            customer_ids=[row.customer_id for row in rows], campaigns=[row.campaign for row in rows],
+            entry_nos=[row.entry_no for row in rows], offers=[row.offer for row in rows],
+            states=[row.state for row in rows], expires_ats=[row.expires_at for row in rows],
+        ).all()  # fmt: skip
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / f"coupons-{now.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}.csv"
+        draft = target.with_suffix(".writing")
+        with draft.open("w", newline="", encoding="utf-8") as file:
+            lines = csv.writer(file)
+            lines.writerow(["code", "state", "percent", "expires_at", "campaign", "offer"])
+            for row in rows:
+                ends = row.expires_at.astimezone(UTC).isoformat() if row.expires_at else ""
+                lines.writerow([row.code, row.state, row.percent, ends, row.campaign, row.offer])
+        draft.replace(target)  # a reader never sees half a file
+    return {"file": str(target), "coupons": dict(Counter(row.state for row in rows))}
 
 
 def read(content: str, received_at: datetime) -> list[Use]:
