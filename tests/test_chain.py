@@ -30,10 +30,11 @@ FIRST = LAST - timedelta(days=DAYS - 1)
 LEDGER = """
 select m.customer_id, m.message_key, m.campaign, m.version, m.entry_no, m.step, m.channel, m.day, m.state, m.reason,
     m.due_at, m.expires_at, m.attempts, m.attempted_at, e.arm, e.entered_on, e.exited_on, e.exit_reason,
-    c.code, c.state as coupon, c.expires_at as coupon_expires_at
+    c.code, c.state as coupon, c.expires_at as coupon_expires_at, a.added_in, a.left_at, a.left_reason, a.removed_in
 from delivery.messages as m
 join campaigns.enrolments as e using (customer_id, campaign, entry_no)
 left join campaigns.coupons as c using (customer_id, campaign, entry_no, offer)
+left join delivery.audience_members as a using (customer_id, message_key)
 order by m.message_key
 """
 
@@ -109,6 +110,7 @@ def test_days_run_again_change_nothing(whole: Settings, files: Path) -> None:
     ledger = rows(whole, LEDGER)
     assert {row.state for row in ledger} >= {"accepted", "skipped"}
     assert {row.step for row in ledger} >= {"we_miss_you", "nudge", "retarget", "final_offer"}
+    assert any(row.added_in for row in ledger), "somebody is shown ads"
     chain.run_days(whole, database.connect(whole), FIRST, LAST, path=str(files))
     assert rows(whole, LEDGER) == ledger
 

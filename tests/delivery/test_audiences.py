@@ -458,14 +458,15 @@ def test_a_crash_between_the_database_and_the_files_is_mended_by_the_next_export
     assert ads.export(NOON + timedelta(hours=2)) == (0, 0)
 
 
-def test_an_older_copy_of_the_database_does_not_write_over_what_it_has_forgotten(ads: Ads) -> None:
+@pytest.mark.parametrize("later", [0, 1])
+def test_an_older_copy_of_the_database_does_not_write_over_what_it_has_forgotten(ads: Ads, later: int) -> None:
     ads.put_in("ada")
     before = contents(ads.folders)
     ads.planner.run("delete from delivery.exports")
     ads.planner.run("delete from delivery.audience_members")
     ads.planner.run("delete from delivery.messages")
     with pytest.raises(StateError, match="older copy"):
-        ads.put_in("bob")
+        ads.put_in("bob", at=MORNING + timedelta(days=later))
     assert contents(ads.folders) == before
 
 

@@ -7,6 +7,7 @@ between leaves it unwritten: the next one begins by writing it, byte for byte. S
 from __future__ import annotations
 
 import csv
+import glob
 import hashlib
 import io
 import json
@@ -130,14 +131,16 @@ def write(settings: Settings, engine: Engine, export: Export, files: Sequence[Fi
     system, root = place(settings)
     folder = f"{root.rstrip('/')}/{export.folder}"
     manifest = _manifest(export, files)
-    if system.exists(f"{folder}/{MANIFEST}"):
-        if export.written_at is not None:
-            return False
-        if system.cat_file(f"{folder}/{MANIFEST}") != manifest:
-            raise StateError(
-                f"In {folder} is another export of that day and number, so this database is an older copy of the one "
-                "that wrote it. See docs/runbook.md, backup and restore."
-            )
+    is_there = system.exists(f"{folder}/{MANIFEST}")
+    if is_there and export.written_at is not None:
+        return False
+    same_number = f"{glob.escape(folder.rpartition('/')[0])}/*-{export.number:04d}"
+    taken = [each for each in system.glob(same_number) if not each.endswith(export.folder)]
+    if taken or (is_there and system.cat_file(f"{folder}/{MANIFEST}") != manifest):
+        raise StateError(
+            f"In {(taken or [folder])[0]} is another export of that number: this database is an older copy of the one "
+            "that wrote it. See docs/runbook.md, backup and restore."
+        )
     system.makedirs(folder, exist_ok=True)
     for file in files:
         system.pipe_file(f"{folder}/{file.name}", file.content)

@@ -276,7 +276,8 @@ decided as (
             or (d.nth_of_entry = 1 and d.nth <= coalesce(d.room, d.nth) and d.nth_of_channel <= coalesce(d.room_of_channel, d.nth_of_channel))
         )
     returning m.state, m.customer_id, m.message_key, m.campaign, m.version, m.entry_no, m.step, m.channel, m.offer,
-        m.attempts, d.recipient, d.email, d.phone, d.first_name, d.last_name, d.street, d.postal_code, d.city, d.country, d.language, d.time_zone, d.send_before,
+        m.attempts, d.recipient, d.email, d.phone, d.first_name, d.last_name, d.street, d.postal_code, d.city,
+        d.country, d.language, d.time_zone, d.send_before,
         d.coupon_code, d.offer_percent, d.coupon_expires_at, d.last_order_on
 )
 
