@@ -34,6 +34,7 @@ def drill(server: str, *words: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.timeout(900)
 def test_no_message_twice_and_none_lost_whatever_fails_or_dies(server: str) -> None:
     done = drill(server, "--schedules", "200", "--seed", "1")
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
