@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import random
-import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -204,7 +202,7 @@ class Schedule:
             if dice.random() < 0.15:
                 self.kills += 1
                 time.sleep(dice.uniform(0, 0.1))
-                os.kill(worker.pid or 0, signal.SIGKILL)
+                worker.kill()
         if dice.random() < 0.1:
             self.kills += 1
             time.sleep(dice.uniform(0, 0.1))
