@@ -90,8 +90,8 @@ from people
 """
 
 
-def plan(settings: Settings, part: str, number: int) -> None:
-    """`number` more customers with the first mail of `winback` due, and nothing else to do."""
+def plan(settings: Settings, part: str, number: int, statement: str = PLAN) -> None:
+    """`number` more customers, each with one message of `winback` due (by PLAN the first mail), and nothing else."""
     campaign = definitions.read(settings.include, "winback")
     with psycopg.connect(settings.database_url or "", autocommit=True) as connection:
         connection.execute(
@@ -103,7 +103,7 @@ def plan(settings: Settings, part: str, number: int) -> None:
             " on conflict do nothing", (DAY,),
         )  # fmt: skip
         connection.execute(
-            PLAN,
+            statement,
             {
                 "part": part, "number": number, "version": campaign.version, "day": DAY, "at": AT,
                 "long_ago": AT - timedelta(days=300),

@@ -19,25 +19,18 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from datetime import date, datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
-
-import psycopg
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "delivery"))
 
 from checking_provider import Remote, started
 
+from delivery import AT, plan
 from retention import database
-from retention.campaigns import definitions
 from retention.delivery import twilio_sms  # noqa: F401  (imported before the clock runs)
 from retention.delivery.deliver import deliver
 from retention.local import postgres
 from retention.settings import Settings, from_environment
-
-DAY = date(2026, 11, 20)
-AT = datetime(2026, 11, 21, 10, 0, tzinfo=ZoneInfo("Europe/Amsterdam"))
 
 PLAN = """
 with people as materialized (
@@ -80,28 +73,6 @@ from people
 """
 
 
-def plan(settings: Settings, part: str, number: int) -> None:
-    """`number` more customers with the text of `winback` due, and nothing else to do."""
-    campaign = definitions.read(settings.include, "winback")
-    with psycopg.connect(settings.database_url or "", autocommit=True) as connection:
-        connection.execute(
-            "insert into campaigns.versions values ('winback', %s, %s, %s, '', %s) on conflict do nothing",
-            (campaign.version, json.dumps(campaign.content, default=str), json.dumps(dict(campaign.templates)), DAY),
-        )
-        connection.execute(
-            "insert into shop.days (day, stage, part, state) values (%s, 'orders', 'benchmark', 'done')"
-            " on conflict do nothing", (DAY,),
-        )  # fmt: skip
-        connection.execute(
-            PLAN,
-            {
-                "part": part, "number": number, "version": campaign.version, "day": DAY, "at": AT,
-                "long_ago": AT - timedelta(days=300),
-            },
-        )  # fmt: skip
-        connection.execute("vacuum analyze")
-
-
 def send(settings: Settings, provider: Remote, number: int, latency: float) -> tuple[float, float]:
     """Messages a second, and the processor seconds of this process, until all are sent."""
     provider.begin(latency=latency)
@@ -136,9 +107,9 @@ def main() -> None:
             )  # fmt: skip
             at_once = options.at_once or settings.sms_at_once
             database.migrate(settings)
-            plan(settings, "slow", options.one_by_one)
+            plan(settings, "slow", options.one_by_one, PLAN)
             slow, _ = send(settings.evolve(sms_at_once=1), provider, options.one_by_one, options.latency / 1000)
-            plan(settings, "fast", options.messages)
+            plan(settings, "fast", options.messages, PLAN)
             fast, used = send(settings.evolve(sms_at_once=at_once), provider, options.messages, options.latency / 1000)
     finally:
         postgres.remove(folder / "postgres")
