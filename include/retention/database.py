@@ -13,9 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import jinja2
+from jinja2 import FileSystemLoader
 from sqlalchemy import Connection, CursorResult, Engine, NullPool, create_engine, text
 
+from retention import sandbox
 from retention.errors import InputError, StateError
 from retention.settings import Settings
 
@@ -52,14 +53,19 @@ def driver_url(url: str) -> str:
 
 
 def sql(include: Path, name: str, names: Mapping[str, str] | None = None) -> str:
-    """The statement of ``sql/<name>.sql`` with `names` filled in, each quoted (``a.b`` in two parts)."""
+    """The statement of ``sql/<name>.sql`` with `names` filled in, each quoted (``a.b`` in two parts).
+
+    Raises InputError, with file and line, for a file that is not there or cannot be rendered.
+    """
+    folder = include / "sql"
+    if not (folder / f"{name}.sql").is_file():
+        raise InputError(f"There is no SQL file {name}.sql in {folder}.")
+    values = {key: value if isinstance(value, Fragment) else identifier(value) for key, value in (names or {}).items()}
     try:
-        template = _environment(include / "sql").get_template(f"{name}.sql")
-    except jinja2.TemplateNotFound as problem:
-        raise InputError(f"There is no SQL file {problem.name} in {include / 'sql'}.") from problem
-    return template.render(
-        {key: value if isinstance(value, Fragment) else identifier(value) for key, value in (names or {}).items()}
-    )
+        return _environment(folder).get_template(f"{name}.sql").render(values)
+    except sandbox.PROBLEMS as problem:
+        where = sandbox.place(problem) or folder / f"{name}.sql"
+        raise InputError(f"{where}: {sandbox.sentence(problem)}.") from problem
 
 
 def run(
@@ -140,7 +146,5 @@ def _check_version(settings: Settings) -> None:
 
 
 @lru_cache(maxsize=8)
-def _environment(folder: Path) -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder), undefined=jinja2.StrictUndefined, autoescape=False
-    )
+def _environment(folder: Path) -> sandbox.Sandbox:
+    return sandbox.Sandbox(loader=FileSystemLoader(folder), autoescape=False)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from retention import sandbox
 from retention.campaigns import definitions, templates
 from retention.campaigns.sms import segments
 from retention.settings import from_environment
@@ -43,11 +44,12 @@ def rendered(campaign: Any, step: Any, language: str, **changes: Any) -> dict[st
     filters = {"day": lambda _: "<the day>", "moment": lambda _: MOMENTS[language]}
     name = f"{step.step}.{language}.j2"
     plain = templates.environment(campaign.templates, html=False, filters=filters).get_template(name)
-    blocks = {
-        block: "".join(plain.blocks[block](plain.new_context(values)))
-        for block in templates.BLOCKS[step.channel]
-        if block != "html"
-    }
+    with sandbox.bounded():
+        blocks = {
+            block: "".join(plain.blocks[block](plain.new_context(values)))
+            for block in templates.BLOCKS[step.channel]
+            if block != "html"
+        }
     if step.channel == "email":
         page = templates.environment(campaign.templates, html=True, filters=filters).get_template(name)
         blocks["html"] = page.render(values)

@@ -134,9 +134,11 @@ def test_one_template_that_fails_refuses_its_messages_and_no_others(
     with caplog.at_level(logging.ERROR):
         counts = deliver(settings, engine, at=MORNING)
     assert (counts["refused"], counts["accepted"]) == (2, 1)
-    assert {planner.state(key) for key in bad} == {("refused", "template_error: hello.en.j2: 'fist_name' is undefined")}
+    assert {planner.state(key) for key in bad} == {
+        ("refused", "template_error: hello.en.j2, line 1: 'fist_name' is undefined")
+    }
     assert planner.state(good)[0] == "accepted"
-    assert "2 messages refused: hello.en.j2: 'fist_name' is undefined" in caplog.text
+    assert "2 messages refused: hello.en.j2, line 1: 'fist_name' is undefined" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def test_one_template_that_fails_refuses_its_messages_and_no_others(
 def test_a_failing_template_says_what_is_wrong_and_quotes_nobody(template: str, problem: str) -> None:
     with pytest.raises(TemplateError) as error:
         render(template)
-    assert str(error.value) == f"hello.en.j2: {problem}"
+    assert str(error.value) == f"hello.en.j2, line 1: {problem}"
 
 
 def test_a_step_without_a_template_and_a_template_without_a_block_say_so() -> None:
@@ -280,11 +282,11 @@ LOOKED_INTO = [
     ("{% from 'parts.j2' import show %}{{ show(shop_url, say=first_name) }}", "first_name"),
     ("{% from 'parts.j2' import show %}{{ show(shop_url, 'a') | upper }}", "shop_url"),
     ("{% from 'parts.j2' import show %}{{ show(*[shop_url, first_name]) }}", "shop_url first_name"),
-    ("{% from 'parts.j2' import show %}{% set show = first_name.format %}{{ show(shop_url) }}", "all"),
+    ("{% from 'parts.j2' import show %}{% set show = first_name.removesuffix %}{{ show(shop_url) }}", "all"),
     ("{% from 'parts.j2' import loud as show %}{{ show(shop_url) }}", "all"),
     ("{% import 'parts.j2' as parts %}{{ parts.loud(shop_url) }}", "all"),
     ("{% from 'parts.j2' import loud %}{{ loud(shop_url) }}", "shop_url"),
-    ("{{ first_name.format(shop_url) }}", "shop_url first_name"),
+    ("{{ first_name.removesuffix(shop_url) }}", "shop_url first_name"),
     ("{{ dict(a=shop_url).a | upper }}", "shop_url"),
 ]
 NAMES = ["Ada", "Ada", "<Bob>", "O'Hara", "Γιώργος"]

@@ -16,10 +16,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import DictLoader, StrictUndefined, TemplateSyntaxError, meta, nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import FunctionLoader, TemplateSyntaxError, meta, nodes
 
 from retention.errors import InputError
+from retention.sandbox import Sandbox
 
 VARIABLES = {
     "first_name": "the customer's first name; none if unknown",
@@ -57,19 +57,13 @@ class Inspected:
     has_way_out: bool  # in the block `text`, whatever the values are
 
 
-def environment(
-    templates: Mapping[str, str], *, html: bool, filters: Mapping[str, Callable[..., Any]]
-) -> ImmutableSandboxedEnvironment:
+def environment(templates: Mapping[str, str], *, html: bool, filters: Mapping[str, Callable[..., Any]]) -> Sandbox:
     """The sandbox in which templates are compiled; `html`: values are escaped. An unknown variable is an error."""
-    made = ImmutableSandboxedEnvironment(
-        loader=DictLoader(dict(templates)),
-        undefined=StrictUndefined,
-        autoescape=html,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters.update(filters)
-    return made
+
+    def load(name: str) -> tuple[str, str, Callable[[], bool]] | None:
+        return (templates[name], name, lambda: True) if name in templates else None
+
+    return Sandbox(loader=FunctionLoader(load), autoescape=html, trim_blocks=True, lstrip_blocks=True, filters=filters)
 
 
 def read(include: Path, campaign: str, steps: Iterable[tuple[str, str, bool]]) -> dict[str, str]:

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-import jinja2
 from babel import Locale
+from jinja2 import StrictUndefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from sqlalchemy import Connection, Engine
 
 from retention.campaigns.templates import LONGEST_CARD
@@ -25,7 +26,7 @@ from retention.settings import Settings
 
 CHANNEL = "postal"
 COLUMNS = ("recipient", "street", "postal_code", "city", "country", "language", "card", "message_key")
-PAGE = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string("""\
+PAGE = ImmutableSandboxedEnvironment(autoescape=True, undefined=StrictUndefined).from_string("""\
 <!doctype html>
 <html>
 <head>

@@ -24,6 +24,7 @@ from jinja2 import nodes
 from jinja2.runtime import Context
 from markupsafe import escape
 
+from retention import sandbox
 from retention.campaigns.templates import environment
 from retention.delivery.gaps import Content, Gap, fill, fit, is_markup, only_printed
 from retention.delivery.links import shop_url, unsubscribe_url
@@ -141,20 +142,21 @@ class Templates:
     ) -> Content:
         own = {"language": language, _ZONE: zone}
         try:
-            template = self._plain.get_template(name)
-            context = template.new_context({**plain, **own})
-            text = _block(template, "text", context).strip()
-            if channel != "email":
-                return Content(text=text, language=language)
-            subject = one_line(_block(template, "subject", context))
-            page = self._page(name, {**html, **own})
-            return Content(subject=subject, text=text, html=page, language=language)
+            with sandbox.bounded():
+                template = self._plain.get_template(name)
+                context = template.new_context({**plain, **own})
+                text = _block(template, "text", context).strip()
+                if channel != "email":
+                    return Content(text=text, language=language)
+                subject = one_line(_block(template, "subject", context))
+                page = self._page(name, {**html, **own})
+                return Content(subject=subject, text=text, html=page, language=language)
         except jinja2.TemplateError as problem:
-            raise TemplateError(f"{name}: {problem.message}") from None
+            raise TemplateError(f"{_place(problem, name)}: {problem.message}") from None
         except (TemplateError, MemoryError):
             raise
         except Exception as problem:  # whatever an expression in a template can raise; its text may quote a value
-            raise TemplateError(f"{name}: {type(problem).__name__}") from None
+            raise TemplateError(f"{_place(problem, name)}: {type(problem).__name__}") from None
 
     def _pick(self, step: str, language: str | None) -> tuple[str, str]:
         for each in (language or FALLBACK_LANGUAGE, FALLBACK_LANGUAGE):
@@ -247,4 +249,9 @@ def _name_of(value: Any) -> str:
 def _block(template: jinja2.Template, block: str, context: Context) -> str:
     if block not in template.blocks:
         raise TemplateError(f"{template.name}: there is no block {block}")
-    return "".join(template.blocks[block](context))
+    return template.environment.concat(template.blocks[block](context))
+
+
+def _place(problem: Exception, name: str) -> str:
+    """The file, and the line where it is known: of what a template includes or imports that one's own."""
+    return sandbox.place(problem) or name

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import jinja2
+from jinja2 import StrictUndefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 WORDS = {
     "en": {
@@ -31,7 +32,7 @@ WORDS = {
     },
 }
 
-_PAGE = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
+_PAGE = ImmutableSandboxedEnvironment(autoescape=True, undefined=StrictUndefined).from_string(
     """<!doctype html>
 <html lang="{{ language }}">
 <meta charset="utf-8">

@@ -1,4 +1,4 @@
-"""From a selection's file to the SQL of one day: Jinja with the macros below, and nothing else.
+"""From a selection's file to the SQL of one day: Jinja, in a sandbox, with the macros below and nothing else.
 
     {{ selection('customers') }}        the table of another selection; makes the edge
     {{ orders_in('orders_past_year') }} how many of the customer's orders are in an order selection
@@ -17,7 +17,6 @@ A column that ends in ``_at`` is an instant and meets the midnights of the shop'
 from __future__ import annotations
 
 import re
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -28,7 +27,7 @@ from zoneinfo import ZoneInfo
 import jinja2
 from jinja2 import meta, nodes
 
-from retention import days
+from retention import days, sandbox
 from retention.database import identifier
 from retention.errors import InputError
 from retention.selections.windows import Edge, Span, Window, between, since
@@ -39,7 +38,7 @@ DAY_WORDS = frozenset({"day", "known_by"})
 _COLUMN = re.compile(r"(?:[a-z_][a-z0-9_]*\.)?[a-z_][a-z0-9_]*")
 _TAG = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _BROUGHT_IN = "\x1e"  # stands for a line end that a macro brought in: it is not one of the file's lines
-_jinja = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True)
+_jinja = sandbox.Sandbox(autoescape=False, keep_trailing_newline=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +80,8 @@ def order_selection(include: Path, file: Path, occasion: Occasion) -> Rule:
 
 def _rule(include: Path, file: Path, occasion: Occasion, *, selections: bool) -> Rule:
     macros = _Macros(include, occasion)
-    marked = macros.file(file, selections=selections)
+    with sandbox.bounded():
+        marked = macros.file(file, selections=selections)
     return Rule(
         sql=marked.replace(_BROUGHT_IN, "\n"),
         edges=tuple(dict.fromkeys(macros.edges)),
@@ -127,7 +127,7 @@ class _Macros:
 
     def file(self, file: Path, *, selections: bool) -> str:
         """A file rendered; selections can be referred to from selections only, their words are those of the rule."""
-        source = _TAG.sub(_on_one_line, read(self.include, file))
+        source = read(self.include, file)
         context = self._context()
         if not selections:
             del context["selection"]
@@ -137,10 +137,10 @@ class _Macros:
                 self.words |= parsed.words
             self.references += parsed.selections
             return parsed.template.render(context)
-        except (jinja2.TemplateError, ValueError, TypeError, OverflowError) as problem:
-            line = _line(problem, file)
+        except sandbox.PROBLEMS as problem:
+            line = sandbox.line_of(problem, str(file))
             where = shown(self.include, file) + (f", line {line}" if line else "")
-            raise InputError(f"{where}: {str(problem).replace('_Macros.', '')}.") from None
+            raise InputError(f"{where}: {sandbox.sentence(problem).replace('_Macros.', '')}.") from None
 
     def _context(self) -> dict[str, object]:
         known_by = days.known_at(self.occasion.day, self.occasion.zone)
@@ -251,9 +251,11 @@ class _Parsed:
 
 @lru_cache(maxsize=256)  # a day renders the same few files over and over
 def _parsed(source: str, filename: str) -> _Parsed:
+    _jinja.parse(source)  # a tag that is never closed is found here: looking for its end takes long
+    source = _TAG.sub(_on_one_line, source)
     tree = _jinja.parse(source)
     return _Parsed(
-        template=jinja2.Template.from_code(_jinja, _jinja.compile(source, filename=filename), {}),
+        template=_jinja.template_class.from_code(_jinja, _jinja.compile(source, filename=filename), {}),
         words=frozenset(meta.find_undeclared_variables(tree)),
         selections=tuple(_named_selections(tree)),
     )
@@ -285,10 +287,3 @@ def _named_selections(tree: nodes.Template) -> list[str]:
 def _on_one_line(tag: re.Match[str]) -> str:
     """A tag without line ends, followed by them: so the lines of the result are the lines of the file."""
     return tag[0].replace("\n", " ") + "\n" * tag[0].count("\n")
-
-
-def _line(problem: Exception, file: Path) -> int | None:
-    if isinstance(problem, jinja2.TemplateSyntaxError):
-        return problem.lineno
-    lines = [frame.lineno for frame in traceback.extract_tb(problem.__traceback__) if frame.filename == str(file)]
-    return lines[-1] if lines else None
