@@ -13,8 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from jinja2 import FileSystemLoader
-from sqlalchemy import Connection, CursorResult, Engine, NullPool, create_engine, text
+from sqlalchemy import Connection, CursorResult, Engine, NullPool, create_engine, event, text
+from sqlalchemy.engine import ExceptionContext
 
 from retention import sandbox
 from retention.errors import InputError, StateError
@@ -34,7 +36,7 @@ def connect(settings: Settings, pool: int = 0) -> Engine:
         raise StateError("No database: set RETENTION_DATABASE_URL, or start the embedded one with `retention up`.")
     # Tasks fork and live for minutes: for them a pool would only hold connections open.
     pooled: dict[str, Any] = {"pool_size": pool, "max_overflow": 0, "pool_timeout": 10, "pool_pre_ping": True}
-    return create_engine(
+    engine = create_engine(
         driver_url(settings.database_url),
         hide_parameters=True,  # an error message never quotes a customer's address
         **(pooled if pool else {"poolclass": NullPool}),
@@ -42,6 +44,23 @@ def connect(settings: Settings, pool: int = 0) -> Engine:
         connect_args={"prepare_threshold": None, "application_name": "retention"},
         execution_options={"include": settings.include},
     )
+    event.listen(engine, "handle_error", _quote_no_values)
+    return engine
+
+
+def without_values(problem: psycopg.Error) -> str:
+    """PostgreSQL's message without what it quotes of rows: they may be somebody's name and address."""
+    message = problem.diag.message_primary or type(problem).__name__
+    return message.partition(': "')[0] if (problem.sqlstate or "").startswith("22") else message
+
+
+def _quote_no_values(context: ExceptionContext) -> None:
+    """Of data that PostgreSQL refuses it quotes the value, or the whole row: logs and shop.days keep neither."""
+    problem = context.original_exception
+    if isinstance(problem, (psycopg.DataError, psycopg.IntegrityError)):
+        problem.args = (without_values(problem),)
+        if context.sqlalchemy_exception is not None:
+            context.sqlalchemy_exception.args = (f"({type(problem).__name__}) {without_values(problem)}",)
 
 
 def driver_url(url: str) -> str:

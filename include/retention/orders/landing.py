@@ -187,7 +187,7 @@ def _land_json(landing: _Landing, file: File, report: _Reporter) -> dict[str, An
     missing = [column for column in landing.feed.columns if column not in seen]
     if missing and counts["rows"]:
         raise DataError(f"{file.name}: no row has {', '.join(missing)}; expected: {', '.join(landing.feed.columns)}; "
-                        f"found: {', '.join(list(seen)[:20])}.")  # fmt: skip
+                        f"found: {reading.found(landing.feed, list(seen))}")  # fmt: skip
     return {**counts, "columns": list(seen) or list(landing.feed.columns), "fingerprint": digest}
 
 
@@ -222,7 +222,7 @@ def _copy(landing: _Landing, file: File, columns: list[str], blocks: Iterator[by
             return cursor.rowcount
     except psycopg.Error as problem:
         if isinstance(problem, psycopg.DataError) or problem.sqlstate == "54000":
-            raise _Unfit(file, _without_values(problem)) from problem
+            raise _Unfit(file, database.without_values(problem)) from problem
         raise
 
 
@@ -267,7 +267,8 @@ def _reject(landing: _Landing, file: File, rows: list[tuple[int, Bad]]) -> None:
     with landing.cursor as cursor, cursor.copy(statement.encode()) as copy:
         for number, row in rows:
             value = reading.shortened([row.value])[0]
-            copy.write_row((landing.load_id, file.name, file.number, number, row.rule, value, json.dumps(row.fields)))
+            place = (landing.load_id, file.name, file.number, number)
+            copy.write_row((*place, row.rule, value, json.dumps(row.fields), row.length))
 
 
 def _columns(connection: Connection, name: str) -> list[str]:
@@ -281,11 +282,6 @@ def _definitions(columns: list[str]) -> Fragment:
 
 def _literal(value: str) -> Fragment:
     return Fragment("'" + value.replace("'", "''") + "'")
-
-
-def _without_values(problem: psycopg.Error) -> str:
-    """PostgreSQL's message without the file's own values: they may be somebody's address."""
-    return (problem.diag.message_primary or type(problem).__name__).partition(': "')[0]
 
 
 class _Reporter:

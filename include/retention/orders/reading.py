@@ -12,8 +12,8 @@ import io
 import json
 import re
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 from retention.errors import DataError
@@ -36,8 +36,9 @@ class Bad:
     """A row that cannot be landed."""
 
     rule: str  # one of READING_RULES
-    value: str  # what is wrong
+    value: str  # what is wrong, quoting nothing of the row
     fields: list[str]  # the row as far as it can be read, shortened
+    length: int = 0  # of the row in bytes; of one that is too long, of what was read
 
 
 Row = dict[str, str | None]
@@ -96,13 +97,12 @@ def rows(text: Text, feed: Feed) -> Iterator[Row | Bad]:
     encoding = "utf-8" if feed.encoding == "utf-16" else feed.encoding
     lines = _Lines(text.rest, encoding)
     while True:
-        row = _blank_record(lines) if feed.delimiter == BLANKS else _record(lines, feed.delimiter)
-        if row is None:
+        record = _blank_record(lines) if feed.delimiter == BLANKS else _record(lines, feed.delimiter)
+        if record is None:
             return
-        if isinstance(row, Bad):
-            yield row
-        elif row:
-            yield _checked(row, text.columns, lines)
+        if record:
+            row = record if isinstance(record, Bad) else _checked(record, text.columns, lines)
+            yield replace(row, length=lines.length) if isinstance(row, Bad) else row
 
 
 def json_rows(stream: BinaryIO) -> Iterator[Row | Bad]:
@@ -110,7 +110,8 @@ def json_rows(stream: BinaryIO) -> Iterator[Row | Bad]:
     lines = _Lines(_read(stream), "utf-8")
     for line in lines:
         if line.strip():
-            yield lines.fault([line]) or _json_row(line)
+            row = lines.fault([line]) or _json_row(line)
+            yield replace(row, length=lines.length) if isinstance(row, Bad) else row
         lines.taken.clear()
 
 
@@ -205,13 +206,12 @@ def _header(file: File, feed: Feed, head: bytes) -> tuple[list[str], bytes]:
 def _usable(file: File, feed: Feed, columns: list[str]) -> list[str]:
     """The columns of a header, if all that are expected are among them and each can be a column's name."""
     if missing := [name for name in feed.columns if name not in columns]:
-        shown = ", ".join(repr(name[:60]) for name in columns[:20])
         hint = ""
         if len(columns) == 1 and len(feed.columns) > 1:
             hint = f" Only one column was found: is the delimiter {feed.delimiter!r} right?"
         raise DataError(
             f"{file.name}, line 1: column {', '.join(missing)} is missing; expected columns: "
-            f"{', '.join(feed.columns)}; found: {shown}.{hint}"
+            f"{', '.join(feed.columns)}; found: {found(feed, columns)}{hint}"
         )
     for name in columns:
         if columns.count(name) > 1:
@@ -221,6 +221,18 @@ def _usable(file: File, feed: Feed, columns: list[str]) -> list[str]:
     if len(columns) > MOST_COLUMNS:
         raise DataError(f"{file.name}, line 1: {len(columns)} columns; at most {MOST_COLUMNS} can be landed.")
     return columns
+
+
+def found(feed: Feed, columns: Sequence[str]) -> str:
+    """The names found where the columns of `feed` were expected, quoted only if most of those are among them.
+
+    Else they may be somebody's name and street, in a file without a header.
+    """
+    text = " ".join(columns)
+    known = [name for name in feed.columns if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)]
+    if 2 * len(known) < len(feed.columns):
+        return f"{len(columns)} other{'s' * (len(columns) != 1)}, perhaps a row: does the file begin with its columns?"
+    return ", ".join(repr(name[:60]) for name in columns[:20]) + "."
 
 
 def _is_name(name: str) -> bool:
@@ -270,6 +282,11 @@ class _Lines:
         if len(self.taken) > MOST_LINES or (len(self.taken) > 1 and sum(map(len, self.taken)) > LONGEST_ROW):
             raise _Unclosed
         return line.decode(self._encoding, "replace")
+
+    @property
+    def length(self) -> int:
+        """Of the record at hand in bytes, without the end of its last line."""
+        return len(b"".join(self.taken).rstrip(b"\r\n"))
 
     def put_back(self) -> None:
         """All lines of this record but the first are to be read again."""
@@ -354,13 +371,19 @@ def _json_row(line: str) -> Row | Bad:
     try:
         content = json.loads(line, parse_float=str, parse_int=str, parse_constant=str)
     except (ValueError, RecursionError) as problem:
-        return Bad("not_json", str(problem)[:SHORT], shortened([line]))
+        return Bad("not_json", _json_fault(problem), shortened([line]))
     if not isinstance(content, dict):
         return Bad("not_json", "the line is no JSON object", shortened([line]))
     row = {name: _json_text(value) for name, value in content.items()}
     if len(row) > MOST_COLUMNS or not all(map(_is_name, row)):
         return Bad("bad_column_name", "a key that cannot be a column's name", shortened([line]))
     return _fault_of(row) or row
+
+
+def _json_fault(problem: Exception) -> str:
+    if isinstance(problem, json.JSONDecodeError):
+        return f"{problem.msg.partition(':')[0]}, at character {problem.colno}"
+    return "it is nested too deeply" if isinstance(problem, RecursionError) else "a value that JSON does not have"
 
 
 def _json_text(value: Any) -> str | None:
@@ -376,12 +399,13 @@ def _json_text(value: Any) -> str | None:
 def _fault_of(row: Row) -> Bad | None:
     """What makes PostgreSQL refuse these values."""
     fields = [value or "" for value in row.values()]
+    length = len("".join(fields).encode("utf-8", "surrogatepass"))
     if any("\0" in value for value in fields):
-        return Bad("nul_byte", "a NUL byte", shortened(fields))
+        return Bad("nul_byte", "a NUL byte", shortened(fields), length)
     try:
         "".join(fields).encode()
     except UnicodeEncodeError:
-        return Bad("bad_encoding", "half of a surrogate pair", shortened(fields))
+        return Bad("bad_encoding", "half of a surrogate pair", shortened(fields), length)
     return None
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import warnings
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -329,7 +330,10 @@ def _refuse_exception(entry: dict[str, Any], suite: Suite) -> None:
     for one in [info] if "raised_exception" in info else info.values():
         if one.get("raised_exception"):
             rule = entry["expectation_config"]["meta"]["rule"]
-            raise StateError(f"{suite.path}: {rule} could not be evaluated: {str(one.get('exception_message'))[:300]}")
+            told = re.sub(
+                r'"[^"]*"', "...", str(one.get("exception_message")).partition("\n")[0]
+            )  # values stand in quotes
+            raise StateError(f"{suite.path}: {rule} could not be evaluated: {told[:300]}")
 
 
 def _unexpected(result: dict[str, Any], rule: str) -> int:

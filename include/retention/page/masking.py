@@ -1,38 +1,96 @@
-"""Personal data of customers, made unreadable before it is shown: the page explains rows, it gives no addresses."""
+"""What the page shows of a shop's rows: what is wrong with them, never whose they are.
+
+A rejected row may hold anything anywhere: one comma too many puts a street under `total`. So a value is shown only
+where its column is known and it has the form that the column is for. Of any other value of a known column the shape is
+shown, ``Aaaa 99`` for a street with its number; of any other column nothing.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
+from babel.numbers import list_currencies
+
 DOTS = "•••"
-SHORT = 200  # characters of one field; the database already holds long fields shortened
+SHORT = 60  # characters of a shape
+LONG = 200  # characters of what an expectation asks for or found
 
 _EMAIL = re.compile(r"([^\s@<>\"'(),;:=])[^\s@<>\"'(),;:=]*@[^\s<>\"'(),;:=]*")
 _PHONE = re.compile(r"(?<![\w.,-])(?:\+|00|0)\d[\d ()./-]{6,}\d(?![\w-])")
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?!\d)")
-_PHONE_FIELD = re.compile(r"phone|mobile|telefoon|tel(?![a-z])|msisdn|whatsapp", re.I)
-_EMAIL_FIELD = re.compile(r"e[-_ ]?mail", re.I)
-_PERSON_FIELD = re.compile(
-    r"(first|last|full|given|family|middle|customer|user|contact)[-_ ]?name|^name$|surname|street|address|postal"
-    r"|post_?code|zip|birth|\biban\b",
-    re.I,
+# Whole numbers of four digits and more are postal codes and telephone numbers too.
+_NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,2}|(?:0|[1-9][0-9]{0,6})[.,][0-9]{1,2})")
+# With a time: a date alone is somebody's birthday too.
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
 )
+_COLUMN = re.compile(r"[a-z_][a-z0-9_]{0,39}")
+
+Form = Callable[[str], object]
 
 
-def masked(value: Any, field: str = "") -> str:
-    """`value` as text without addresses; `field` names its column or rule, where that is known."""
+def _one_of(words: str) -> Form:
+    return frozenset(words.split()).__contains__
+
+
+def _is_currency(text: str) -> bool:
+    return text in list_currencies()
+
+
+def _never(text: str) -> bool:
+    return False
+
+
+def _columns() -> dict[str, Form]:
+    """By the name of a column, in small letters and digits only: whether a value has the form that it is for."""
+    forms: dict[Form, str] = {
+        _NUMBER.fullmatch: "total refunded amount price unitprice quantity line lineno dollars cds",
+        _INSTANT.fullmatch: "createdat updatedat changedat orderedat registeredat invoicedate date",
+        _is_currency: "currency",
+        _one_of("pending complete cancelled refunded"): "status",
+        _one_of("email sms audience postal"): "channel",
+        _one_of("yes no"): "granted",
+        _one_of("consent soft_opt_in"): "basis",
+        _never: "orderid invoice sku stockcode store purpose category",
+    }
+    return {name: form for form, names in forms.items() for name in names.split()}
+
+
+_COLUMNS = _columns()
+
+
+def shown(value: Any, column: str = "") -> str:
+    """`value` of `column` as it is, if that is known to be harmless; else its shape. Empty for none."""
     text = "" if value is None else str(value)
-    if not text.strip():
-        return text
-    if _PHONE_FIELD.search(field):
-        return _end(text)
-    if _EMAIL_FIELD.search(field):
-        return shortened(_EMAIL.sub(rf"\1{DOTS}@{DOTS}", text)) if "@" in text else text[:1] + DOTS
-    if _PERSON_FIELD.search(field):
-        return DOTS
-    return shortened(masked_text(text))
+    form = _COLUMNS.get(_key(column), _never)
+    return text if form(text) else shape(text)
+
+
+def shown_row(row: Any) -> tuple[list[tuple[str, str]], int]:
+    """The known columns of a rejected row as (column, what is shown of it), and how many columns are left out.
+
+    A row that could not be read has no columns: nothing of it is shown.
+    """
+    if not isinstance(row, Mapping):
+        return [], 0
+    known = [(str(column), shown(value, str(column))) for column, value in row.items() if _key(str(column)) in _COLUMNS]
+    return known, len(row) - len(known)
+
+
+@lru_cache(maxsize=4096)
+def shape(text: str) -> str:
+    """`text` with ``A`` and ``a`` for letters, ``9`` for digits, ``?`` for signs that are not on every keyboard."""
+    signs = "".join(map(_sign, text[:SHORT]))
+    return signs if len(text) <= SHORT else f"{signs}… ({len(text)} characters)"
+
+
+def names(columns: Any) -> str:
+    """Names of columns, as far as they look like some: a file with keys of its own may hold others."""
+    listed = columns if isinstance(columns, (list, tuple)) else [columns]
+    return ", ".join(str(each) if _COLUMN.fullmatch(str(each)) else shape(str(each)) for each in listed)
 
 
 def masked_text(text: str) -> str:
@@ -40,26 +98,26 @@ def masked_text(text: str) -> str:
     return _PHONE.sub(_masked_phone, _EMAIL.sub(rf"\1{DOTS}@{DOTS}", text))
 
 
-def masked_row(row: Any) -> list[tuple[str, str]]:
-    """The fields of a landed row as (column, masked value); a row that is no mapping is one field."""
-    if isinstance(row, Mapping):
-        return [(str(column), masked(value, str(column))) for column, value in row.items()]
-    if isinstance(row, (list, tuple)):
-        return [(str(number), masked(value)) for number, value in enumerate(row, 1)]
-    return [("row", masked(row))] if row is not None else []
+def shortened(text: str) -> str:
+    """`text`, cut where it gets too long for a field on the page."""
+    return text if len(text) <= LONG else text[:LONG] + "…"
+
+
+def _key(column: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", column.lower()) if column.isascii() else ""
+
+
+def _sign(sign: str) -> str:
+    if sign.isalpha():
+        return "A" if sign.isupper() else "a"
+    if sign.isnumeric():
+        return "9"
+    if sign.isspace():
+        return " "
+    return sign if sign.isascii() and sign.isprintable() else "?"
 
 
 def _masked_phone(match: re.Match[str]) -> str:
     found = match.group()
-    digits = sum(character.isdigit() for character in found)
-    return found if digits < 9 or _DATE.match(found) else _end(found)
-
-
-def _end(text: str) -> str:
-    digits = [character for character in text if character.isdigit()]
-    return DOTS + "".join(digits[-2:]) if len(digits) > 5 else DOTS
-
-
-def shortened(text: str) -> str:
-    """`text`, cut where it gets too long for a field on the page."""
-    return text if len(text) <= SHORT else text[:SHORT] + "…"
+    digits = [character for character in found if character.isdigit()]
+    return found if len(digits) < 9 or _DATE.match(found) else DOTS + "".join(digits[-2:])

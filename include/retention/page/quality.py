@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
@@ -13,7 +14,8 @@ from sqlalchemy import Connection
 from retention import days
 from retention.database import run
 from retention.errors import InputError
-from retention.page.masking import masked, masked_row, masked_text, shortened
+from retention.orders.reading import READING_RULES
+from retention.page.masking import masked_text, names, shortened, shown, shown_row
 
 Row = dict[str, Any]
 
@@ -46,7 +48,12 @@ def read(connection: Connection, key: str | None, source: str | None) -> Row:
     for load in loads:
         load["suites"] = [_suite(suite) for suite in suites if suite["load_id"] == load["load_id"]]
         load["rules"] = [
-            {"rule": rule["rule"], "rejected": rule["rejected"], "rows": _rejected(connection, load, rule["rule"])}
+            {
+                "rule": rule["rule"],
+                "rejected": rule["rejected"],
+                "is_unreadable": rule["rule"] in READING_RULES,
+                "rows": _rejected(connection, load, rule["rule"]),
+            }
             for rule in rules
             if rule["load_id"] == load["load_id"]
         ]
@@ -78,15 +85,20 @@ def _choices(connection: Connection, chosen: str | None) -> dict[str, list[Row]]
 
 
 def _rejected(connection: Connection, load: Row, rule: str) -> list[Row]:
-    return [
-        {
-            "file": row["file"],
-            "row_no": row["row_no"],
-            "value": masked(row["value"], rule),
-            "fields": masked_row(row["row_text"]),
-        }
-        for row in _rows(connection, "quality_rows", load_id=load["load_id"], rule=rule, number=ROWS)
-    ]
+    """Of each row its place and what the rule says of it; of a row that could not be read its length, no field."""
+    looked_at = {
+        expectation["rule"]: expectation["column"] for suite in load["suites"] for expectation in suite["expectations"]
+    }
+    found = []
+    for row in _rows(connection, "quality_rows", load_id=load["load_id"], rule=rule, number=ROWS):
+        place = {"file": row["file"], "row_no": row["row_no"]}
+        if rule in READING_RULES:
+            found.append({**place, "value": row["value"], "length": row["length"]})
+        else:
+            fields, hidden = shown_row(row["row_text"])
+            found.append({**place, "value": shown(row["value"], looked_at.get(rule, "")), "fields": fields,
+                          "hidden": hidden})  # fmt: skip
+    return found
 
 
 def _suite(row: Row) -> Row:
@@ -144,7 +156,7 @@ def _expectation(result: Mapping[str, Any]) -> Row:
         "column": column,
         "expected": _expected(kwargs, is_row_rule),
         "observed": _observed(found, column),
-        "examples": [masked(_plain(value), f"{column} {told}") for value in examples[:EXAMPLES]],
+        "examples": [shown(value, column) for value in examples[:EXAMPLES]],
         "error": error,
         **{name: found.get(key) for name, key in NUMBERS.items()},
     }
@@ -164,10 +176,19 @@ def _expected(kwargs: Mapping[str, Any], is_row_rule: bool) -> list[tuple[str, s
 
 def _observed(found: Mapping[str, Any], column: str) -> str:
     """What was seen instead, or at all: the mismatch where Great Expectations names one."""
-    mismatched = _mapping(found.get("details")).get("mismatched")
+    mismatched = _mapping(_mapping(found.get("details")).get("mismatched"))
     if mismatched:
-        return masked(_plain(mismatched))
-    return masked(_plain(found["observed_value"]), column) if found.get("observed_value") is not None else ""
+        return "; ".join(f"{kind}: {names(columns)}" for kind, columns in mismatched.items())
+    observed = found.get("observed_value")
+    if observed is None:
+        return ""
+    if isinstance(observed, (int, float)):
+        return _plain(observed)
+    return (
+        names(observed)
+        if isinstance(observed, list)
+        else shown(observed, "updated_at" if column == "newest" else column)
+    )
 
 
 def _number(value: Any, otherwise: float) -> float:
@@ -187,8 +208,13 @@ def _error(info: Any) -> str:
     if not isinstance(info, Mapping):
         return ""
     if "raised_exception" in info:
-        return masked_text(str(info.get("exception_message") or "failed")) if info["raised_exception"] else ""
+        return _told(str(info.get("exception_message") or "failed")) if info["raised_exception"] else ""
     return "; ".join(filter(None, (_error(each) for each in info.values())))
+
+
+def _told(message: str) -> str:
+    """The first line of a message without what stands in quotes: the database quotes values, and rows below."""
+    return masked_text(re.sub(r'"[^"]*"', "…", message.partition("\n")[0]))
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

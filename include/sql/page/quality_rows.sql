@@ -3,7 +3,8 @@ select
     r.file,
     r.row_no,
     r.value,
-    r.row_text
+    r.row_text,
+    r.length
 from landing.rejections as r
 where r.load_id = :load_id
     and r.rule = :rule
