@@ -56,3 +56,19 @@ def test_a_day_before_the_newest_done_day_is_refused(engine: Engine) -> None:
 def test_what_is_not_an_iso_day_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="is not a day"):
         days.parse(text)
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["2026-W47-5", "20261121", "2026-11-2", "2026-11-21 ", "2026-11-21\n", "２０２６-11-21", "2026-02-30", "0000-01-01",
+     "+026-11-21", "", "\0", "9" * 5_000],
+)  # fmt: skip
+def test_a_day_is_written_in_one_way_only(written: str) -> None:
+    with pytest.raises(InputError, match=r"is not a day; write it like 2026-11-21\.$") as problem:
+        days.parse(written)
+    assert len(str(problem.value)) < 250
+
+
+def test_every_day_that_there_is_can_be_written() -> None:
+    for day in (date.min, date(2026, 11, 21), date.max):
+        assert days.parse(day.isoformat()) == day

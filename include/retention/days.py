@@ -7,6 +7,7 @@ A day D is a calendar day in the shop's time zone, half-open [D 00:00, D+1 00:00
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -21,9 +22,9 @@ Counts = dict[str, Any]
 
 
 def parse(text: str) -> date:
-    """An ISO day, like 2026-11-21. Raises InputError for anything else."""
+    """A day written like 2026-11-21. Raises InputError for anything else, other forms of ISO 8601 included."""
     try:
-        if len(text) != 10:
+        if not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
             raise ValueError(text)
         return date.fromisoformat(text)
     except ValueError as problem:

@@ -172,6 +172,61 @@ def test_a_wrong_question_is_answered_with_what_to_write(settings: Settings, que
     assert "<script>alert" not in answer.text
 
 
+HOSTILE_VALUES = [
+    "%00", "a%00b", "9" * 5_000, "0" * 5_000 + "1", "-1", "%ff%fe", "%F0%9F%98%80", "2026-W47-5", "2026-11-31",
+    "0000-00-00", "%D9%A1", "1e3", "history%20", "..%2f..%2fetc%2fpasswd", "%27%3B--", "%0d%0aSet-Cookie:x",
+    "%3Cscript%3Ealert(1)%3C/script%3E", "a" * 20_000, "%E2%80%AE", "%",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", HOSTILE_VALUES, ids=lambda value: value[:20])
+@pytest.mark.parametrize("path", ["/?days=", "/?until=", "/api/morning?days=", "/api/morning?until=", "/quality?day=",
+                                  "/quality?source="])  # fmt: skip
+def test_a_value_that_cannot_be_is_refused_with_one_sentence(settings: Settings, path: str, value: str) -> None:
+    if path.endswith("source=") and value.isalnum() and value.islower() and len(value) < 60:
+        return
+    answer = page(settings).get(f"/retention{path}{value}")
+    assert answer.status_code == 400
+    assert "write" in answer.text
+    assert "alert(1)</script>" not in answer.text or answer.headers["content-type"] == "application/json"
+    assert len(answer.text) < 20_000
+
+
+@pytest.mark.parametrize("value", HOSTILE_VALUES, ids=lambda value: value[:20])
+def test_no_address_of_the_page_is_an_error_of_ours(settings: Settings, value: str) -> None:
+    def day_of_run(dag: str, run: str) -> None:
+        assert "\0" not in dag + run
+
+    client = page(settings, day_of_run=day_of_run)
+    for path in (f"/run?dag_id={value}&run_id=x", f"/run?dag_id=x&run_id={value}", f"/run?dag_id={value}", "/run",
+                 f"/{value}", f"/quality/{value}", f"/api/{value}", f"/?{value}={value}", f"/quality?{value}",
+                 f"/quality?day={value}&day={value}", f"/?days[]={value}"):  # fmt: skip
+        answer = client.get(f"/retention{path}", follow_redirects=False)
+        assert answer.status_code in (200, 303, 400, 404), path[:60]
+        assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/run", "/run?dag_id=x", "/run?run_id=x"])
+def test_an_address_that_lacks_something_says_what(settings: Settings, path: str) -> None:
+    answer = page(settings).get(f"/retention{path}", headers={"accept": "text/html"})
+    assert answer.status_code == 400
+    assert "give it" in answer.text
+    assert "<html" in answer.text
+
+
+@pytest.mark.parametrize("day", [date.min, date.max])
+def test_the_first_and_the_last_day_of_all_are_days_like_others(
+    settings: Settings, record: Callable[..., None], load: Callable[..., int], day: date
+) -> None:
+    client = page(settings.evolve(clock="days"))
+    record("orders", "demo_shop", date(2026, 11, 20))
+    for path in (f"/quality?day={day}", f"/?until={day}", f"/api/morning?until={day}"):
+        assert client.get(f"/retention{path}").status_code == 200
+    load([], key=day.isoformat(), day=day)
+    assert client.get(f"/retention/quality?day={day}").status_code == 200
+    assert client.get("/retention/quality").status_code == 200
+
+
 # This morning
 
 

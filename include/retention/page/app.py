@@ -7,6 +7,7 @@ loads, whatever a file of the shop managed to put into the database.
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from urllib.parse import quote, urlencode
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -27,6 +29,7 @@ from starlette.exceptions import HTTPException
 
 from retention import database, days
 from retention.errors import InputError, RetentionError, StateError
+from retention.orders.landing import HISTORY
 from retention.page import morning, quality, words
 from retention.settings import Settings
 
@@ -36,6 +39,7 @@ PREFIX = "/retention"  # where the page is mounted
 DAYS = 7  # days shown unless asked otherwise
 MOST_DAYS = 60
 CONNECT_SECONDS = 5
+LONGEST_ID = 250  # characters of Airflow's ids
 
 
 def create_app(
@@ -67,13 +71,17 @@ def create_app(
     @app.get("/quality")
     def show_quality(request: Request, day: str = "", source: str = "") -> Response:
         settings = settings_factory()
+        key, name = _load_key(day), _name("source", source)
         with _snapshot(settings) as connection:
-            data = quality.read(connection, day or None, source or None)
+            data = quality.read(connection, key, name)
         return _page(request, "quality", data, settings)
 
     @app.get("/run")
     def lead_to_day(request: Request, dag_id: str, run_id: str) -> Response:
         """From a run in Airflow to what the page knows of its day."""
+        for name, value in (("dag_id", dag_id), ("run_id", run_id)):
+            if not value.isprintable() or len(value) > LONGEST_ID:
+                raise InputError(f"{name}={value[:20]!r} is no id of Airflow's; come here from a run.")
         day = day_of_run(dag_id, run_id)
         view = "quality" if dag_id == "sync_orders" else ""
         query = "" if day is None else "?" + urlencode({"day" if view else "until": day.isoformat()})
@@ -84,10 +92,21 @@ def create_app(
 
 def _morning(settings: Settings, now: datetime, number: str, until: str) -> dict[str, Any]:
     last = days.parse(until) if until else date.max
-    if number and not (number.isdecimal() and 1 <= int(number) <= MOST_DAYS):
+    if number and not (re.fullmatch("[0-9]{1,2}", number) and 1 <= int(number) <= MOST_DAYS):
         raise InputError(f"days={number[:20]!r} cannot be shown; write a number from 1 to {MOST_DAYS}.")
     with _snapshot(settings) as connection:
         return morning.read(connection, settings, now, int(number or DAYS), last)
+
+
+def _load_key(text: str) -> str | None:
+    """What names a load: a day, or a history. None if nothing is asked for."""
+    return text if text in ("", HISTORY) else days.parse(text).isoformat()
+
+
+def _name(parameter: str, text: str) -> str | None:
+    if text and not re.fullmatch("[a-z][a-z0-9_]{0,62}", text):
+        raise InputError(f"{parameter}={text[:20]!r} is no name; write small letters, digits and _, like demo_shop.")
+    return text or None
 
 
 @contextmanager
@@ -162,6 +181,10 @@ def _answer_errors(app: FastAPI) -> None:
         status = 400 if isinstance(problem, InputError) else 503 if isinstance(problem, StateError) else 500
         return _problem(request, status, str(problem))
 
+    def unasked(request: Request, problem: RequestValidationError) -> Response:
+        missing = ", ".join(sorted({str(each["loc"][-1]) for each in problem.errors()}))
+        return _problem(request, 400, f"The address is not complete: give it {missing}.")
+
     def database_fails(request: Request, problem: DBAPIError) -> Response:
         log.warning("The page cannot read the database: %s", type(problem.orig).__name__)
         if isinstance(problem, ProgrammingError):
@@ -174,7 +197,8 @@ def _answer_errors(app: FastAPI) -> None:
         return _problem(request, 500, "The page could not be made; the log of Airflow's API server tells why.")
 
     handlers: list[tuple[type[Exception], Any]] = [
-        (HTTPException, refused), (RetentionError, wrong), (DBAPIError, database_fails), (Exception, fails)
+        (HTTPException, refused), (RequestValidationError, unasked), (RetentionError, wrong),
+        (DBAPIError, database_fails), (Exception, fails),
     ]  # fmt: skip
     for kind, handler in handlers:
         app.add_exception_handler(kind, handler)

@@ -44,7 +44,7 @@ def read(connection: Connection, settings: Settings, now: datetime, number: int,
         "waiting": [row | {"held_by": _held_by(row, halts, published)} for row in waiting],
         "days": found,
         "trends": _trends(found),
-        "older": shown[-1] - timedelta(days=1) if shown else None,
+        "older": shown[-1] - timedelta(days=1) if shown and shown[-1] > date.min else None,
     }
 
 
@@ -81,7 +81,7 @@ def _day(
     day: date, records: list[Row], messages: list[Row], quality: list[Row], known: list[Row], now: datetime
 ) -> Row:
     is_published = any(row["stage"] == "orders" and row["state"] == "done" for row in records)
-    expected = [row for row in known if is_published and row["first_day"] < day < row["last_day"] + EXPECTED]
+    expected = [row for row in known if is_published and row["first_day"] < day and day - row["last_day"] < EXPECTED]
     parts: dict[str, list[Row]] = {
         stage: _parts([r for r in records if r["stage"] == stage], [r for r in expected if r["stage"] == stage], now)
         for stage in STAGES

@@ -6,14 +6,14 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection
 
 from retention import days
 from retention.database import run
-from retention.errors import InputError
+from retention.orders.landing import HISTORY
 from retention.orders.reading import READING_RULES
 from retention.page.masking import masked_text, names, shortened, shown, shown_row
 
@@ -67,21 +67,19 @@ def _newest(connection: Connection, source: str | None) -> str | None:
 
 def _choices(connection: Connection, chosen: str | None) -> dict[str, list[Row]]:
     """By source: the days around the chosen one, and histories, with whether their suites held."""
-    last = date.max
-    if chosen:
-        try:
-            last = days.parse(chosen) + timedelta(days=AROUND // 2)
-        except (InputError, OverflowError):
-            last = date.max
+    last = date.max if chosen in (None, HISTORY) else _moved(days.parse(chosen), AROUND // 2)
     newest = run(connection, "page/quality_newest_day", last=last).scalar()
-    if newest is None:
-        last = first = date.min
-    else:
-        last, first = newest, newest - timedelta(days=AROUND)
+    last = newest or date.min
+    first = _moved(last, -AROUND)
     choices: defaultdict[str, list[Row]] = defaultdict(list)
     for row in _rows(connection, "quality_by_day", first=first, last=last, with_histories=True):
         choices[row["source"]].append(row)
     return dict(sorted(choices.items()))
+
+
+def _moved(day: date, by: int) -> date:
+    """`day` and so many days, within what a date can be."""
+    return date.fromordinal(min(max(day.toordinal() + by, date.min.toordinal()), date.max.toordinal()))
 
 
 def _rejected(connection: Connection, load: Row, rule: str) -> list[Row]:
