@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import html
+import io
 import json
 import re
 import shutil
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from planner import DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
@@ -92,6 +95,45 @@ def test_a_card_is_printed_as_it_is_rendered_with_the_address_beside_it(cards: C
     manifest = json.loads((folder / "manifest.json").read_text())
     assert (manifest["channel"], manifest["rows"]) == ("postal", {"added": 2, "removed": 0})
     assert [(file["name"], file["rows"]) for file in manifest["files"]] == [("cards.csv", 2), ("cards.html", 2)]
+
+
+def test_a_name_that_is_a_formula_is_text_in_the_table_and_itself_on_the_card(cards: Cards) -> None:
+    formula = '=HYPERLINK("http://evil.example";"you won")'
+    cards.planned("ada", first_name=formula, last_name="x", street="+1+1", postal_code="-1 AA", city="\uff20SUM(1)")
+    cards.planned("bob", first_name="Bob", last_name="x;=1+1", street=" =1+1", postal_code="0100 AA", city="'t Harde")
+    assert deliver(cards.settings, cards.engine, at=MORNING)["accepted"] == 2
+    assert cards.export() == 2
+    [folder] = cards.folders
+    rows = sorted(csv.DictReader((folder / "cards.csv").open()), key=lambda row: row["recipient"])
+    told = [[row[name] for name in ("recipient", "street", "postal_code", "city")] for row in rows]
+    # What follows a semicolon begins a field where the semicolon parts fields.
+    assert told == [
+        ['\'=HYPERLINK("http://evil.example";"you won") x', "'+1+1", "'-1 AA", "'\uff20SUM(1)"],
+        ["Bob x;'=1+1", "'=1+1", "0100 AA", "'t Harde"],
+    ]
+    assert f"{formula} x\n+1+1\n-1 AA" in html.unescape((folder / "cards.html").read_text())
+
+
+@given(st.text(st.sampled_from("=+-@;,\"'\t\r\n \xa0\u200b\ufeff\uff1d\uff0b\uff0d\uff20a1"), max_size=12))
+def test_no_spreadsheet_computes_a_field_whatever_parts_its_fields(field: str) -> None:
+    table = exports.as_csv(["a", "b"], [["x", field]]).decode()
+    [_, (_, read)] = csv.reader(io.StringIO(table, newline=""))
+    for part in re.split("[;\t]", read):
+        begins = re.sub(r"[\s\x00-\x1f\u200b\ufeff]", "", part)[:1]
+        assert begins not in tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+    assert read[:1] not in ("\t", "\r", "\n")
+    assert read.replace("'", "") == field.replace("'", "").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def test_what_machines_read_in_an_export_stays_as_it_is() -> None:
+    fields = ["5f" * 32, "ABCD2345", "10", "2026-11-20T10:00:00+00:00", "winback", "NL", "", "1.5"]
+    assert exports.as_csv(["h"] * 8, [fields]).decode().splitlines()[1] == ",".join(fields)
+
+
+def test_csv_is_written_in_one_place() -> None:
+    package = from_environment({}).include / "retention"
+    writers = {str(file.relative_to(package)) for file in package.rglob("*.py") if "csv.writer" in file.read_text()}
+    assert writers == {"delivery/exports.py", "orders/demo.py"}  # the demo shop plays somebody else's shop
 
 
 def test_without_a_whole_address_or_against_their_wish_nobody_gets_a_card(cards: Cards) -> None:

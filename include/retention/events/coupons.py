@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections import Counter
@@ -16,6 +15,7 @@ from sqlalchemy import Connection, Engine
 
 from retention.database import lock, run
 from retention.days import Counts
+from retention.delivery.exports import as_csv
 from retention.settings import Settings
 
 LATE = timedelta(days=30)  # how long after a coupon's end an order with it is still looked for
@@ -91,12 +91,11 @@ def export(engine: Engine, folder: Path, now: datetime) -> Counts:
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / f"coupons-{now.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}.csv"
         draft = target.with_suffix(".writing")
-        with draft.open("w", newline="", encoding="utf-8") as file:
-            lines = csv.writer(file)
-            lines.writerow(["code", "state", "percent", "expires_at", "campaign", "offer"])
-            for row in rows:
-                ends = row.expires_at.astimezone(UTC).isoformat() if row.expires_at else ""
-                lines.writerow([row.code, row.state, row.percent, ends, row.campaign, row.offer])
+        lines = []
+        for row in rows:
+            ends = row.expires_at.astimezone(UTC).isoformat() if row.expires_at else ""
+            lines.append([row.code, row.state, row.percent, ends, row.campaign, row.offer])
+        draft.write_bytes(as_csv(["code", "state", "percent", "expires_at", "campaign", "offer"], lines))
         draft.replace(target)  # a reader never sees half a file
     return {"file": str(target), "coupons": dict(Counter(row.state for row in rows))}
 
