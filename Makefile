@@ -3,6 +3,11 @@
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/python -m uv
+# With hashes, and all extras. A mirror that builds its files anew has other hashes: LOCK=requirements.txt.
+LOCK := requirements.lock
+locked = $(patsubst requirements%,requirements$(1)%,$(LOCK))
+HASHES := $(if $(filter %.lock,$(LOCK)),--require-hashes)
+COMPILE := pip compile --universal --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links
 
 # Without compiled files every Airflow process starts 2.6 times slower.
 unexport PYTHONDONTWRITEBYTECODE
@@ -34,11 +39,12 @@ drill: $(VENV)/.installed-dev  ## Delivery under random faults and kills: N sche
 stop:  ## Stop what `make run` started; the data stay in .local
 	@if [ -x $(BIN)/retention ]; then $(BIN)/retention down; fi
 
-lock: $(VENV)/.installed  ## Write requirements*.txt from requirements*.in; UPGRADE=--upgrade takes newer versions
-	$(UV) pip compile --universal --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links \
-		$(UPGRADE) requirements.in -o requirements.txt
-	$(UV) pip compile --universal --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links \
-		$(UPGRADE) requirements-dev.in -o requirements-dev.txt
+lock: $(VENV)/.installed  ## Write requirements*.txt and, with hashes, *.lock from *.in; UPGRADE=--upgrade takes newer versions
+	$(UV) $(COMPILE) $(UPGRADE) --all-extras pyproject.toml -o requirements.txt
+	$(UV) $(COMPILE) $(UPGRADE) requirements-dev.in -o requirements-dev.txt
+	$(UV) $(COMPILE) $(UPGRADE) requirements-install.in -o requirements-install.txt
+	for name in requirements requirements-dev requirements-install; do \
+		$(UV) $(COMPILE) --no-annotate --generate-hashes --no-deps $$name.txt -o $$name.lock || exit 1; done
 
 clean: stop  ## Stop, and remove the environment and caches; .local (database, outbox, logs) stays
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis include/*.egg-info
@@ -53,15 +59,19 @@ $(BIN)/python:
 	if [ -z "$$python" ]; then echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
 	echo "$$python -m venv $(VENV)"; "$$python" -m venv $(VENV)
 
-# uv installs in a third of pip's time. Where it cannot be had or finds no index, pip does the same.
-$(VENV)/.installed: requirements.txt requirements.in pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet uv || true
-	$(UV) pip install --python $(BIN)/python --compile-bytecode -r requirements.txt \
-		|| $(BIN)/python -m pip install -r requirements.txt
-	$(UV) pip install --python $(BIN)/python --no-deps -e . || $(BIN)/python -m pip install --no-deps -e .
+# uv installs in a third of pip's time. Where it cannot be had or finds no index, pip does the same. A lock is complete:
+# nothing else is asked for.
+install = $(UV) pip install --python $(BIN)/python --compile-bytecode --no-deps $(HASHES) -r $(1) \
+	|| $(BIN)/python -m pip install --no-deps $(HASHES) -r $(1) \
+	|| { echo "Other hashes, since your mirror builds its files anew? make install LOCK=requirements.txt" >&2; exit 1; }
+
+$(VENV)/.installed: $(LOCK) requirements.in pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --no-deps $(HASHES) -r $(call locked,-install) || true
+	$(call install,$(LOCK))
+	$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation -e . \
+		|| $(BIN)/python -m pip install --no-deps -e .
 	@touch $@
 
-$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
-	$(UV) pip install --python $(BIN)/python --compile-bytecode -r requirements-dev.txt \
-		|| $(BIN)/python -m pip install -r requirements-dev.txt
+$(VENV)/.installed-dev: $(call locked,-dev) $(VENV)/.installed
+	$(call install,$(call locked,-dev))
 	@touch $@

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import hashlib
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -150,10 +152,86 @@ def test_every_requirement_is_locked() -> None:
     def name(line: str) -> str:
         return re.split(r"[\[=<>; ]", line)[0].lower().replace("_", "-")
 
-    for stem in ("requirements", "requirements-dev"):
+    for stem in STEMS:
         wanted = [line for line in (PROJECT / f"{stem}.in").read_text().splitlines() if re.match(r"\w", line)]
         locked = {name(line) for line in (PROJECT / f"{stem}.txt").read_text().splitlines() if "==" in line}
         assert {name(line) for line in wanted} <= locked, f"run `make lock`: {stem}.txt is older than {stem}.in"
+
+
+STEMS = ("requirements", "requirements-dev", "requirements-install")
+PIN = re.compile(r"^([\w.-]+==[^\s\\]+)((?: ; [^\\\n]+?)?)(?: \\)?$", re.M)
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_a_lock_has_the_versions_of_its_plain_file_each_with_hashes(stem: str) -> None:
+    plain = PIN.findall((PROJECT / f"{stem}.txt").read_text())
+    lock = (PROJECT / f"{stem}.lock").read_text()
+    assert plain
+    assert sorted(PIN.findall(lock)) == sorted(plain), "run `make lock`"
+    for entry in re.split(r"^(?=\w)", lock, flags=re.M)[1:]:
+        assert re.search(r"^    --hash=sha256:[0-9a-f]{64}", entry, re.M), entry
+    assert "--hash" not in (PROJECT / f"{stem}.txt").read_text()
+
+
+def test_no_lock_names_a_registry() -> None:
+    for file in PROJECT.glob("requirements*"):
+        assert not re.search(r"://|--(?:extra-)?index-url|--find-links|--trusted-host", file.read_text()), file.name
+
+
+def test_the_lock_holds_every_extra() -> None:
+    extras = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    lock = (PROJECT / "requirements.lock").read_text()
+    for wanted in (each for group in extras.values() for each in group):
+        assert re.search(rf"^{re.split('[<>=]', wanted)[0]}==", lock, re.M), f"run `make lock`: {wanted}"
+    assert "--all-extras" in (PROJECT / "Makefile").read_text()
+
+
+def test_s3_and_google_storage_can_be_read() -> None:
+    import fsspec
+
+    for scheme in ("s3", "gs"):
+        assert fsspec.get_filesystem_class(scheme) is not None
+
+
+def planned(*arguments: str) -> str:
+    """What make would do for a new environment, without doing it."""
+    done = subprocess.run(
+        ["make", "--dry-run", "--always-make", "PYTHON=python3", *arguments],
+        cwd=PROJECT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout
+
+
+def test_make_installs_by_hash_and_by_version_only_when_asked_to() -> None:
+    hashed = [line for line in planned("check").splitlines() if " -r requirements" in line]
+    assert {match for line in hashed for match in re.findall(r"-r (\S+)", line)} == {f"{stem}.lock" for stem in STEMS}
+    assert all("--require-hashes" in line and "--no-deps" in line for line in hashed)
+    plain = [line for line in planned("check", "LOCK=requirements.txt").splitlines() if " -r requirements" in line]
+    assert {match for line in plain for match in re.findall(r"-r (\S+)", line)} == {f"{stem}.txt" for stem in STEMS}
+    assert not any("--require-hashes" in line for line in plain)
+
+
+@pytest.mark.parametrize("installer", [["pip", "install", "--dry-run"], ["uv", "pip", "install", "--python", "{venv}"]])
+def test_a_file_with_another_hash_is_not_installed(installer: list[str], tmp_path: Path) -> None:
+    pytest.importorskip(installer[0])
+    wheel = tmp_path / "changed-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("changed.py", "")
+        archive.writestr("changed-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: changed\nVersion: 1.0\n")
+        archive.writestr(
+            "changed-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr("changed-1.0.dist-info/RECORD", "")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    for found, is_installed in (("0" * 64, False), (digest, True)):
+        (tmp_path / "some.lock").write_text(f"changed==1.0 --hash=sha256:{found}\n")
+        command = [sys.executable, "-m", *(word.replace("{venv}", str(tmp_path / "venv")) for word in installer)]
+        done = subprocess.run(
+            [*command, "--no-deps", "--require-hashes", "--no-index", "--find-links", tmp_path, "-r", "some.lock"],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode == 0) is is_installed, done.stderr
 
 
 # --- documents -------------------------------------------------------------------------------------------------------
@@ -313,13 +391,41 @@ def test_every_service_says_how_it_is_and_waits_for_what_it_needs() -> None:
                 assert "healthcheck" in services[name]
 
 
+EXACT = r"v?\d+\.\d+(?:\.\d+)?"  # PostgreSQL's versions have two parts
+
+
+def test_every_image_is_named_by_an_exact_version() -> None:
+    images = {service["image"] for service in COMPOSE["services"].values() if "build" not in service}
+    assert len(images) >= 3
+    for image in images:
+        name, _, version = image.partition(":")
+        parts = 2 if name == "postgres" else 3
+        assert re.fullmatch(EXACT, version), image
+        assert len(version.split(".")) == parts, image
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    assert COMPOSE["x-airflow"]["image"] == f"retention:{project['version']}"
+
+
+def test_the_image_runs_as_a_user_who_does_not_own_the_code() -> None:
+    dockerfile = (PROJECT / "Dockerfile").read_text()
+    assert re.findall(r"^USER (\S+)$", dockerfile, re.M)[-1] == "airflow"
+    last = dockerfile.split("USER root")[1]
+    copied = {name for names in re.findall(r"^COPY --chown=\S+ (.*) \S+$", dockerfile, re.M) for name in names.split()}
+    assert copied
+    for command in ("chown -R root:0", "chmod -R go-w"):
+        assert copied <= set(re.search(rf"{command} ([^&\\]+)", last)[1].split()), command  # type: ignore[index]
+    assert not [line for line in dockerfile.splitlines() if "pip install" in line and "--no-deps" not in line]
+    assert not re.search(r"pip install(?!.*--require-hashes).*-r ", dockerfile)
+    assert not [service for service in COMPOSE["services"].values() if str(service.get("user", "")).startswith("0")]
+
+
 def test_the_image_has_the_airflow_of_the_lock_and_copies_what_is_there() -> None:
     dockerfile = (PROJECT / "Dockerfile").read_text()
     locked = re.search(r"^apache-airflow==(\S+)$", (PROJECT / "requirements.txt").read_text(), re.M)
     assert locked
     assert re.search(rf"^FROM apache/airflow:slim-{re.escape(locked[1])}-python3\.11$", dockerfile, re.M)
     ignored = (PROJECT / ".dockerignore").read_text().splitlines()
-    for copied in re.findall(r"^COPY --chown=\S+ (.*) \S+$", dockerfile, re.M):
+    for copied in re.findall(r"^COPY (?:--chown=\S+ )?(.*) \S+$", dockerfile, re.M):
         for name in copied.split():
             assert (PROJECT / name).exists()
             assert f"!{name}" in ignored
