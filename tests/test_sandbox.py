@@ -148,14 +148,21 @@ def test_order_selections_that_double_each_other_draw_on_one_budget(tmp_path: Pa
     for folder in ("selections", "order_selections"):
         (tmp_path / "sql" / folder).mkdir(parents=True)
     for number in range(40):
-        next_one = f"{{{{ orders('o{number + 1}') }}}}"
-        text = f"-- Orders.\nselect 1 from {next_one} as a, {next_one} as b\n"
+        next_one = f"orders('o{number + 1}')"
+        text = f"-- Orders.\n{{% set a = {next_one} %}}{{% set b = {next_one} %}}select 1\n"
         (tmp_path / "sql" / "order_selections" / f"o{number}.sql").write_text(text)
     (tmp_path / "sql" / "order_selections" / "o40.sql").write_text("-- Orders.\nselect 1\n")
     file = tmp_path / "sql" / "selections" / "mine.sql"
     file.write_text("-- Mine.\nselect customer_id from customers as c where {{ orders_in('o0', at_least=1) }}")
     with pytest.raises(InputError, match=r"order_selections/o\d+\.sql, line 2: it (?:makes|takes) more than"):
         rendering.render(tmp_path, file, occasion())
+
+
+def test_a_rendering_has_an_end_in_time_too() -> None:
+    loop = "{% for i in range(99999) %}" + "{% if i %}{% endif %}" * 5_000 + "{% endfor %}"
+    files = {"nudge.en.j2": f"{{% block text %}}{loop}{{% endblock %}}"}
+    with pytest.raises(TemplateError, match=r"it takes more than 0\.5 seconds of computing"):
+        Templates(files).render("nudge", "sms", "en", {}, ZONE)
 
 
 def test_a_budget_is_for_one_rendering_and_the_next_has_its_own() -> None:
