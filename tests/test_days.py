@@ -56,3 +56,28 @@ def test_a_day_before_the_newest_done_day_is_refused(engine: Engine) -> None:
 def test_what_is_not_an_iso_day_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="is not a day"):
         days.parse(text)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01", "1969-12-31", "2200-01-01", "9999-12-31"])
+def test_a_day_that_nobody_can_mean_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="1970-01-01 to 2199-12-31"):
+        days.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0001-01-01T00:00+23:59",
+        "9999-12-31T23:59:59-23:59",
+        "1969-12-31T23:59Z",
+        "2200-01-01T00:00Z",
+        "2026-11-21T09:00",
+        "2026-11-21T09:00+99:00",
+        "now",
+        "",
+        "x" * 10_000,
+    ],
+)
+def test_an_instant_that_nobody_can_mean_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="instant"):
+        days.parse_instant(text)

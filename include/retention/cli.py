@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -409,26 +410,20 @@ def _day(text: str) -> date:
 
 def _instant(text: str) -> datetime:
     try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        raise argparse.ArgumentTypeError(
-            f"{text[:40]!r} is not an instant; write it with its offset, like 2026-11-21T09:00+01:00."
-        )
-    return instant
+        return days.parse_instant(text)
+    except InputError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from problem
 
 
 def _hours(text: str) -> timedelta:
-    number = text.removesuffix("h")
-    if not number.isdigit():
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number of hours; write it like 24h.")
-    return timedelta(hours=int(number))
+    if not re.fullmatch("[0-9]{1,6}h?", text):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number of hours, at most 999999; write it like 24h.")
+    return timedelta(hours=int(text.removesuffix("h")))
 
 
 def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number above 0.")
+    if not re.fullmatch("[0-9]{1,9}", text) or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number above 0 of at most nine digits.")
     return int(text)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,16 +18,36 @@ from retention.database import lock, one, run
 from retention.errors import InputError, StateError
 
 Counts = dict[str, Any]
+FIRST, LAST = date(1970, 1, 1), date(2199, 12, 31)  # of the days that anybody can mean; windows reach a century further
 
 
 def parse(text: str) -> date:
-    """An ISO day, like 2026-11-21. Raises InputError for anything else."""
+    """An ISO day from 1970 to 2199, like 2026-11-21. Raises InputError for anything else."""
     try:
         if len(text) != 10:
             raise ValueError(text)
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError as problem:
         raise InputError(f"{text[:40]!r} is not a day; write it like 2026-11-21.") from problem
+    if not FIRST <= day <= LAST:
+        raise InputError(f"The day {day} is outside of {FIRST} to {LAST}; write it like 2026-11-21.")
+    return day
+
+
+def parse_instant(text: str) -> datetime:
+    """An ISO instant from 1970 to 2199 with its offset. Raises InputError for anything else."""
+    try:
+        instant = datetime.fromisoformat(text)
+        if instant.tzinfo is None:
+            raise ValueError(text)
+        day = instant.astimezone(UTC).date()
+    except (ValueError, OverflowError) as problem:
+        raise InputError(
+            f"{text[:40]!r} is not an instant; write it with its offset, like 2026-11-21T09:00+01:00."
+        ) from problem
+    if not FIRST <= day <= LAST:
+        raise InputError(f"The instant {text[:40]!r} is outside of {FIRST} to {LAST}.")
+    return instant
 
 
 def starts_at(day: date, zone: ZoneInfo) -> datetime:
