@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 
+from retention import faults
 from retention.database import lock, one, run
 from retention.errors import InputError, StateError
 
@@ -116,7 +117,7 @@ def in_order(engine: Engine, stage: str, part: str, day: date, do: Callable[[Con
                     record(connection, stage, part, next_day, "done", counts)
         except Exception as problem:
             with engine.begin() as connection:
-                record(connection, stage, part, next_day, "failed", message=f"{type(problem).__name__}: {problem}")
+                record(connection, stage, part, next_day, "failed", message=faults.summary(problem))
             raise
         if next_day == day:
             return counts

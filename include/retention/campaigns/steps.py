@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention import days
+from retention import days, faults
 from retention.campaigns import definitions
 from retention.campaigns.definitions import Campaign, Step
 from retention.database import Fragment, count, one, run, sql
@@ -89,8 +89,7 @@ def _whole_day(settings: Settings, engine: Engine, campaign: Campaign, day: date
     except Exception as problem:
         with engine.begin() as connection:
             if days.recorded(connection, STAGE, f"{campaign.name}:enrol", day) is not None:
-                message = f"{type(problem).__name__}: {problem}"
-                days.record(connection, STAGE, campaign.name, day, "failed", message=message)
+                days.record(connection, STAGE, campaign.name, day, "failed", message=faults.summary(problem))
         raise
 
 

@@ -19,7 +19,7 @@ from airflow.sdk import Asset, Connection, Param, get_current_context
 from airflow.sdk.bases.sensor import PokeReturnValue
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 
-from retention import database, days
+from retention import database, days, faults
 from retention.days import Counts
 from retention.errors import DataError, ExpectationFailed, InputError, NotReady
 from retention.settings import Settings, decimal, from_environment, shown, words
@@ -58,7 +58,9 @@ def do(function: Callable[..., Counts | None], *arguments: Any, **named: Any) ->
     """Call a room's `function` with settings, engine and `arguments`; its counts, also in the log as one line.
 
     What trying again cannot mend fails the task at once: a wrong input, a bad file, an expectation that does not hold.
+    Raises Fault, naming the log file, for what nobody foresaw: Airflow's own log of it would hold what messages quote.
     """
+    settings = None
     try:
         settings = task_settings()
         counts = function(settings, database.connect(settings), *arguments, **named)
@@ -66,8 +68,11 @@ def do(function: Callable[..., Counts | None], *arguments: Any, **named: Any) ->
         raise
     except ExpectationFailed as problem:
         raise AirflowFailException(f"{problem} See {quality_page(str(arguments[-1]))}") from None
-    except (InputError, DataError) as problem:
-        raise AirflowFailException(str(problem)) from None
+    except Exception as problem:
+        error = faults.explained(problem, settings)
+        if isinstance(error, InputError | DataError):
+            raise AirflowFailException(str(error)) from None
+        raise error from None
     plain: Counts = json.loads(json.dumps(counts or {}, default=str))
     log.info("%s: %s", getattr(function, "__qualname__", "counts"), in_words(plain))
     return plain

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from retention import days
+from retention import days, faults
 from retention.database import one
 from retention.days import Counts
 from retention.errors import DataError, InputError, StateError
@@ -243,5 +243,5 @@ def _failure_recorded(engine: Engine, source: Source, day: date) -> Iterator[Non
         yield
     except Exception as problem:
         with engine.begin() as connection:
-            days.record(connection, STAGE, source.name, day, "failed", message=f"{type(problem).__name__}: {problem}")
+            days.record(connection, STAGE, source.name, day, "failed", message=faults.summary(problem))
         raise

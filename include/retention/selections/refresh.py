@@ -13,7 +13,7 @@ from time import perf_counter
 
 from sqlalchemy import Connection, Engine
 
-from retention import database, days
+from retention import database, days, faults
 from retention.days import Counts
 from retention.errors import InputError, RetentionError, StateError
 from retention.selections import worlds
@@ -160,7 +160,7 @@ def _record_failed(engine: Engine, name: str, day: date, problem: RetentionError
     with engine.begin() as connection:
         newest = worlds.newest_done(connection, name)
         if newest is None or newest < day:
-            days.record(connection, STAGE, name, day, "failed", message=f"{type(problem).__name__}: {problem}")
+            days.record(connection, STAGE, name, day, "failed", message=faults.summary(problem))
 
 
 def _seconds_since(began: float) -> float:
