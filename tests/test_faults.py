@@ -440,6 +440,25 @@ def test_a_number_a_day_or_an_instant_beyond_all_sense_is_wrong_input(
     assert err.strip().splitlines()[-1].startswith("retention")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sync", "--source", "demo_shop", "--day", "2199-12-30"],
+        ["select", "--day", "2199-12-30"],
+        ["campaign", "winback", "--day", "2199-12-30"],
+        ["campaign", "winback", "--day", "2199-12-30", "--test"],
+        ["run", "--from", "2026-11-20", "--to", "2199-12-30"],
+        ["audiences", "export", "--day", "2199-12-30"],
+        ["postal", "export", "--day", "2199-12-30"],
+    ],
+    ids=" ".join,
+)
+def test_a_day_that_is_not_over_is_wrong_input(call: Call, arguments: list[str]) -> None:
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert "2199-12-30 is not over: it ends at 2199-12-31 00:00 (Europe/Amsterdam)" in sentence(err)
+
+
 def test_a_failure_leaves_stdout_empty_or_with_one_json_object(call: Call) -> None:
     code, out, _ = call("select", "--day", DAY, "nonsense", "--json")
     assert (code, out) == (2, "")

@@ -128,11 +128,11 @@ def _parser() -> argparse.ArgumentParser:
     export = command(
         "export", _audiences_export, "write files of who came in and who left since the last time", audiences
     )
-    export.add_argument("--day", type=_day, help="as of the end of that day, if it is over (default: now)")
+    export.add_argument("--day", type=_day, help="as of the end of that day, which is over (default: now)")
 
     cards = parser_group(commands, "postal", "cards that are sent by post")
     export = command("export", _postal_export, "write the cards that are in no file yet, for the printer", cards)
-    export.add_argument("--day", type=_day, help="as of the end of that day, if it is over (default: now)")
+    export.add_argument("--day", type=_day, help="as of the end of that day, which is over (default: now)")
 
     run = command("run", _run, "the whole chain, day by day, on the clock of the days")
     run.add_argument("--from", dest="first", required=True, type=_day)

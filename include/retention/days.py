@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine
 from retention import faults
 from retention.database import lock, one, run
 from retention.errors import InputError, StateError
+from retention.settings import Settings
 
 Counts = dict[str, Any]
 FIRST, LAST = date(1970, 1, 1), date(2199, 12, 31)  # of the days that anybody can mean; windows reach a century further
@@ -59,6 +60,18 @@ def starts_at(day: date, zone: ZoneInfo) -> datetime:
 def known_at(day: date, zone: ZoneInfo) -> datetime:
     """The instant from which the facts of the sync of `day` are known: the midnight that ends it."""
     return starts_at(day + timedelta(days=1), zone)
+
+
+def require_over(settings: Settings, day: date, now: datetime | None = None) -> None:
+    """Raises InputError, saying when it ends, for a day that is not over at `now` (by default the real instant).
+
+    Half a day's facts would look like a whole day without the others. On the clock `days` a day may be played ahead.
+    """
+    ends = known_at(day, settings.shop_time_zone)
+    if settings.clock == "wall" and (now or datetime.now(UTC)) < ends:
+        raise InputError(
+            f"{day} is not over: it ends at {ends:%Y-%m-%d %H:%M} ({settings.shop_time_zone}). Do it after that."
+        )
 
 
 def newest_published(connection: Connection) -> date | None:
