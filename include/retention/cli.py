@@ -37,10 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_LINE)
         named = _named(options)
         settings = from_environment()
-        result = options.command(settings, options)
-        if result is not None:
-            output.say(json.dumps(result, default=str) if options.json else _readable(result))
-        output.finish()
+        try:
+            result = options.command(settings, options)
+            if result is not None:
+                output.say(json.dumps(result, default=str) if options.json else _readable(result))
+        finally:
+            output.finish()
     except KeyboardInterrupt:
         print("retention: stopped.", file=sys.stderr)
         return 130
