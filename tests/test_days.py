@@ -70,5 +70,30 @@ def test_a_day_is_written_in_one_way_only(written: str) -> None:
 
 
 def test_every_day_that_there_is_can_be_written() -> None:
-    for day in (date.min, date(2026, 11, 21), date.max):
+    for day in (days.FIRST, date(2026, 11, 21), days.LAST):
         assert days.parse(day.isoformat()) == day
+
+
+@pytest.mark.parametrize("text", ["0001-01-01", "1969-12-31", "2200-01-01", "9999-12-31"])
+def test_a_day_that_nobody_can_mean_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="1970-01-01 to 2199-12-31"):
+        days.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0001-01-01T00:00+23:59",
+        "9999-12-31T23:59:59-23:59",
+        "1969-12-31T23:59Z",
+        "2200-01-01T00:00Z",
+        "2026-11-21T09:00",
+        "2026-11-21T09:00+99:00",
+        "now",
+        "",
+        "x" * 10_000,
+    ],
+)
+def test_an_instant_that_nobody_can_mean_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="instant"):
+        days.parse_instant(text)

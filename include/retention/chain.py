@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Engine
 
+from retention import days
 from retention.campaigns import definitions, steps
 from retention.database import run
 from retention.days import Counts, newest_published, recorded
@@ -35,13 +36,17 @@ def run_days(
     path: str | None = None,
     send_for_real: bool = False,
     progress: Progress | None = None,
+    now: datetime | None = None,
 ) -> dict[str, Counts]:
     """The whole chain for each day from `first` to `last`: sync, select, every campaign, its sends; what each counted.
 
     Without `source` every daily source is synced. A day already done changes nothing and reports what it counted.
+    Raises InputError for days that are not over at `now` (the real instant) where the settings' own clock is `wall`, or
+    where messages are sent for real.
     """
     if last < first:
         raise InputError(f"--to {last} is before --from {first}; write the older day first.")
+    days.require_over(settings.evolve(clock="wall") if send_for_real else settings, last, now)
     settings = settings.evolve(clock="days")
     names = [source] if source else [name for name, each in sources.read_all(settings.include).items() if each.daily]
     done: dict[str, Counts] = {}

@@ -1,6 +1,7 @@
 """The command line: the same functions that Airflow runs, without a scheduler.
 
-With ``--json`` the last line of stdout is one JSON object; logs go to stderr. Wrong input ends with 2 and one sentence.
+With ``--json`` the last line of stdout is one JSON object; logs go to stderr. A failure is one sentence on stderr, and
+leaves stdout empty, or with that object where a result is why it failed.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,33 +20,49 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
 
-from retention import database, days
-from retention.errors import InputError, RetentionError, StateError
-from retention.settings import Settings, from_environment
+from retention import database, days, faults, output
+from retention.errors import InputError, StateError
+from retention.settings import Settings, from_environment, shown
+
+LOG_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 done, 1 failed, 2 wrong input."""
-    options = _parser().parse_args(arguments)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    """Run one command; returns the exit code: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    settings: Settings | None = None
+    named: list[str] = []
     try:
+        options = _parser().parse_args(arguments)
+        logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_LINE)
+        named = _named(options)
         settings = from_environment()
-        result = options.command(settings, options)
-    except InputError as problem:
-        print(f"retention: {problem}", file=sys.stderr)
-        return 2
-    except RetentionError as problem:
-        print(f"retention: {problem}", file=sys.stderr)
-        return 1
-    except OperationalError as problem:
-        reason = str(problem.orig).strip().splitlines()[0]
-        print(f"retention: the database does not answer: {reason}", file=sys.stderr)
-        return 1
-    if result is not None:
-        print(json.dumps(result, default=str) if options.json else _readable(result))
+        try:
+            result = options.command(settings, options)
+            if result is not None:
+                output.say(json.dumps(result, default=str) if options.json else _readable(result))
+        finally:
+            output.finish()
+    except KeyboardInterrupt:
+        print("retention: stopped.", file=sys.stderr)
+        return 130
+    except Exception as problem:
+        error = faults.explained(problem, settings, named)
+        print(f"retention: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
     return 0
+
+
+def _named(options: argparse.Namespace) -> list[str]:
+    """The paths among the arguments. Raises InputError for an argument that no path and no database can hold."""
+    given = {name: value for name, value in vars(options).items() if isinstance(value, str | Path | list)}
+    for name, value in given.items():
+        for each in value if isinstance(value, list) else [value]:
+            if "\0" in str(each) or re.search("[\ud800-\udfff]", str(each)):
+                raise InputError(
+                    f"{name} {shown(str(each))} cannot be used: it holds a NUL, or bytes that are no UTF-8."
+                )
+    return [str(value) for name, value in given.items() if isinstance(value, Path) or name == "path"]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -112,11 +130,11 @@ def _parser() -> argparse.ArgumentParser:
     export = command(
         "export", _audiences_export, "write files of who came in and who left since the last time", audiences
     )
-    export.add_argument("--day", type=_day, help="as of the end of that day, if it is over (default: now)")
+    export.add_argument("--day", type=_day, help="as of the end of that day, which is over (default: now)")
 
     cards = parser_group(commands, "postal", "cards that are sent by post")
     export = command("export", _postal_export, "write the cards that are in no file yet, for the printer", cards)
-    export.add_argument("--day", type=_day, help="as of the end of that day, if it is over (default: now)")
+    export.add_argument("--day", type=_day, help="as of the end of that day, which is over (default: now)")
 
     run = command("run", _run, "the whole chain, day by day, on the clock of the days")
     run.add_argument("--from", dest="first", required=True, type=_day)
@@ -241,7 +259,8 @@ def _members(settings: Settings, options: argparse.Namespace) -> Any:
     if options.json:
         return {"members": list(refs)}
     for ref in refs:
-        print(ref)
+        if not output.say(ref):
+            break
     return None
 
 
@@ -356,7 +375,7 @@ def _unknown_list(settings: Settings, options: argparse.Namespace) -> Any:
     if options.json:
         return {"unknown": found}
     for row in found:
-        print("  ".join(str(value) for value in row.values()))
+        output.say("  ".join(str(value) for value in row.values()))
     return None
 
 
@@ -380,7 +399,7 @@ def _prove(settings: Settings, options: argparse.Namespace) -> Any:
     settings, engine = _database(settings)
     counts = proof.prove(settings, engine)
     if found := proof.broken(counts):
-        print(json.dumps(counts) if options.json else _readable(counts))
+        output.say(json.dumps(counts) if options.json else _readable(counts))
         raise StateError(found)
     return counts
 
@@ -409,26 +428,20 @@ def _day(text: str) -> date:
 
 def _instant(text: str) -> datetime:
     try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        raise argparse.ArgumentTypeError(
-            f"{text[:40]!r} is not an instant; write it with its offset, like 2026-11-21T09:00+01:00."
-        )
-    return instant
+        return days.parse_instant(text)
+    except InputError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from problem
 
 
 def _hours(text: str) -> timedelta:
-    number = text.removesuffix("h")
-    if not number.isdigit():
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number of hours; write it like 24h.")
-    return timedelta(hours=int(number))
+    if not re.fullmatch("[0-9]{1,6}h?", text):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number of hours, at most 999999; write it like 24h.")
+    return timedelta(hours=int(text.removesuffix("h")))
 
 
 def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number above 0.")
+    if not re.fullmatch("[0-9]{1,9}", text) or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number above 0 of at most nine digits.")
     return int(text)
 
 

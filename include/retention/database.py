@@ -15,12 +15,14 @@ from typing import Any
 
 import psycopg
 from jinja2 import FileSystemLoader
-from sqlalchemy import Connection, CursorResult, Engine, NullPool, create_engine, event, text
-from sqlalchemy.engine import ExceptionContext
+from sqlalchemy import Connection, CursorResult, Engine, ExceptionContext, NullPool, create_engine, event, text
 
 from retention import sandbox
 from retention.errors import InputError, StateError
 from retention.settings import Settings
+
+UNDEFINED = ("3F000", "42P01", "42703", "42883", "42704")  # schema, table, column, function, object or type
+CONNECT_SECONDS = 10
 
 
 class Fragment(str):
@@ -36,15 +38,19 @@ def connect(settings: Settings, pool: int = 0) -> Engine:
         raise StateError("No database: set RETENTION_DATABASE_URL, or start the embedded one with `retention up`.")
     # Tasks fork and live for minutes: for them a pool would only hold connections open.
     pooled: dict[str, Any] = {"pool_size": pool, "max_overflow": 0, "pool_timeout": 10, "pool_pre_ping": True}
+    # Prepared statements get a generic plan from the sixth execution on: far slower where values matter.
+    arguments: dict[str, Any] = {"prepare_threshold": None, "application_name": "retention"}
+    if "connect_timeout=" not in settings.database_url:
+        arguments["connect_timeout"] = CONNECT_SECONDS  # a server that accepts and says nothing is waited for no longer
     engine = create_engine(
         driver_url(settings.database_url),
         hide_parameters=True,  # an error message never quotes a customer's address
         **(pooled if pool else {"poolclass": NullPool}),
-        # Prepared statements get a generic plan from the sixth execution on: far slower where values matter.
-        connect_args={"prepare_threshold": None, "application_name": "retention"},
+        connect_args=arguments,
         execution_options={"include": settings.include},
     )
     event.listen(engine, "handle_error", _quote_no_values)
+    event.listen(engine, "handle_error", _say_what_is_missing)
     return engine
 
 
@@ -61,6 +67,28 @@ def _quote_no_values(context: ExceptionContext) -> None:
         problem.args = (without_values(problem),)
         if context.sqlalchemy_exception is not None:
             context.sqlalchemy_exception.args = (f"({type(problem).__name__}) {without_values(problem)}",)
+
+
+def _say_what_is_missing(context: ExceptionContext) -> None:
+    """Where a statement names what is not there, look whether migrations are missing. Raises StateError if so."""
+    problem = context.original_exception
+    if not isinstance(problem, psycopg.Error) or problem.sqlstate not in UNDEFINED or context.engine is None:
+        return
+    include = context.engine.get_execution_options()["include"]
+    with create_engine(context.engine.url, poolclass=NullPool).connect() as connection:
+        lacks, has_any = _missing(connection, include)
+    if lacks:
+        what = f"The schema is older than this program (it lacks {', '.join(lacks)})"
+        raise StateError(f"{what if has_any else 'There is no schema yet'}: run `retention db init`.") from problem
+
+
+def _missing(connection: Connection, include: Path) -> tuple[list[str], bool]:
+    """The migrations that the database has not had, in order, and whether it has had any."""
+    names = sorted(file.stem for file in (include / "sql" / "schema").glob("*.sql"))
+    if connection.execute(text("select to_regclass('_yoyo_migration')")).scalar() is None:
+        return names, False
+    had = set(connection.execute(text("select migration_id from _yoyo_migration")).scalars())
+    return [name for name in names if name not in had], bool(had)
 
 
 def driver_url(url: str) -> str:
@@ -144,6 +172,7 @@ def migrate(settings: Settings) -> list[str]:
 
     if not settings.database_url:
         raise StateError("No database to migrate: set RETENTION_DATABASE_URL, or run `retention up`.")
+    _check_version(settings)
     backend = get_backend(driver_url(settings.database_url))
     try:
         migrations = read_migrations(str(settings.include / "sql" / "schema"))
@@ -153,7 +182,6 @@ def migrate(settings: Settings) -> list[str]:
             backend.apply_migrations(missing)
     finally:
         backend.connection.close()
-    _check_version(settings)
     return names
 
 

@@ -9,26 +9,48 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 
+from retention import faults
 from retention.database import lock, one, run
 from retention.errors import InputError, StateError
+from retention.settings import Settings
 
 Counts = dict[str, Any]
+FIRST, LAST = date(1970, 1, 1), date(2199, 12, 31)  # of the days that anybody can mean; windows reach a century further
 
 
 def parse(text: str) -> date:
-    """A day written like 2026-11-21. Raises InputError for anything else, other forms of ISO 8601 included."""
+    """A day from 1970 to 2199, written like 2026-11-21. Raises InputError for any other day and any other form."""
     try:
         if not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
             raise ValueError(text)
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError as problem:
         raise InputError(f"{text[:40]!r} is not a day; write it like 2026-11-21.") from problem
+    if not FIRST <= day <= LAST:
+        raise InputError(f"The day {day} is outside of {FIRST} to {LAST}; write it like 2026-11-21.")
+    return day
+
+
+def parse_instant(text: str) -> datetime:
+    """An ISO instant from 1970 to 2199 with its offset. Raises InputError for anything else."""
+    try:
+        instant = datetime.fromisoformat(text)
+        if instant.tzinfo is None:
+            raise ValueError(text)
+        day = instant.astimezone(UTC).date()
+    except (ValueError, OverflowError) as problem:
+        raise InputError(
+            f"{text[:40]!r} is not an instant; write it with its offset, like 2026-11-21T09:00+01:00."
+        ) from problem
+    if not FIRST <= day <= LAST:
+        raise InputError(f"The instant {text[:40]!r} is outside of {FIRST} to {LAST}.")
+    return instant
 
 
 def starts_at(day: date, zone: ZoneInfo) -> datetime:
@@ -39,6 +61,18 @@ def starts_at(day: date, zone: ZoneInfo) -> datetime:
 def known_at(day: date, zone: ZoneInfo) -> datetime:
     """The instant from which the facts of the sync of `day` are known: the midnight that ends it."""
     return starts_at(day + timedelta(days=1), zone)
+
+
+def require_over(settings: Settings, day: date, now: datetime | None = None) -> None:
+    """Raises InputError, saying when it ends, for a day that is not over at `now` (by default the real instant).
+
+    Half a day's facts would look like a whole day without the others. On the clock `days` a day may be played ahead.
+    """
+    ends = known_at(day, settings.shop_time_zone)
+    if settings.clock == "wall" and (now or datetime.now(UTC)) < ends:
+        raise InputError(
+            f"{day} is not over: it ends at {ends:%Y-%m-%d %H:%M} ({settings.shop_time_zone}). Do it after that."
+        )
 
 
 def newest_published(connection: Connection) -> date | None:
@@ -97,7 +131,7 @@ def in_order(engine: Engine, stage: str, part: str, day: date, do: Callable[[Con
                     record(connection, stage, part, next_day, "done", counts)
         except Exception as problem:
             with engine.begin() as connection:
-                record(connection, stage, part, next_day, "failed", message=f"{type(problem).__name__}: {problem}")
+                record(connection, stage, part, next_day, "failed", message=faults.summary(problem))
             raise
         if next_day == day:
             return counts

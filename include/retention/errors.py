@@ -7,7 +7,8 @@ RetentionError
 │   └── NotReady      it is not there *yet*: still being written, or not delivered; worth another try
 ├── ExpectationFailed a critical expectation does not hold: nothing of that day was published
 ├── StateError        the database is not in the state this step needs: an earlier day is missing, a stage not done
-└── DeliveryError     a provider or the delivery settings make sending impossible
+├── DeliveryError     a provider or the delivery settings make sending impossible
+└── Fault             a mistake in this program; a log file holds the traceback
 """
 
 
@@ -37,3 +38,7 @@ class StateError(RetentionError):
 
 class DeliveryError(RetentionError):
     """Messages cannot be handed over: provider refusal of us (not of a message), or settings that are missing."""
+
+
+class Fault(RetentionError):
+    """This program does not do what it should; names the log file that shows where."""

@@ -73,7 +73,8 @@ class Room:
     def run(self, day: date, campaign: str = "winback") -> days.Counts:
         """Publish, refresh and run the day."""
         self.ready(day, definitions.read(self.settings.include, campaign).selection, BASE)
-        return steps.run_day(self.settings, self.engine, campaign, day)
+        over = days.known_at(day, self.settings.shop_time_zone)
+        return steps.run_day(self.settings, self.engine, campaign, day, now=over)
 
     def run_each(self, first: date, last: date) -> list[days.Counts]:
         """`run` every day from `first` to `last`."""

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, text
 
 from retention.campaigns import definitions as campaigns
-from retention.errors import InputError
+from retention.errors import Fault, InputError
 from retention.selections import definitions as selections
 from retention.settings import Settings, from_environment
 
@@ -157,6 +158,54 @@ def test_files_are_waited_for_until_the_deadline_of_their_day(monkeypatch: pytes
     monkeypatch.setenv("RETENTION_FILES_DEADLINE", "soon")
     with pytest.raises(InputError, match="RETENTION_FILES_DEADLINE"):
         files_deadline(settings, date(2026, 7, 1))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        *(("RETENTION_START_DAY", day) for day in ("tomorrow", "0001-01-01", "9999-12-31", " ")),
+        *(("RETENTION_FILES_DEADLINE", hours) for hours in ("soon", "NaN", "inf", "1e400", "-1", "99999999", " ")),
+        *(("RETENTION_FILES_EVERY", seconds) for seconds in ("often", "NaN", "0", "-5", "1e9", "99999999", " ")),
+        *(("RETENTION_POOL", pool) for pool in (" ", "a\nb", "x" * 300)),
+    ],
+)
+def test_a_setting_of_the_schedule_that_cannot_be_used_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, airflow: None, variable: str, value: str
+) -> None:
+    from retention.local import airflow as wiring
+
+    settings = from_environment({})
+    readers: dict[str, Callable[[], Any]] = {
+        "RETENTION_START_DAY": lambda: wiring.first_run(settings),
+        "RETENTION_FILES_DEADLINE": lambda: wiring.files_deadline(settings, date(2026, 7, 1)),
+        "RETENTION_FILES_EVERY": wiring.waiting,
+        "RETENTION_POOL": wiring.pool,
+    }
+    readers[variable]()
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(InputError, match=f"^{variable} is "):
+        readers[variable]()
+
+
+def test_what_nobody_foresaw_fails_a_task_without_the_values_that_its_message_quotes(
+    monkeypatch: pytest.MonkeyPatch, airflow: None, settings: Settings
+) -> None:
+    from retention.local.airflow import do
+
+    monkeypatch.setenv("RETENTION_DATABASE_URL", str(settings.database_url))
+    monkeypatch.setenv("RETENTION_LOCAL", str(settings.local))
+
+    def task(settings: Settings, engine: Engine) -> None:
+        with engine.connect() as connection:
+            connection.execute(text("select 'anna@mail.example'::int"))
+
+    with pytest.raises(Fault, match="report it") as told:
+        do(task)
+    (log,) = (settings.local / "logs").iterdir()
+    assert str(log) in str(told.value)
+    assert told.value.__suppress_context__
+    assert "22P02" in log.read_text()
+    assert "anna" not in str(told.value)
 
 
 def test_counts_read_as_one_line(airflow: None) -> None:

@@ -474,7 +474,7 @@ def test_a_day_that_is_over_is_exported_as_of_its_end_and_one_to_come_is_refused
     ads.member("ada")
     deliver(ads.settings, ads.engine, at=MORNING)
     later = NOON + timedelta(days=2)
-    with pytest.raises(InputError, match="has not begun"):
+    with pytest.raises(InputError, match="is not over"):
         export(ads.settings, ads.engine, day=later.date() + timedelta(days=1), at=later)
     assert export(ads.settings, ads.engine, day=NEXT, at=later)["added"] == 1
     assert ads.folders[0].name == "2026-11-21-0001"

@@ -543,7 +543,6 @@ def test_no_address_is_logged_whatever_goes_wrong(
     ("missing", "sentence"),
     [
         ({"sendgrid_api_key": None}, "SENDGRID_API_KEY"),
-        ({"sendgrid_api_key": "SG.key\n"}, "SENDGRID_API_KEY holds"),
         ({"public_url": "http://127.0.0.1:8088"}, "RETENTION_PUBLIC_URL"),
         ({"shop_url": "http://shop.example"}, "RETENTION_SHOP_URL"),
         ({"shop_url": "https://demo-shop.example"}, "RETENTION_SHOP_URL"),

@@ -88,9 +88,19 @@ def test_a_configured_port_that_is_taken_is_refused(
     monkeypatch.setenv("RETENTION_AIRFLOW_PORT", taken)
     with pytest.raises(StateError, match=f"Port {taken} is in use"):
         stack._port(tmp_path, runs=False)
-    monkeypatch.setenv("RETENTION_AIRFLOW_PORT", "http")
-    with pytest.raises(InputError, match="RETENTION_AIRFLOW_PORT"):
-        stack._port(tmp_path, runs=False)
+    for garbage in ("http", "²", "0", "99999", " ", "9" * 5000):
+        monkeypatch.setenv("RETENTION_AIRFLOW_PORT", garbage)
+        with pytest.raises(InputError, match=r"^RETENTION_AIRFLOW_PORT is "):
+            stack._port(tmp_path, runs=False)
+
+
+def test_a_database_of_airflow_that_cannot_be_used_is_refused_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for garbage in ("nonsense", "mysql://h/d", "postgresql://h:port/d", " "):
+        monkeypatch.setenv("RETENTION_AIRFLOW_DATABASE_URL", garbage)
+        with pytest.raises(InputError, match=r"^RETENTION_AIRFLOW_DATABASE_URL "):
+            environment.metadata_url(from_environment({}))
 
 
 def test_down_and_status_say_so_when_nothing_runs(settings: Settings) -> None:

@@ -214,7 +214,7 @@ def test_an_address_that_lacks_something_says_what(settings: Settings, path: str
     assert "<html" in answer.text
 
 
-@pytest.mark.parametrize("day", [date.min, date.max])
+@pytest.mark.parametrize("day", [days.FIRST, days.LAST])
 def test_the_first_and_the_last_day_of_all_are_days_like_others(
     settings: Settings, record: Callable[..., None], load: Callable[..., int], day: date
 ) -> None:

@@ -37,11 +37,13 @@ class Workshop:
         return list(refresh.members(self.settings, self.engine, name, day))
 
     def refresh(self, name: str, day: date) -> days.Counts:
-        counts = refresh.refresh(self.settings, self.engine, name, day)
+        over = days.known_at(day, self.settings.shop_time_zone)
+        counts = refresh.refresh(self.settings, self.engine, name, day, now=over)
         return {key: value for key, value in counts.items() if key != "seconds"}
 
     def select(self, day: date, *names: str) -> dict[str, days.Counts]:
-        return refresh.select(self.settings, self.engine, day, list(names) or None)
+        over = days.known_at(day, self.settings.shop_time_zone)
+        return refresh.select(self.settings, self.engine, day, list(names) or None, now=over)
 
     def rows(self, statement: str) -> list[tuple[object, ...]]:
         with self.engine.connect() as connection:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention import days
+from retention import days, faults
 from retention.campaigns import definitions
 from retention.campaigns.definitions import Campaign, Step
 from retention.database import Fragment, count, one, run, sql
@@ -29,13 +29,17 @@ STAGE = "campaigns"
 SEND_BASE = "send_base"
 
 
-def run_day(settings: Settings, engine: Engine, name: str, day: date, test: bool = False) -> Counts:
+def run_day(
+    settings: Settings, engine: Engine, name: str, day: date, test: bool = False, now: datetime | None = None
+) -> Counts:
     """Do `day` of the campaign, earlier days first; what it counted: {enrolled, control, exited, planned, skipped}.
 
     `enrolled` counts both arms, `control` those of them who will get nothing. A day already done returns its recorded
     counts. `test`: the same statements on the same data, rolled back; not a row is left. Raises StateError when the
-    campaign's selection or send_base has not done the day.
+    campaign's selection or send_base has not done the day, InputError for a day that is not over at `now` (the real
+    instant).
     """
+    days.require_over(settings, day, now)
     campaign = definitions.read(settings.include, name)
     if test:
         return _rehearse(settings, engine, campaign, day)
@@ -55,8 +59,12 @@ def catch_up(settings: Settings, engine: Engine, name: str, day: date) -> Counts
         _add(total, _whole_day(settings, engine, campaign, earlier))
 
 
-def enrol(settings: Settings, engine: Engine, name: str, day: date) -> Counts:
-    """Enrol who may enter on `day`. Raises StateError while an earlier day is unfinished or a selection is missing."""
+def enrol(settings: Settings, engine: Engine, name: str, day: date, now: datetime | None = None) -> Counts:
+    """Enrol who may enter on `day`. Raises StateError while an earlier day is unfinished or a selection is missing.
+
+    Raises InputError for a day that is not over at `now` (the real instant).
+    """
+    days.require_over(settings, day, now)
     return _enrol_in_order(settings, engine, definitions.read(settings.include, name), day)
 
 
@@ -89,8 +97,7 @@ def _whole_day(settings: Settings, engine: Engine, campaign: Campaign, day: date
     except Exception as problem:
         with engine.begin() as connection:
             if days.recorded(connection, STAGE, f"{campaign.name}:enrol", day) is not None:
-                message = f"{type(problem).__name__}: {problem}"
-                days.record(connection, STAGE, campaign.name, day, "failed", message=message)
+                days.record(connection, STAGE, campaign.name, day, "failed", message=faults.summary(problem))
         raise
 
 

@@ -82,11 +82,11 @@ def _hash(text: str) -> str:
 def export(settings: Settings, engine: Engine, day: date | None = None, at: datetime | None = None) -> Counts:
     """Export who came into an audience and who left since the last time, with what is known at `at` (now).
 
-    Per audience a folder of files for Meta and for Google; see docs/exports.md. `day`: as of that day's end, if it is
-    over; asked again it only writes files that are missing. Under the clock ``days`` without either it does the same:
+    Per audience a folder of files for Meta and for Google; see docs/exports.md. `day`: as of that day's end;
+    asked again it only writes files that are missing. Under the clock ``days`` without either it does the same:
     the days that are played export at their own instants. A halt keeps people from being put in, never from being
     taken out. Returns how many `exports` were written, how many were `added` and `removed`. Raises InputError for a day
-    to come, StateError where the place of the files knows an export that the database does not.
+    that is not over, StateError where the place of the files knows an export that the database does not.
     """
     counts = exports.export(settings, engine, CHANNEL, day, at, _fix, _files)
     with engine.begin() as connection:

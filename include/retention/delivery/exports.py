@@ -24,7 +24,7 @@ from sqlalchemy import Connection, Engine
 from retention import days
 from retention.database import lock, one, run
 from retention.days import Counts
-from retention.errors import InputError, StateError
+from retention.errors import StateError
 from retention.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -98,17 +98,12 @@ def export(
 
 
 def _instant(settings: Settings, day: date | None, at: datetime | None) -> datetime:
-    """The instant of an export: `at`, else now; for a `day` that is over its last second.
-
-    Raises InputError for a day that has not begun.
-    """
+    """The instant of an export: `at`, else now; for a `day` its last second. Raises InputError if it is not over."""
     now = at or datetime.now(UTC)
     if day is None:
         return now
-    today = now.astimezone(settings.shop_time_zone).date()
-    if day > today:
-        raise InputError(f"{day} has not begun; what is exported is what is known by now.")
-    return now if day == today else days.known_at(day, settings.shop_time_zone) - timedelta(seconds=1)
+    days.require_over(settings.evolve(clock="wall"), day, now)  # nothing is exported ahead of what is known
+    return days.known_at(day, settings.shop_time_zone) - timedelta(seconds=1)
 
 
 def _is_latest(connection: Connection, channel: str, at: datetime) -> bool:

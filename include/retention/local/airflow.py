@@ -19,12 +19,19 @@ from airflow.sdk import Asset, Connection, Param, get_current_context
 from airflow.sdk.bases.sensor import PokeReturnValue
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 
-from retention import database, days
+from retention import database, days, faults
 from retention.days import Counts
 from retention.errors import DataError, ExpectationFailed, InputError, NotReady
-from retention.settings import Settings, from_environment
+from retention.settings import Settings, decimal, from_environment, shown, words
 
 log = logging.getLogger(__name__)
+MOST_HOURS = 24 * 7  # that files are waited for: a sensor ends after a week
+
+
+def pool() -> str:
+    """The Airflow pool that tasks run in: RETENTION_POOL, else Airflow's own."""
+    return words("RETENTION_POOL", os.environ.get("RETENTION_POOL") or "default_pool", most=250)
+
 
 # What every task has unless it says otherwise. A pool that does not exist would keep a task waiting for ever, so the
 # name comes from whoever made it (`retention up`, or the compose file); Airflow's own pool is always there.
@@ -33,7 +40,7 @@ DEFAULTS: dict[str, Any] = {
     "retries": 2,
     "retry_delay": timedelta(minutes=1),
     "execution_timeout": timedelta(hours=2),
-    "pool": os.environ.get("RETENTION_POOL") or "default_pool",
+    "pool": pool(),
 }
 DAY_PARAM = Param(
     None,
@@ -51,7 +58,9 @@ def do(function: Callable[..., Counts | None], *arguments: Any, **named: Any) ->
     """Call a room's `function` with settings, engine and `arguments`; its counts, also in the log as one line.
 
     What trying again cannot mend fails the task at once: a wrong input, a bad file, an expectation that does not hold.
+    Raises Fault, naming the log file, for what nobody foresaw: Airflow's own log of it would hold what messages quote.
     """
+    settings = None
     try:
         settings = task_settings()
         counts = function(settings, database.connect(settings), *arguments, **named)
@@ -59,8 +68,11 @@ def do(function: Callable[..., Counts | None], *arguments: Any, **named: Any) ->
         raise
     except ExpectationFailed as problem:
         raise AirflowFailException(f"{problem} See {quality_page(str(arguments[-1]))}") from None
-    except (InputError, DataError) as problem:
-        raise AirflowFailException(str(problem)) from None
+    except Exception as problem:
+        error = faults.explained(problem, settings)
+        if isinstance(error, InputError | DataError):
+            raise AirflowFailException(str(error)) from None
+        raise error from None
     plain: Counts = json.loads(json.dumps(counts or {}, default=str))
     log.info("%s: %s", getattr(function, "__qualname__", "counts"), in_words(plain))
     return plain
@@ -113,11 +125,8 @@ def day_to_sync() -> date:
 
 def files_deadline(settings: Settings, day: date) -> datetime:
     """Until when the files of `day` are waited for: RETENTION_FILES_DEADLINE hours (6) after the day ended."""
-    text = os.environ.get("RETENTION_FILES_DEADLINE") or "6"
-    try:
-        return days.known_at(day, settings.shop_time_zone) + timedelta(hours=float(text))
-    except ValueError as problem:
-        raise InputError(f"RETENTION_FILES_DEADLINE is {text!r}; write hours, like 6 or 0.5.") from problem
+    hours = decimal("RETENTION_FILES_DEADLINE", os.environ.get("RETENTION_FILES_DEADLINE") or "6", most=MOST_HOURS)
+    return days.known_at(day, settings.shop_time_zone) + timedelta(hours=hours)
 
 
 def answered(pair: Sequence[Any]) -> tuple[Any, str, str]:
@@ -180,7 +189,11 @@ def first_run(settings: Settings) -> dict[str, Any]:
     and no run for yesterday gets ahead of that. Without either, the first run is yesterday's.
     """
     start, installed = os.environ.get("RETENTION_START_DAY"), os.environ.get("RETENTION_INSTALLED_ON")
-    first = days.parse(start or installed or "2020-01-01")
+    try:
+        first = days.parse(start or installed or "2020-01-01")
+    except InputError as problem:
+        name, text = ("RETENTION_START_DAY", start) if start else ("RETENTION_INSTALLED_ON", installed)
+        raise InputError(f"{name} is {shown(text or '')}: {problem}") from problem
     midnight = datetime.combine(first + timedelta(days=1), time.min, tzinfo=settings.shop_time_zone)
     return {"start_date": midnight, "catchup": bool(start)}
 
@@ -191,10 +204,7 @@ def waiting() -> dict[str, Any]:
     RETENTION_FILES_EVERY is the number of seconds between two looks (300). How long, `when_ready` decides.
     """
     text = os.environ.get("RETENTION_FILES_EVERY") or "300"
-    try:
-        seconds = float(text)
-    except ValueError as problem:
-        raise InputError(f"RETENTION_FILES_EVERY is {text!r}; write seconds, like 300.") from problem
+    seconds = decimal("RETENTION_FILES_EVERY", text, least=1, most=86_400)
     return {"mode": "reschedule", "poke_interval": seconds, "timeout": timedelta(days=7).total_seconds()}
 
 

@@ -15,7 +15,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from retention.errors import StateError
-from retention.settings import Settings
+from retention.settings import Settings, check_database_url
 
 PORT = 8080
 POOL = "retention_db"
@@ -72,6 +72,7 @@ def environment(settings: Settings, *, port: int = PORT, start_day: date | None 
 def metadata_url(settings: Settings) -> str:
     """Airflow's own database: RETENTION_AIRFLOW_DATABASE_URL, else `airflow` beside the shop's on the same server."""
     if url := os.environ.get("RETENTION_AIRFLOW_DATABASE_URL"):
+        check_database_url("RETENTION_AIRFLOW_DATABASE_URL", url)
         return url
     if not settings.database_url:
         raise StateError("No database for Airflow: run `retention up`, or set RETENTION_DATABASE_URL.")

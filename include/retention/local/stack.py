@@ -24,9 +24,9 @@ from typing import Any
 import psycopg
 
 from retention import database
-from retention.errors import InputError, StateError
+from retention.errors import StateError
 from retention.local import environment, postgres, processes, rest
-from retention.settings import Settings
+from retention.settings import Settings, whole_number
 
 log = logging.getLogger(__name__)
 
@@ -186,11 +186,10 @@ def _port(home: Path, runs: bool) -> int:
     if runs:
         return last
     if wanted := os.environ.get("RETENTION_AIRFLOW_PORT"):
-        if not wanted.isdigit() or not 0 < int(wanted) < 65536:
-            raise InputError(f"RETENTION_AIRFLOW_PORT is {wanted!r}; write a port like 8080.")
-        if not _is_free(int(wanted)):
-            raise StateError(f"Port {wanted} is in use; set RETENTION_AIRFLOW_PORT to another, or unset it.")
-        return int(wanted)
+        port = whole_number("RETENTION_AIRFLOW_PORT", wanted, 1, 65535)
+        if not _is_free(port):
+            raise StateError(f"Port {port} is in use; set RETENTION_AIRFLOW_PORT to another, or unset it.")
+        return port
     return next((port for port in (last, environment.PORT) if _is_free(port)), None) or postgres.free_port()
 
 

@@ -34,6 +34,7 @@ CONSENTS = "customer_id purpose channel granted basis origin text_version change
 SOFT_OPT_IN = ("NL", "DE")  # where an address taken in a sale may be written to without asking
 COMPLETE = "_COMPLETE"  # an empty file, written last: the day's files are whole
 
+MOST_CUSTOMERS, MOST_DAYS = 100_000_000, 3_660  # all customers are kept in memory; ten years
 GROWTH_DAYS = 420  # the shop has `customers` customers after so many days, and goes on at that pace
 AT_THE_START = 0.4  # share of them who are there on the first day
 QUIET_DAYS = 367  # who stops stays away at least so long
@@ -92,8 +93,11 @@ def generate(
     each is a row of its own, so all others hold together without it. Returns {first_day, last_day, days, customers,
     orders, rows: {feed: n}, bad_rows: {feed: {kind: n}}}. A file that is there with the same bytes is not touched.
     """
-    if customers < 1 or days < 1 or not 0 <= bad_share < 1 or seed < 0:
-        raise InputError("The demo shop needs customers and days above 0, a seed from 0, and a bad share below 1.")
+    if not (1 <= customers <= MOST_CUSTOMERS and 1 <= days <= MOST_DAYS and 0 <= seed < 2**63 and 0 <= bad_share < 1):
+        raise InputError(
+            f"The demo shop needs 1 to {MOST_CUSTOMERS} customers, 1 to {MOST_DAYS} days, a seed from 0 on of at most "
+            "18 digits, and a bad share from 0 to below 1."
+        )
     shop = _Shop(customers, seed, until - timedelta(days=days - 1), zone, bad_share)
     for index in range(days):
         _write_day(to / shop.day(index).isoformat(), shop.files(index))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from retention import documents
 from retention.errors import InputError
+from retention.settings import shown, zone
 
 FEEDS = ("customers", "orders", "order_lines", "consents")  # in the order they are published
 FORMATS = ("csv", "jsonl", "parquet")
@@ -151,6 +152,8 @@ def _feed(path: Path, content: dict[str, dict[str, dict[str, str]]], name: str) 
 
 def _zone(path: Path, name: str | None) -> ZoneInfo | None:
     try:
-        return ZoneInfo(name) if name else None
-    except (ZoneInfoNotFoundError, ValueError) as problem:
-        raise InputError(f"{path}: zone: {name!r} is not known; write one like 'Europe/London'.") from problem
+        return None if name is None else zone(name)
+    except ValueError as problem:
+        raise InputError(
+            f"{path}: zone: {shown(name or '')} is not known; write one like 'Europe/London'."
+        ) from problem

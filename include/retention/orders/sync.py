@@ -10,12 +10,12 @@ import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, text
 
-from retention import days
+from retention import days, faults
 from retention.database import one
 from retention.days import Counts
 from retention.errors import DataError, InputError, StateError
@@ -35,14 +35,17 @@ def sync(
     day: date,
     path: str | None = None,
     progress: Progress | None = None,
+    now: datetime | None = None,
 ) -> Counts:
     """Land, validate and publish `day`, after every earlier day since the last one done; the day's counts.
 
     A day already done returns its recorded counts, unless its files changed. Raises NotReady while files are missing or
-    still being written, DataError, ExpectationFailed, or StateError for a day before the newest that was never done.
+    still being written, DataError, ExpectationFailed, StateError for a day before the newest that was never done, or
+    InputError for one that is not over at `now` (the real instant).
     """
+    days.require_over(settings, day, now)
     _require_order(engine, _daily(settings, source), day)
-    catch_up(settings, engine, source, day, path, progress)
+    catch_up(settings, engine, source, day, path, progress, now)
     return _day(settings, engine, _daily(settings, source), day, path, progress)
 
 
@@ -53,8 +56,13 @@ def catch_up(
     day: date,
     path: str | None = None,
     progress: Progress | None = None,
+    now: datetime | None = None,
 ) -> Counts:
-    """Do every calendar day after the last one done and before `day`: {caught_up: [day]}."""
+    """Do every calendar day after the last one done and before `day`: {caught_up: [day]}.
+
+    Raises InputError for a day that is not over at `now` (the real instant).
+    """
+    days.require_over(settings, day, now)
     of = _daily(settings, source)
     caught_up = []
     while (missing := _first_missing(engine, of, day)) is not None:
@@ -84,8 +92,13 @@ def land(
     day: date,
     path: str | None = None,
     progress: Progress | None = None,
+    now: datetime | None = None,
 ) -> Counts:
-    """Land the files of `day`: {feed: rows}. Files that are landed already, unchanged, are left as they are."""
+    """Land the files of `day`: {feed: rows}. Files that are landed already, unchanged, are left as they are.
+
+    Raises InputError for a day that is not over at `now` (the real instant).
+    """
+    days.require_over(settings, day, now)
     of = _daily(settings, source)
     _require_order(engine, of, day)
     with turn(engine, of), _failure_recorded(engine, of, day):
@@ -243,5 +256,5 @@ def _failure_recorded(engine: Engine, source: Source, day: date) -> Iterator[Non
         yield
     except Exception as problem:
         with engine.begin() as connection:
-            days.record(connection, STAGE, source.name, day, "failed", message=f"{type(problem).__name__}: {problem}")
+            days.record(connection, STAGE, source.name, day, "failed", message=faults.summary(problem))
         raise

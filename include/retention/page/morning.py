@@ -44,7 +44,7 @@ def read(connection: Connection, settings: Settings, now: datetime, number: int,
         "waiting": [row | {"held_by": _held_by(row, halts, published)} for row in waiting],
         "days": found,
         "trends": _trends(found),
-        "older": shown[-1] - timedelta(days=1) if shown and shown[-1] > date.min else None,
+        "older": shown[-1] - timedelta(days=1) if shown and shown[-1] > days.FIRST else None,
     }
 
 

@@ -79,7 +79,7 @@ def _choices(connection: Connection, chosen: str | None) -> dict[str, list[Row]]
 
 def _moved(day: date, by: int) -> date:
     """`day` and so many days, within what a date can be."""
-    return date.fromordinal(min(max(day.toordinal() + by, date.min.toordinal()), date.max.toordinal()))
+    return date.fromordinal(min(max(day.toordinal() + by, days.FIRST.toordinal()), days.LAST.toordinal()))
 
 
 def _rejected(connection: Connection, load: Row, rule: str) -> list[Row]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from datetime import date
+from datetime import date, datetime
 from time import perf_counter
 
 from sqlalchemy import Connection, Engine
 
-from retention import database, days
+from retention import database, days, faults
 from retention.days import Counts
 from retention.errors import InputError, RetentionError, StateError
 from retention.selections import worlds
@@ -24,24 +24,30 @@ from retention.settings import Settings
 log = logging.getLogger(__name__)
 
 
-def refresh(settings: Settings, engine: Engine, name: str, day: date) -> Counts:
+def refresh(settings: Settings, engine: Engine, name: str, day: date, now: datetime | None = None) -> Counts:
     """Bring the selection `name` up to `day`: {size, entered, left, seconds}.
 
     Every earlier published day that it has not done comes first; a day already done returns its recorded counts. A day
     before the newest one done is computed as it was known then and written nowhere: `entered` and `left` are None.
-    What it refers to must have done the day. Raises InputError when the selection's SQL is wrong, StateError when a
-    selection it refers to has not done the day; the database is then as before.
+    What it refers to must have done the day. Raises InputError when the selection's SQL is wrong or the day is not over
+    at `now` (the real instant), StateError when a selection it refers to has not done the day; the database is then as
+    before.
     """
+    days.require_over(settings, day, now)
     definitions = read_all(settings.include)
     return _refresh(settings, engine, definitions, get(definitions, name), day)
 
 
-def select(settings: Settings, engine: Engine, day: date, names: list[str] | None = None) -> dict[str, Counts]:
+def select(
+    settings: Settings, engine: Engine, day: date, names: list[str] | None = None, now: datetime | None = None
+) -> dict[str, Counts]:
     """Refresh all selections, or `names` and what they refer to, in order; the counts of each.
 
     One that fails holds up only those that depend on it. Raises at the end, naming those that failed: InputError when
-    their SQL is to blame, StateError otherwise.
+    their SQL is to blame, StateError otherwise. InputError at once for a day that is not over at `now` (the real
+    instant).
     """
+    days.require_over(settings, day, now)
     definitions = read_all(settings.include)
     counts: dict[str, Counts] = {}
     failed: dict[str, RetentionError] = {}
@@ -160,7 +166,7 @@ def _record_failed(engine: Engine, name: str, day: date, problem: RetentionError
     with engine.begin() as connection:
         newest = worlds.newest_done(connection, name)
         if newest is None or newest < day:
-            days.record(connection, STAGE, name, day, "failed", message=f"{type(problem).__name__}: {problem}")
+            days.record(connection, STAGE, name, day, "failed", message=faults.summary(problem))
 
 
 def _seconds_since(began: float) -> float:
