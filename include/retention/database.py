@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import psycopg
 from sqlalchemy import Connection, CursorResult, Engine, NullPool, create_engine, text
 
 from retention.errors import InputError, StateError
@@ -22,6 +23,10 @@ from retention.settings import Settings
 
 class Fragment(str):
     """SQL text made by ourselves, rendered as it is. Everything else that is rendered is quoted as a name."""
+
+
+class Table(str):
+    """A table's name with its schema, made by ourselves: ``schema.table`` is rendered as two quoted names."""
 
 
 def connect(settings: Settings, pool: int = 0) -> Engine:
@@ -52,14 +57,18 @@ def driver_url(url: str) -> str:
 
 
 def sql(include: Path, name: str, names: Mapping[str, str] | None = None) -> str:
-    """The statement of ``sql/<name>.sql`` with `names` filled in, each quoted (``a.b`` in two parts)."""
+    """The statement of ``sql/<name>.sql`` with `names` filled in: quoted as one name, but for a Table or a Fragment."""
     try:
         template = _environment(include / "sql").get_template(f"{name}.sql")
     except jinja2.TemplateNotFound as problem:
         raise InputError(f"There is no SQL file {problem.name} in {include / 'sql'}.") from problem
-    return template.render(
-        {key: value if isinstance(value, Fragment) else identifier(value) for key, value in (names or {}).items()}
-    )
+    return template.render({key: _rendered(value) for key, value in (names or {}).items()})
+
+
+def _rendered(value: str) -> str:
+    if isinstance(value, Fragment):
+        return value
+    return qualified(value) if isinstance(value, Table) else identifier(value)
 
 
 def run(
@@ -68,6 +77,16 @@ def run(
     """Run the statement of ``sql/<name>.sql``. `parameters` are bound, never pasted."""
     include = connection.get_execution_options()["include"]
     return connection.execute(text(sql(include, name, names)), parameters)
+
+
+def execute(connection: Connection, name: str, names: Mapping[str, str] | None = None, /) -> None:
+    """Run the statement of ``sql/<name>.sql`` past SQLAlchemy, which would take a colon in a name for a parameter.
+
+    For statements with names that come from files: those may hold anything.
+    """
+    driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+    with driver.cursor() as cursor:
+        cursor.execute(sql(connection.get_execution_options()["include"], name, names).encode())
 
 
 def count(connection: Connection, name: str, names: Mapping[str, str] | None = None, /, **parameters: Any) -> int:
@@ -83,10 +102,15 @@ def one(
 
 
 def identifier(name: str) -> str:
-    """`name` as a quoted SQL identifier; ``schema.table`` gives two quoted parts."""
-    if "\0" in name or any(len(part.encode()) > 63 for part in name.split(".")):
-        raise InputError(f"{name[:80]!r} cannot be a name in PostgreSQL: at most 63 bytes, no NUL.")
-    return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
+    """`name` as one quoted SQL identifier, whatever signs it holds. Raises InputError for what PostgreSQL refuses."""
+    if not name or "\0" in name or len(name.encode()) > 63:
+        raise InputError(f"{name[:80]!r} cannot be a name in PostgreSQL: 1 to 63 bytes, no NUL.")
+    return '"' + name.replace('"', '""') + '"'
+
+
+def qualified(table: str) -> str:
+    """A table's name as SQL: ``schema.table`` as two quoted identifiers. For names of ours only, never a file's."""
+    return ".".join(map(identifier, table.split(".")))
 
 
 def lock(connection: Connection, *words: str) -> None:
@@ -102,7 +126,7 @@ def customer_table(connection: Connection, name: str, columns: str) -> None:
 
     The only place where tables keyed by customer are made at run time (SCALE rule 9).
     """
-    table = identifier(name)
+    table = qualified(name)
     if connection.execute(text("select to_regclass(:name)"), {"name": table}).scalar() is not None:
         return
     connection.execute(text(f"create table {table} ({columns})"))

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -31,6 +32,7 @@ class Settings:
     shop_address: str = "Demo Shop, Keizersgracht 1, Amsterdam"  # law wants a postal address in each mail
     email_from: str = "shop@demo-shop.example"
     reporting_currency: str = "EUR"
+    orders_since: date = date(1990, 1, 1)  # an order dated before this day is a mistake
     clock: str = "wall"  # wall: now; days: sends of run D play on D+1
     audiences: str | None = None  # where lists leave as files, a folder or URL; None: the folder audiences in `local`
     delivery: str = "outbox"  # outbox: keep the rendered message; live: hand it to the provider
@@ -99,6 +101,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     ).split():
         if value := environ.get(name.upper()):
             values[name] = value
+    if value := environ.get("RETENTION_ORDERS_SINCE"):
+        values["orders_since"] = _day("RETENTION_ORDERS_SINCE", value)
     for name in (
         "workers",
         "batch_size",
@@ -129,6 +133,15 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError) as problem:
         raise InputError(f"RETENTION_SHOP_TIME_ZONE is {name!r}; write a zone like 'Europe/Amsterdam'.") from problem
+
+
+def _day(variable: str, value: str) -> date:
+    try:
+        if len(value) != 10:
+            raise ValueError(value)
+        return date.fromisoformat(value)
+    except ValueError as problem:
+        raise InputError(f"{variable} is {value!r}; write a day like 1990-01-01.") from problem
 
 
 def _number(variable: str, value: str, kind: type[int] | type[float]) -> int | float:

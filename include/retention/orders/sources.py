@@ -29,12 +29,14 @@ _FEED = {
     "properties": {
         "path": _INNER_PATH,
         "format": {"enum": list(FORMATS)},
-        "delimiter": {"type": "string", "pattern": f"^(.|{BLANKS})$", "write": "one character, or blanks"},
+        "delimiter": {"type": "string", "pattern": rf"^([\t !#-\-/:-@\[\]^_`{{-~]|{BLANKS})$",
+                      "write": "one sign like ',' or ';' (no letter, digit, dot, quote or backslash), or blanks"},
         "encoding": {"enum": list(ENCODINGS)},
         "header": {"type": "boolean"},
         "columns": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 60}, "minItems": 1,
                     "uniqueItems": True},
         "required": {"type": "boolean"},
+        "may_be_empty": {"type": "boolean"},
         "suite": _NAME,
         "mapping": _NAME,
         "from": {"enum": list(FEEDS)},
@@ -75,6 +77,7 @@ class Feed:
     header: bool  # whether the first line names the columns
     columns: tuple[str, ...]  # expected; more may come
     required: bool  # whether a day without this file waits
+    may_be_empty: bool  # whether a day may pass without a row; asked of orders only: without them all look lapsed
     suite: str  # expectations/<suite>.yaml
     mapping: str  # sql/orders/mappings/<mapping>.sql
 
@@ -145,6 +148,7 @@ def _feed(path: Path, content: dict[str, dict[str, dict[str, str]]], name: str) 
         name=name, shares=str(shares) if shares else None, path=str(raw["path"]), format=str(raw["format"]),
         delimiter=str(raw.get("delimiter") or ","), encoding=str(raw.get("encoding") or "utf-8"),
         header=bool(raw.get("header", True)), columns=columns, required=bool(raw.get("required", True)),
+        may_be_empty=bool(raw.get("may_be_empty", False)),
         suite=str(raw.get("suite") or own), mapping=str(raw.get("mapping") or own),
     )  # fmt: skip
 
