@@ -179,7 +179,7 @@ def _land_json(landing: _Landing, file: File, report: _Reporter) -> dict[str, An
     with opened(file, report.of(file)) as (stream, stored):
         counts = _write_rows(landing, file, reading.json_rows(stream), seen)
         digest = stored.finish()
-    if not sum(counts.values()):
+    if not sum(counts.values()) and not landing.feed.may_be_empty:
         raise DataError(f"{file.name} is empty; expected columns: {', '.join(landing.feed.columns)}.")
     missing = [column for column in landing.feed.columns if column not in seen]
     if missing and counts["rows"]:

@@ -311,7 +311,14 @@ def _refuse_collisions(connection: Connection, source: Source) -> None:
 
 
 def _check_shares(settings: Settings, source: Source, day: date | None, books: Books) -> None:
-    """The share of rejected rows once more, now with those that other rows contradict."""
+    """The share of rejected rows once more, now with those refused here; and whether a day is left with any order."""
+    orders = source.feeds["orders"]
+    book = books[orders.landing]
+    if day and not orders.may_be_empty and not book["accepted"] and book["landed"] > book["erased"]:
+        raise ExpectationFailed(
+            f"{source.name} orders {day}: not_empty: all {book['landed']} rows are rejected, so the day would have no "
+            "order, and everybody would look lapsed. Nothing was published; the rows stand in landing.rejections."
+        )
     for feed in source.landed:
         if feed.name in books:
             limit = validation.read(settings.include, feed.suite, feed).limit(
