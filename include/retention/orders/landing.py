@@ -194,7 +194,7 @@ def _land_parquet(landing: _Landing, file: File, careful: bool, report: _Reporte
     columns = reading.parquet_columns(file, landing.feed)
     landing.ensure(columns)
     if careful:
-        counts = _write_rows(landing, file, reading.parquet_rows(file))
+        counts = _write_rows(landing, file, reading.parquet_rows(file, columns))
     else:
         counts = {"rows": _copy(landing, file, columns, reading.parquet_blocks(file)), "unreadable": 0}
     if tell := report.of(file):

@@ -15,7 +15,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, StatementError
 
 from retention import database, days
 from retention.database import Fragment, Table
@@ -190,6 +190,8 @@ def _stage_feed(
         database.run(connection, f"orders/stage/{feed.name}", {**names, "mapping": mapping}, **values)
     except DBAPIError as problem:
         raise _refusal(problem, f"sql/{name}.sql", feed) from problem
+    except StatementError as problem:
+        raise InputError(f"sql/{name}.sql: {problem.orig}; write \\: for a colon that asks for no value.") from problem
     database.run(connection, "orders/stage/analyze", {"table": f"stage_{feed.name}"})
     return database.count(connection, "orders/stage/count_rows", {"table": f"stage_{feed.name}"})
 

@@ -18,16 +18,17 @@ from typing import Any, BinaryIO
 
 from retention.errors import DataError
 from retention.orders.files import File
-from retention.orders.sources import BLANKS, OWN_COLUMNS, Feed
+from retention.orders.sources import BLANKS, Feed, is_column
 
 BLOCK = 1 << 20
 LONGEST_ROW = 16 << 20  # bytes of one row; a longer one is a rejection when read row by row
 MOST_LINES = 1000  # lines within one quoted field; more means that a quote was never closed
 MOST_COLUMNS = 500
+OTHER_KEYS = "other keys"  # the column for keys of a JSON line that cannot be columns, as one JSON object
 SHORT = 200  # characters of a value kept with a rejection
 READING_RULES = (
     "too_many_fields", "too_few_fields", "nul_byte", "bad_encoding", "row_too_long", "unterminated_quote",
-    "not_csv", "not_json", "bad_column_name",
+    "not_csv", "not_json", "too_many_keys",
 )  # fmt: skip
 
 
@@ -133,14 +134,14 @@ def parquet_blocks(file: File) -> Iterator[bytes]:
         yield out.getvalue()
 
 
-def parquet_rows(file: File) -> Iterator[Row | Bad]:
-    """The rows of a Parquet file one by one, for a file with values that COPY refuses."""
+def parquet_rows(file: File, names: list[str]) -> Iterator[Row | Bad]:
+    """The rows of a Parquet file one by one, for a file with values that COPY refuses; `names` of its columns."""
     import pyarrow
 
     for batch in _parquet(file).iter_batches(batch_size=1 << 12):
         columns = [_as_text(pyarrow, column).to_pylist() for column in batch.columns]
         for values in zip(*columns, strict=True):
-            row = dict(zip(batch.schema.names, values, strict=True))
+            row = dict(zip(names, values, strict=True))
             yield _fault_of(row) or {name: value or None for name, value in row.items()}
 
 
@@ -203,7 +204,10 @@ def _header(file: File, feed: Feed, head: bytes) -> tuple[list[str], bytes]:
 
 
 def _usable(file: File, feed: Feed, columns: list[str]) -> list[str]:
-    """The columns of a header, if all that are expected are among them and each can be a column's name."""
+    """The names to land the columns of a header under, if all that are expected are among them, each once.
+
+    An extra column that cannot have its own name is called by its place, like ``column 12``: it is only extra.
+    """
     if missing := [name for name in feed.columns if name not in columns]:
         shown = ", ".join(repr(name[:60]) for name in columns[:20])
         hint = ""
@@ -213,18 +217,17 @@ def _usable(file: File, feed: Feed, columns: list[str]) -> list[str]:
             f"{file.name}, line 1: column {', '.join(missing)} is missing; expected columns: "
             f"{', '.join(feed.columns)}; found: {shown}.{hint}"
         )
-    for name in columns:
-        if columns.count(name) > 1:
-            raise DataError(f"{file.name}, line 1: the column {name[:60]!r} stands there twice.")
-        if not _is_name(name):
-            raise DataError(f"{file.name}, line 1: {name[:60]!r} cannot be the name of a column.")
+    if twice := [name for name in feed.columns if columns.count(name) > 1]:
+        raise DataError(f"{file.name}, line 1: the column {twice[0]!r} stands there twice.")
     if len(columns) > MOST_COLUMNS:
         raise DataError(f"{file.name}, line 1: {len(columns)} columns; at most {MOST_COLUMNS} can be landed.")
-    return columns
-
-
-def _is_name(name: str) -> bool:
-    return bool(name) and "\0" not in name and len(name.encode("utf-8", "replace")) <= 60 and name not in OWN_COLUMNS
+    named: dict[str, None] = {}
+    for place, name in enumerate(columns, start=1):
+        usable = name if is_column(name) and name not in named else f"column {place}"
+        while usable in named or (usable != name and usable in columns):
+            usable += "'"
+        named[usable] = None
+    return list(named)
 
 
 def _blanks_to_tabs(source: Iterator[bytes]) -> Iterator[bytes]:
@@ -357,9 +360,11 @@ def _json_row(line: str) -> Row | Bad:
         return Bad("not_json", str(problem)[:SHORT], shortened([line]))
     if not isinstance(content, dict):
         return Bad("not_json", "the line is no JSON object", shortened([line]))
-    row = {name: _json_text(value) for name, value in content.items()}
-    if len(row) > MOST_COLUMNS or not all(map(_is_name, row)):
-        return Bad("bad_column_name", "a key that cannot be a column's name", shortened([line]))
+    if len(content) > MOST_COLUMNS:
+        return Bad("too_many_keys", f"{len(content)} keys; at most {MOST_COLUMNS} can be landed", shortened([line]))
+    row = {name: _json_text(value) for name, value in content.items() if is_column(name)}
+    if others := {name: value for name, value in content.items() if not is_column(name)}:
+        row[OTHER_KEYS] = json.dumps(others)
     return _fault_of(row) or row
 
 

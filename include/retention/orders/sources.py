@@ -15,6 +15,9 @@ FORMATS = ("csv", "jsonl", "parquet")
 ENCODINGS = ("utf-8", "utf-16", "latin-1", "iso-8859-15", "windows-1250", "windows-1252")
 BLANKS = "blanks"  # a delimiter: columns parted by any number of blanks
 OWN_COLUMNS = ("load_key", "file_no", "row_no")  # ours in every landing table
+OURS = "r:"  # before the names of our columns of the view that validates: no column of a file begins so
+_SYSTEM_COLUMNS = ("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid")  # PostgreSQL's in every table
+_LONGEST_NAME = 60  # bytes; PostgreSQL takes 63
 
 _NAME = {"type": "string", "pattern": "^[a-z][a-z0-9_]*$", "maxLength": 30,
          "write": "lower-case letters, digits and _, at most 30, beginning with a letter"}  # fmt: skip
@@ -130,6 +133,16 @@ def read_all(include: Path) -> dict[str, Source]:
     return {path.stem: read(include, path.stem) for path in sorted((include / "sources").glob("*.yaml"))}
 
 
+def is_column(name: str) -> bool:
+    """Whether a column of a file can be landed under its own name."""
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    taken = name in OWN_COLUMNS or name in _SYSTEM_COLUMNS or name.startswith(OURS)
+    return 0 < size <= _LONGEST_NAME and name == name.strip() and "\0" not in name and not taken
+
+
 def _feed(path: Path, content: dict[str, dict[str, dict[str, str]]], name: str) -> Feed:
     raw: dict[str, object] = dict(content["feeds"][name])
     shares = raw.get("from")
@@ -141,6 +154,11 @@ def _feed(path: Path, content: dict[str, dict[str, dict[str, str]]], name: str) 
     columns = tuple(str(column) for column in raw["columns"])  # type: ignore[attr-defined]
     if taken := [column for column in columns if column in OWN_COLUMNS]:
         raise InputError(f"{path}: feeds.{name}.columns: {taken[0]} is a name of ours; name this column otherwise.")
+    if unfit := [column for column in columns if not is_column(column)]:
+        raise InputError(
+            f"{path}: feeds.{name}.columns: {unfit[0]!r} cannot be a column: 1 to {_LONGEST_NAME} bytes, no blanks "
+            f"around it, no name of PostgreSQL's own like ctid, not beginning with {OURS}; name this column otherwise."
+        )
     if content["daily"] and "{day}" not in str(raw["path"]):
         raise InputError(f"{path}: feeds.{name}.path: a daily source needs {{day}} in the path.")
     own = f"{content['name']}_{name}"

@@ -28,12 +28,11 @@ from retention.errors import ExpectationFailed, InputError, StateError
 from retention.orders import landing
 from retention.orders.erased import ERASED
 from retention.orders.reading import READING_RULES, SHORT
-from retention.orders.sources import Feed, Source
+from retention.orders.sources import OURS, Feed, Source
 from retention.settings import Settings
 
 READABLE = "row_is_readable"  # the rule that rows refused at landing break
 LOADS_FOR_A_BAND = 3  # earlier loads of the weekday needed to judge a row count
-OURS = "r:"  # before the names of our own columns: no column of a file begins so
 SLACK = 30  # rows by which a count may leave its band: small shops vary
 PUBLISHING_RULES = (
     "in_the_future",
