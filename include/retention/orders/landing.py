@@ -177,7 +177,7 @@ def _land_delimited(landing: _Landing, file: File, careful: bool, report: _Repor
 def _land_json(landing: _Landing, file: File, report: _Reporter) -> dict[str, Any]:
     seen: dict[str, None] = {}
     with opened(file, report.of(file)) as (stream, stored):
-        counts = _write_rows(landing, file, reading.json_rows(stream), seen)
+        counts = _write_rows(landing, file, reading.json_rows(file, landing.feed, stream), seen)
         digest = stored.finish()
     if not sum(counts.values()) and not landing.feed.may_be_empty:
         raise DataError(f"{file.name} is empty; expected columns: {', '.join(landing.feed.columns)}.")

@@ -58,20 +58,9 @@ def delimited(file: File, feed: Feed, stream: BinaryIO, *, transcode: bool) -> T
 
     With `transcode` the rest is UTF-8; without it the bytes stay as they are, for decoding row by row.
     """
-    rest = _read(stream)
-    if transcode or feed.encoding == "utf-16":
-        rest = _transcoded(file, feed, rest)
-    head = next(rest, b"")
-    while head and b"\n" not in head and len(head) < BLOCK:
-        more = next(rest, b"")
-        head += more
-        if not more:
-            break
-    head = head.removeprefix(codecs.BOM_UTF8)
+    head, rest = _begun(file, feed, stream, transcode=transcode)
     if not head.strip():
         raise DataError(f"{file.name} is empty; expected columns: {', '.join(feed.columns)}.")
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise DataError(f"{file.name}, line 1: the file is UTF-16; write `encoding: utf-16` for feed {feed.name}.")
     columns = list(feed.columns)
     if feed.header:
         columns, head = _header(file, feed, head)
@@ -94,8 +83,7 @@ def blocks(text: Text, feed: Feed) -> Iterator[bytes]:
 def rows(text: Text, feed: Feed) -> Iterator[Row | Bad]:
     """The rows after the header, one by one."""
     csv.field_size_limit(LONGEST_ROW + 1)
-    encoding = "utf-8" if feed.encoding == "utf-16" else feed.encoding
-    lines = _Lines(text.rest, encoding)
+    lines = _Lines(text.rest, _encoding(feed))
     while True:
         row = _blank_record(lines) if feed.delimiter == BLANKS else _record(lines, feed.delimiter)
         if row is None:
@@ -106,9 +94,9 @@ def rows(text: Text, feed: Feed) -> Iterator[Row | Bad]:
             yield _checked(row, text.columns, lines)
 
 
-def json_rows(stream: BinaryIO) -> Iterator[Row | Bad]:
+def json_rows(file: File, feed: Feed, stream: BinaryIO) -> Iterator[Row | Bad]:
     """The rows of a file with one JSON object a line; values as text, nested ones as JSON."""
-    lines = _Lines(_read(stream), "utf-8")
+    lines = _Lines(_prepended(*_begun(file, feed, stream, transcode=False)), _encoding(feed))
     for line in lines:
         if line.strip():
             yield lines.fault([line]) or _json_row(line)
@@ -127,7 +115,7 @@ def parquet_blocks(file: File) -> Iterator[bytes]:
     import pyarrow.csv
 
     options = pyarrow.csv.WriteOptions(include_header=False)
-    for batch in _parquet(file).iter_batches(batch_size=1 << 14):
+    for batch in _batches(file, 1 << 14):
         columns = [_as_text(pyarrow, column) for column in batch.columns]
         out = io.BytesIO()
         pyarrow.csv.write_csv(pyarrow.RecordBatch.from_arrays(columns, batch.schema.names), out, options)
@@ -138,7 +126,7 @@ def parquet_rows(file: File, names: list[str]) -> Iterator[Row | Bad]:
     """The rows of a Parquet file one by one, for a file with values that COPY refuses; `names` of its columns."""
     import pyarrow
 
-    for batch in _parquet(file).iter_batches(batch_size=1 << 12):
+    for batch in _batches(file, 1 << 12):
         columns = [_as_text(pyarrow, column).to_pylist() for column in batch.columns]
         for values in zip(*columns, strict=True):
             row = dict(zip(names, values, strict=True))
@@ -154,12 +142,43 @@ def _parquet(file: File) -> Any:
         raise DataError(f"{file.name} is not a whole Parquet file: {str(problem)[:200]}") from problem
 
 
+def _batches(file: File, size: int) -> Iterator[Any]:
+    """The rows of a Parquet file in batches. Raises DataError for a damaged page, which only reading it shows."""
+    import pyarrow
+
+    batches = _parquet(file).iter_batches(batch_size=size)
+    while True:
+        try:
+            batch = next(batches, None)
+        except (pyarrow.ArrowException, OSError) as problem:
+            said = str(problem).partition("\n")[0][:200]
+            raise DataError(
+                f"{file.name} cannot be read to its end ({type(problem).__name__}: {said}): it is damaged; "
+                "deliver it again."
+            ) from problem
+        if batch is None:
+            return
+        yield batch
+
+
 def _as_text(pyarrow: Any, column: Any) -> Any:
+    """A column as text: an instant in UTC, nested values as JSON."""
+    if pyarrow.types.is_timestamp(column.type) and column.type.tz:
+        column = column.cast(pyarrow.timestamp(column.type.unit, "UTC"))
     try:
         return column.cast(pyarrow.string())
-    except pyarrow.ArrowException:  # nested values
-        texts = [None if value is None else json.dumps(value, default=str) for value in column.to_pylist()]
-        return pyarrow.array(texts, pyarrow.string())
+    except pyarrow.ArrowException:
+        return pyarrow.array([_scalar_text(value) for value in column], pyarrow.string())
+
+
+def _scalar_text(scalar: Any) -> str | None:
+    """One value of a type that Arrow has no text for: as JSON, or by its parts where Python has no such value."""
+    if not scalar.is_valid:
+        return None
+    try:
+        return json.dumps(scalar.as_py(), default=str)
+    except (ValueError, OverflowError, ArithmeticError):  # a time before year 1 or after 9999, or in nanoseconds
+        return str(getattr(scalar, "value", None) or scalar.type)
 
 
 def _read(stream: BinaryIO) -> Iterator[bytes]:
@@ -173,25 +192,68 @@ def _prepended(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
+def _encoding(feed: Feed) -> str:
+    """In what the bytes are that were not transcoded; UTF-16 always is, since its lines end in two bytes."""
+    return "utf-8" if feed.encoding == "utf-16" else feed.encoding
+
+
+def _begun(file: File, feed: Feed, stream: BinaryIO, *, transcode: bool) -> tuple[bytes, Iterator[bytes]]:
+    """The beginning of a text file, its first line at least and no byte order mark, and what follows.
+
+    With `transcode` both are UTF-8. Raises DataError for a file in UTF-16 whose feed does not say so.
+    """
+    source = _read(stream)
+    first = next(source, b"")
+    is_utf_16 = first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in first[:2]
+    if is_utf_16 and feed.encoding != "utf-16":
+        raise DataError(f"{file.name}, line 1: the file is UTF-16; write `encoding: utf-16` for feed {feed.name}.")
+    if first.startswith(codecs.BOM_UTF8) and feed.encoding != "utf-16":
+        first = first.removeprefix(codecs.BOM_UTF8)
+        if feed.encoding != "utf-8":
+            raise DataError(f"{file.name}, line 1: the file is UTF-8; write `encoding: utf-8` for feed {feed.name}.")
+    rest = _prepended(first, source)
+    if transcode or feed.encoding == "utf-16":
+        rest = _transcoded(file, feed, rest)
+    head = next(rest, b"")
+    while head and b"\n" not in head and len(head) < BLOCK:
+        more = next(rest, b"")
+        head += more
+        if not more:
+            break
+    return head.removeprefix(codecs.BOM_UTF8), rest
+
+
 def _transcoded(file: File, feed: Feed, source: Iterator[bytes]) -> Iterator[bytes]:
     if feed.encoding == "utf-8":
         yield from source
         return
-    decoder = codecs.getincrementaldecoder(feed.encoding)()
     try:
+        decoder = None
         for block in source:
+            decoder = decoder or codecs.getincrementaldecoder(_decoder(feed, block))()
             yield decoder.decode(block).encode()
-        yield decoder.decode(b"", final=True).encode()
-    except UnicodeDecodeError as problem:
+        if decoder:
+            yield decoder.decode(b"", final=True).encode()
+    except UnicodeError as problem:
         if feed.encoding == "utf-16":
-            raise DataError(f"{file.name}: is not UTF-16 as `encoding` says: {problem.reason}.") from problem
+            raise DataError(
+                f"{file.name} is not in UTF-16, as `encoding` of feed {feed.name} says ({problem}): "
+                "write the right encoding, or have the file delivered again."
+            ) from problem
         raise
+
+
+def _decoder(feed: Feed, first: bytes) -> str:
+    """The encoding by its full name: UTF-16 says by its first bytes which end comes first."""
+    if feed.encoding == "utf-16" and first[1:2] == b"\0":
+        return "utf-16-le"
+    return "utf-16-be" if feed.encoding == "utf-16" and first[:1] == b"\0" else feed.encoding
 
 
 def _header(file: File, feed: Feed, head: bytes) -> tuple[list[str], bytes]:
     """The columns and what follows the first line."""
     line, newline, rest = head.partition(b"\n")
-    encoding = feed.encoding if feed.encoding != "utf-16" else "utf-8"
+    encoding = _encoding(feed)
     text = line.decode(encoding, "replace").rstrip("\r")
     if not newline and "\r" in text:  # lines that end with a carriage return alone
         text, _, tail = text.partition("\r")
