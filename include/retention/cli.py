@@ -103,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     load = command("load", _load, "load a whole history of a source")
     load.add_argument("--source", required=True)
     load.add_argument("--path", required=True, help="a file, a folder or a URL")
+    load.add_argument("--until", type=_day, help="the last day it tells of, where no path says it (default: today)")
 
     select = command("select", _select, "refresh the selections for a day")
     select.add_argument("--day", required=True, type=_day)
@@ -241,7 +242,7 @@ def _load(settings: Settings, options: argparse.Namespace) -> Any:
 
     settings, engine = _database(settings)
     with _progress() as progress:
-        return sync.load(settings, engine, options.source, options.path, progress=progress)
+        return sync.load(settings, engine, options.source, options.path, progress, until=options.until)
 
 
 def _select(settings: Settings, options: argparse.Namespace) -> Any:

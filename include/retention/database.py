@@ -29,6 +29,10 @@ class Fragment(str):
     """SQL text made by ourselves, rendered as it is. Everything else that is rendered is quoted as a name."""
 
 
+class Table(str):
+    """A table's name with its schema, made by ourselves: ``schema.table`` is rendered as two quoted names."""
+
+
 def connect(settings: Settings, pool: int = 0) -> Engine:
     """An engine for the shop's database; a service keeps up to `pool` connections open.
 
@@ -100,19 +104,25 @@ def driver_url(url: str) -> str:
 
 
 def sql(include: Path, name: str, names: Mapping[str, str] | None = None) -> str:
-    """The statement of ``sql/<name>.sql`` with `names` filled in, each quoted (``a.b`` in two parts).
+    """The statement of ``sql/<name>.sql`` with `names` filled in: quoted as one name, but for a Table or a Fragment.
 
     Raises InputError, with file and line, for a file that is not there or cannot be rendered.
     """
     folder = include / "sql"
     if not (folder / f"{name}.sql").is_file():
         raise InputError(f"There is no SQL file {name}.sql in {folder}.")
-    values = {key: value if isinstance(value, Fragment) else identifier(value) for key, value in (names or {}).items()}
+    values = {key: _rendered(value) for key, value in (names or {}).items()}
     try:
         return _environment(folder).get_template(f"{name}.sql").render(values)
     except sandbox.PROBLEMS as problem:
         where = sandbox.place(problem) or folder / f"{name}.sql"
         raise InputError(f"{where}: {sandbox.sentence(problem)}.") from problem
+
+
+def _rendered(value: str) -> str:
+    if isinstance(value, Fragment):
+        return value
+    return qualified(value) if isinstance(value, Table) else identifier(value)
 
 
 def run(
@@ -121,6 +131,16 @@ def run(
     """Run the statement of ``sql/<name>.sql``. `parameters` are bound, never pasted."""
     include = connection.get_execution_options()["include"]
     return connection.execute(text(sql(include, name, names)), parameters)
+
+
+def execute(connection: Connection, name: str, names: Mapping[str, str] | None = None, /) -> None:
+    """Run the statement of ``sql/<name>.sql`` past SQLAlchemy, which would take a colon in a name for a parameter.
+
+    For statements with names that come from files: those may hold anything.
+    """
+    driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+    with driver.cursor() as cursor:
+        cursor.execute(sql(connection.get_execution_options()["include"], name, names).encode())
 
 
 def count(connection: Connection, name: str, names: Mapping[str, str] | None = None, /, **parameters: Any) -> int:
@@ -136,10 +156,15 @@ def one(
 
 
 def identifier(name: str) -> str:
-    """`name` as a quoted SQL identifier; ``schema.table`` gives two quoted parts."""
-    if "\0" in name or any(len(part.encode()) > 63 for part in name.split(".")):
-        raise InputError(f"{name[:80]!r} cannot be a name in PostgreSQL: at most 63 bytes, no NUL.")
-    return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
+    """`name` as one quoted SQL identifier, whatever signs it holds. Raises InputError for what PostgreSQL refuses."""
+    if not name or "\0" in name or len(name.encode()) > 63:
+        raise InputError(f"{name[:80]!r} cannot be a name in PostgreSQL: 1 to 63 bytes, no NUL.")
+    return '"' + name.replace('"', '""') + '"'
+
+
+def qualified(table: str) -> str:
+    """A table's name as SQL: ``schema.table`` as two quoted identifiers. For names of ours only, never a file's."""
+    return ".".join(map(identifier, table.split(".")))
 
 
 def lock(connection: Connection, *words: str) -> None:
@@ -155,7 +180,7 @@ def customer_table(connection: Connection, name: str, columns: str) -> None:
 
     The only place where tables keyed by customer are made at run time (SCALE rule 9).
     """
-    table = identifier(name)
+    table = qualified(name)
     if connection.execute(text("select to_regclass(:name)"), {"name": table}).scalar() is not None:
         return
     connection.execute(text(f"create table {table} ({columns})"))

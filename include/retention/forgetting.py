@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention.database import Fragment, count, identifier, lock, one, run, sql
+from retention.database import Fragment, Table, count, identifier, lock, one, run, sql
 from retention.days import Counts
 from retention.delivery import audiences, outbox
 from retention.delivery.ledger import Ledger, give_back
@@ -190,7 +190,7 @@ def _erase(settings: Settings, connection: Connection, person: _Person, now: dat
             run(connection, "forgetting/keep", _names(settings, table.name, table.columns), **who, **values)
     counts = Counter[str]()
     for table in tables:
-        gone = run(connection, "forgetting/remove", {"table": table.name}, **who).all()
+        gone = run(connection, "forgetting/remove", {"table": Table(table.name)}, **who).all()
         counts["kept" if table.name in kept else "removed"] += len(gone)
     # Last before the commit: whoever is cut off here runs it again, and knows the keys again.
     return {"kept": counts["kept"], "removed": counts["removed"], "files": outbox.remove(settings, keys)}
@@ -224,7 +224,7 @@ def _names(settings: Settings, table: str, columns: Iterable[str]) -> Mapping[st
 
     listed = list(columns)
     return {
-        "table": table,
+        "table": Table(table),
         "listed": Fragment(", ".join(identifier(column) for column in listed)),
         "kept": Fragment(", ".join(value(column) for column in listed)),
     }

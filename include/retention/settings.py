@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ class Settings:
     shop_address: str = "Demo Shop, Keizersgracht 1, Amsterdam"  # law wants a postal address in each mail
     email_from: str = "shop@demo-shop.example"
     reporting_currency: str = "EUR"
+    orders_since: date = date(1990, 1, 1)  # an order dated before this day is a mistake
     clock: str = "wall"  # wall: now; days: sends of run D play on D+1
     audiences: str | None = None  # where lists leave as files, a folder or URL; None: the folder audiences in `local`
     delivery: str = "outbox"  # outbox: keep the rendered message; live: hand it to the provider
@@ -96,6 +98,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     for name in WHOLE_NUMBERS:
         if value := environ.get(variable(name)):
             values[name] = whole_number(variable(name), value)
+    if value := environ.get("RETENTION_ORDERS_SINCE"):
+        values["orders_since"] = day("RETENTION_ORDERS_SINCE", value)
     if value := environ.get("RETENTION_PROVIDER_TIMEOUT"):
         values["provider_timeout"] = decimal("RETENTION_PROVIDER_TIMEOUT", value)
     return Settings(**values)  # type: ignore[arg-type]
@@ -121,6 +125,16 @@ def decimal(variable: str, value: str, least: float = 0, most: float = 999_999_9
     if not re.fullmatch(r"[0-9]{1,9}([.][0-9]{1,9})?", value) or not least <= float(value) <= most:
         raise InputError(f"{variable} is {shown(value)}; write a number from {least:g} to {most:g}, like 6 or 0.5.")
     return float(value)
+
+
+def day(variable: str, value: str) -> date:
+    """The day that `value` says, like 1990-01-01."""
+    try:
+        if not re.fullmatch("(19|20|21)[0-9]{2}-[0-9]{2}-[0-9]{2}", value):
+            raise ValueError(value)
+        return date.fromisoformat(value)
+    except ValueError as problem:
+        raise InputError(f"{variable} is {shown(value)}; write a day like 1990-01-01.") from problem
 
 
 def words(variable: str, value: str, most: int = 500) -> str:

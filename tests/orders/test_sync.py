@@ -31,8 +31,8 @@ def test_a_day_publishes_customers_orders_lines_and_consents(settings: Settings,
     write_day(files, orders=[order("1"), order("2", "C2", total="20.00")], lines=[line("1"), line("2"), line("2", 2)],
               customers=[customer("C1")], consents=[consent("C1")])  # fmt: skip
     counts = sync.sync(settings, engine, "demo_shop", DAY)
-    assert counts == {"landed": 7, "accepted": 7, "rejected": 0, "orders_inserted": 2, "orders_updated": 0,
-                      "orders_unchanged": 0, "customers_touched": 2}  # fmt: skip
+    assert counts == {"landed": 7, "accepted": 7, "rejected": 0, "corrected": 0, "orders_inserted": 2,
+                      "orders_updated": 0, "orders_unchanged": 0, "customers_touched": 2}  # fmt: skip
     assert rows(engine, "select customer_ref, email from shop.customers order by 1") == [
         ("C1", "c1@mail.example"), ("C2", None)]  # fmt: skip
     assert rows(engine, "select count(*) from shop.order_lines") == [(3,)]
@@ -174,7 +174,7 @@ def test_the_newest_landing_of_an_order_replaces_its_lines(settings: Settings, e
 def test_lines_of_an_older_landing_do_not_come_back(settings: Settings, engine: Engine, files: Path) -> None:
     write_day(files, orders=[order("1")], lines=[line("1", sku="OLD")])
     sync.sync(settings, engine, "demo_shop", DAY)
-    write_day(files, NEXT, orders=[], lines=[line("1", sku="NEW")])
+    write_day(files, NEXT, orders=[order("3", "C3", NEXT)], lines=[line("1", sku="NEW")])
     sync.sync(settings, engine, "demo_shop", NEXT)
     write_day(files, orders=[order("1"), order("2")], lines=[line("1", sku="OLD")])
     sync.sync(settings, engine, "demo_shop", DAY)
@@ -184,7 +184,8 @@ def test_lines_of_an_older_landing_do_not_come_back(settings: Settings, engine: 
 def test_a_withdrawn_consent_is_a_new_version(settings: Settings, engine: Engine, files: Path) -> None:
     write_day(files, orders=[order("1")], consents=[consent("C1")])
     sync.sync(settings, engine, "demo_shop", DAY)
-    write_day(files, NEXT, consents=[consent("C1", NEXT, granted="no")], customers=[customer("C1", first_name="Jo")])
+    gone = consent("C1", NEXT, granted="no")
+    write_day(files, NEXT, orders=[order("2", day=NEXT)], consents=[gone], customers=[customer("C1", first_name="Jo")])
     sync.sync(settings, engine, "demo_shop", NEXT)
     assert rows(engine, "select is_granted from shop.consents") == [(False,)]
     assert rows(engine, "select is_granted from shop.consents_history") == [(True,)]
@@ -196,7 +197,8 @@ def test_the_consent_ledger_keeps_who_agreed_to_what_when_where_and_on_what_grou
 ) -> None:
     write_day(files, orders=[order("1")], consents=[consent("C1", basis="soft_opt_in"), consent("C2", basis="")])
     sync.sync(settings, engine, "demo_shop", DAY)
-    write_day(files, NEXT, consents=[consent("C1", NEXT, origin="account", text_version="2026-11")])
+    again = consent("C1", NEXT, origin="account", text_version="2026-11")
+    write_day(files, NEXT, orders=[order("2", day=NEXT)], consents=[again])
     sync.sync(settings, engine, "demo_shop", NEXT)
     ledger = (
         "select customer_ref, purpose, channel, basis, origin, text_version, extract(day from v.updated_at)"

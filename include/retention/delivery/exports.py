@@ -21,10 +21,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention import days
+from retention import days, storage
 from retention.database import lock, one, run
 from retention.days import Counts
-from retention.errors import StateError
+from retention.errors import DeliveryError, StateError
 from retention.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ MANIFEST = "manifest.json"
 _FORMULA = re.compile(
     r"^(?=[\t\n])|(?:^|(?<=[;\t]))(?=[\s\x00-\x1f\xad\u200b-\u200f\u2060\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20])"
 )
+PLACE = "RETENTION_AUDIENCES:"  # how errors name where exports are written
 KEPT = timedelta(days=30)  # how long a folder stays: it holds personal data, and was applied or printed long ago
 
 
@@ -128,9 +129,18 @@ def _to_write(engine: Engine, channel: str, day: date) -> list[Export]:
 def write(settings: Settings, engine: Engine, export: Export, files: Sequence[File], at: datetime) -> bool:
     """Write the files, and the manifest last; whether they had to be. Files that were complete once are left alone.
 
-    Raises StateError where another export stands in its folder: the database is an older copy.
+    Raises StateError where another export stands in its folder: the database is an older copy; and as `place` does.
     """
     system, root = place(settings)
+    with storage.reaching(_url(settings), PLACE, DeliveryError):
+        is_written = _put(system, root, export, files)
+    if is_written:
+        _is_written(engine, export, at)
+        log.info("exported %s: %s added, %s removed", export.folder, export.added, export.removed)
+    return is_written
+
+
+def _put(system: Any, root: str, export: Export, files: Sequence[File]) -> bool:
     folder = f"{root.rstrip('/')}/{export.folder}"
     manifest = _manifest(export, files)
     is_there = system.exists(f"{folder}/{MANIFEST}")
@@ -147,8 +157,6 @@ def write(settings: Settings, engine: Engine, export: Export, files: Sequence[Fi
     for file in files:
         system.pipe_file(f"{folder}/{file.name}", file.content)
     system.pipe_file(f"{folder}/{MANIFEST}", manifest)
-    _is_written(engine, export, at)
-    log.info("exported %s: %s added, %s removed", export.folder, export.added, export.removed)
     return True
 
 
@@ -161,8 +169,9 @@ def _delete_old(settings: Settings, engine: Engine, channel: str, now: datetime)
     system, root = place(settings)
     for each in old:
         folder = f"{root.rstrip('/')}/{each.folder}"
-        if system.exists(folder):
-            system.rm(folder, recursive=True)
+        with storage.reaching(_url(settings), PLACE, DeliveryError):
+            if system.exists(folder):
+                system.rm(folder, recursive=True)
         with engine.begin() as connection:
             key = {"campaign": each.campaign, "step": each.step, "number": each.number}
             run(connection, f"delivery/empty_{channel}", **key)
@@ -170,11 +179,15 @@ def _delete_old(settings: Settings, engine: Engine, channel: str, now: datetime)
 
 
 def place(settings: Settings) -> tuple[Any, str]:
-    """The file system and the folder of all exports."""
-    import fsspec
+    """The file system and the folder of all exports.
 
-    system, root = fsspec.core.url_to_fs(settings.audiences or str(settings.local / "audiences"))
-    return system, root
+    Raises InputError for a place that nothing here can write, DeliveryError for one that does not answer.
+    """
+    return storage.place(_url(settings), PLACE, DeliveryError)
+
+
+def _url(settings: Settings) -> str:
+    return settings.audiences or str(settings.local / "audiences")
 
 
 def as_csv(header: Sequence[str], rows: Iterable[Sequence[str | Decimal | None]]) -> bytes:

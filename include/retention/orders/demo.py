@@ -265,8 +265,11 @@ class _Shop:
     # --- orders --------------------------------------------------------------------------------------------------
 
     def _place_orders(self) -> tuple[list[Order], list[list[str]]]:
-        """Today's orders in the order of their time, and their lines."""
+        """Today's orders in the order of their time, and their lines. No day's file is empty: somebody always comes."""
         visitors = [self.customers[number] for number in self.visits.pop(self.index, [])]
+        others = bool(self.changes.get(self.index) or self.late)
+        if not visitors and not others:
+            visitors = [self._somebody()]
         stopping = self._who_stops(visitors)
         arrived, self.late = self.late, []  # what the tills of the shops did not send in time
         lines: list[list[str]] = [row for order in arrived for row in self._lines_of_late.pop(order.ref)]
@@ -274,7 +277,7 @@ class _Shop:
         for moment, customer in sorted(moments, key=lambda pair: pair[0]):
             order, its_lines = self._order(customer, moment)
             stops = customer.number in stopping
-            is_late = order.store == "shop" and not stops and self.random.random() < 0.05
+            is_late = order.store == "shop" and not stops and self.random.random() < 0.05 and (others or bool(arrived))
             self._plan_changes(order, stays_complete=stops, shown_on=self.index + is_late)
             self._plan_next_visit(customer, stops)
             if is_late:
@@ -285,6 +288,12 @@ class _Shop:
                 lines += its_lines
         self.orders += len(arrived)
         return arrived, lines
+
+    def _somebody(self) -> Customer:
+        """Who would have ordered next comes today; if all stay away, anybody."""
+        for day in sorted(day for day, numbers in self.visits.items() if numbers):
+            return self.customers[self.visits[day].pop()]
+        return self.random.choice(self.customers)
 
     def _who_stops(self, visitors: list[Customer]) -> set[int]:
         """Of today's visitors those who now stay away for more than a year; who came once stops more easily."""

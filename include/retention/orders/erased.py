@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from retention.database import Fragment, count, identifier, one, run
+from retention.database import Fragment, Table, count, one, qualified, run
 from retention.errors import InputError
 from retention.orders import landing
 from retention.orders.sources import Feed, Source
@@ -104,8 +104,8 @@ def _keep_books(connection: Connection, loads: Collection[int]) -> None:
         run(connection, "orders/erased/recount", load_ids=sorted(loads))
 
 
-def _is_there(connection: Connection, table: str) -> bool:
-    return bool(run(connection, "orders/landing_columns", table=identifier(table)).all())
+def _is_there(connection: Connection, table: Table) -> bool:
+    return bool(run(connection, "orders/landing_columns", table=qualified(table)).all())
 
 
 def _expression(include: Path, feed: Feed, column: str) -> Fragment | None:

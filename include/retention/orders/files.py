@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, cast
 from retention.errors import DataError, NotReady
 from retention.orders.sources import Feed, Source
 from retention.settings import Settings
+from retention.storage import place, reaching
 
 Progress = Callable[[int, int, str], None]  # bytes read, bytes in all, what is read
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
@@ -45,9 +46,19 @@ class File:
 def find(settings: Settings, source: Source, feed: Feed, day: date | None, path: str | None) -> list[File]:
     """The files of `feed`: of `day`, or of the whole history (None). `path` replaces the source's own root.
 
-    Raises NotReady when a day is not complete yet, DataError when a history has no such file.
+    Raises NotReady when a day is not complete yet or the place cannot be reached, DataError when a history has no such
+    file, InputError for a place that nothing here can read.
     """
-    system, root = _root(settings, source, path)
+    url = path or source.root
+    if url is None:
+        raise DataError(f"Source {source.name} has no folder of its own; say where its files are with --path.")
+    url = url.replace("{local}", str(settings.local))
+    with reaching(url, f"{source.name}:", NotReady):
+        return _find(url, source, feed, day)
+
+
+def _find(url: str, source: Source, feed: Feed, day: date | None) -> list[File]:
+    system, root = _root(url, source)
     if system.isfile(root):
         return _single(system, root, source, feed)
     if day and source.marker:
@@ -63,7 +74,7 @@ def find(settings: Settings, source: Source, feed: Feed, day: date | None, path:
         match = dated.fullmatch(below)
         if match is None:
             continue
-        of_day = date.fromisoformat(match[1]) if match.groups() else None
+        of_day = _day(match[1], below) if match.groups() else None
         size = int(system.info(name)["size"] or 0)
         files.append(File(number=len(files) + 1, name=below, path=name, size=size, day=of_day, system=system))
     if not files and feed.required:
@@ -93,7 +104,8 @@ class Stored:
         self.done = 0
 
     def read(self, size: int = -1) -> bytes:
-        block = self._stream.read(size)
+        with reaching(self.file.path, "the file", NotReady):
+            block = self._stream.read(size)
         self._digest.update(block)
         self.done += len(block)
         if self._progress:
@@ -171,13 +183,19 @@ class _Seekless:
         self.closed = True
 
 
-def _root(settings: Settings, source: Source, path: str | None) -> tuple[Any, str]:
-    import fsspec
+def _day(text: str, path: str) -> date:
+    """The day that a path names. Raises DataError for one that no calendar has, or that has no day before or after."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = date.min
+    if day.year in (date.min.year, date.max.year):
+        raise DataError(f"{path}: {text} is no day that a file can be of; give it the right one, or take it away.")
+    return day
 
-    root = path or source.root
-    if root is None:
-        raise DataError(f"Source {source.name} has no folder of its own; say where its files are with --path.")
-    system, root = fsspec.core.url_to_fs(root.replace("{local}", str(settings.local)))
+
+def _root(url: str, source: Source) -> tuple[Any, str]:
+    system, root = place(url, f"{source.name}:", NotReady)
     invalidate = getattr(system, "invalidate_cache", None)
     if invalidate:
         invalidate()
@@ -199,7 +217,7 @@ def _single(system: Any, path: str, source: Source, feed: Feed) -> list[File]:
         return []
     days = re.findall(_DAY, path)
     size = int(system.info(path)["size"] or 0)
-    day = date.fromisoformat(days[-1]) if days and "{day}" in feed.path else None
+    day = _day(days[-1], path) if days and "{day}" in feed.path else None
     return [File(number=1, name=name, path=path, size=size, day=day, system=system)]
 
 

@@ -18,7 +18,7 @@ import psycopg
 from sqlalchemy import Connection, Engine
 
 from retention import database
-from retention.database import Fragment, identifier
+from retention.database import Fragment, Table, identifier, qualified
 from retention.errors import DataError
 from retention.orders import reading
 from retention.orders.files import File, Progress, fingerprint, opened
@@ -36,14 +36,14 @@ def load_key(day: date | None) -> str:
     return day.isoformat() if day else HISTORY
 
 
-def table(source: Source, feed: Feed) -> str:
+def table(source: Source, feed: Feed) -> Table:
     """The landing table of `feed`; its rows may be another feed's too."""
-    return f"landing.{source.name}_{feed.landing}"
+    return Table(f"landing.{source.name}_{feed.landing}")
 
 
-def partition(source: Source, feed: Feed, key: str) -> str:
+def partition(source: Source, feed: Feed, key: str) -> Table:
     """The table that holds one load's rows."""
-    return f"{table(source, feed)}__{key.replace('-', '')}"
+    return Table(f"{table(source, feed)}__{key.replace('-', '')}")
 
 
 class _Unfit(Exception):
@@ -60,7 +60,7 @@ class _Landing:
 
     connection: Connection
     feed: Feed
-    table: str
+    table: Table
     load_id: int
     columns: list[str]  # of the fresh table so far, ours left out
 
@@ -70,10 +70,7 @@ class _Landing:
         return driver.cursor()
 
     def execute(self, statement: str, /, **names: str) -> None:
-        """Run DDL past SQLAlchemy, which would take a colon in a column's name for a parameter."""
-        with self.cursor as cursor:
-            include = self.connection.get_execution_options()["include"]
-            cursor.execute(database.sql(include, f"orders/{statement}", names).encode())
+        database.execute(self.connection, f"orders/{statement}", names)
 
     def ensure(self, columns: Iterable[str]) -> None:
         for column in columns:
@@ -110,14 +107,14 @@ def _land(
     database.run(connection, "orders/forget_load", source=source.name, feed=feed.name, load_key=key)
     load_id = database.count(connection, "orders/begin_load", source=source.name, feed=feed.name, load_key=key, day=day)
     parent, part = table(source, feed), partition(source, feed, key)
-    fresh = f"{part}_new"
+    fresh = Table(f"{part}_new")
     columns = list(dict.fromkeys([*_columns(connection, parent), *feed.columns]))
     landing = _Landing(connection, feed, fresh, load_id, columns)
-    sequence = f"{fresh}_rows"
+    sequence = Table(f"{fresh}_rows")
     names = {
         "table": fresh,
         "sequence": sequence,
-        "sequence_name": _literal(identifier(sequence)),
+        "sequence_name": _literal(qualified(sequence)),
         "load_key": _literal(key),
     }
     landing.execute("create_landing", columns=_definitions(columns), **names)
@@ -180,9 +177,9 @@ def _land_delimited(landing: _Landing, file: File, careful: bool, report: _Repor
 def _land_json(landing: _Landing, file: File, report: _Reporter) -> dict[str, Any]:
     seen: dict[str, None] = {}
     with opened(file, report.of(file)) as (stream, stored):
-        counts = _write_rows(landing, file, reading.json_rows(stream), seen)
+        counts = _write_rows(landing, file, reading.json_rows(file, landing.feed, stream), seen)
         digest = stored.finish()
-    if not sum(counts.values()):
+    if not sum(counts.values()) and not landing.feed.may_be_empty:
         raise DataError(f"{file.name} is empty; expected columns: {', '.join(landing.feed.columns)}.")
     missing = [column for column in landing.feed.columns if column not in seen]
     if missing and counts["rows"]:
@@ -197,7 +194,7 @@ def _land_parquet(landing: _Landing, file: File, careful: bool, report: _Reporte
     columns = reading.parquet_columns(file, landing.feed)
     landing.ensure(columns)
     if careful:
-        counts = _write_rows(landing, file, reading.parquet_rows(file))
+        counts = _write_rows(landing, file, reading.parquet_rows(file, columns))
     else:
         counts = {"rows": _copy(landing, file, columns, reading.parquet_blocks(file)), "unreadable": 0}
     if tell := report.of(file):
@@ -271,9 +268,9 @@ def _reject(landing: _Landing, file: File, rows: list[tuple[int, Bad]]) -> None:
             copy.write_row((*place, row.rule, value, json.dumps(row.fields), row.length))
 
 
-def _columns(connection: Connection, name: str) -> list[str]:
+def _columns(connection: Connection, name: Table) -> list[str]:
     """The file columns of a landing table; none if it is not there."""
-    return list(database.run(connection, "orders/landing_columns", table=identifier(name)).scalars())
+    return list(database.run(connection, "orders/landing_columns", table=qualified(name)).scalars())
 
 
 def _definitions(columns: list[str]) -> Fragment:
@@ -311,8 +308,4 @@ def loads(connection: Connection, source: Source, day: date | None) -> dict[str,
 def forget(connection: Connection, source: Source, feed: Feed, day: date | None) -> None:
     """A feed that brings no file this time has no load either."""
     database.run(connection, "orders/forget_load", source=source.name, feed=feed.name, load_key=load_key(day))
-    include = connection.get_execution_options()["include"]
-    driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
-    with driver.cursor() as cursor:
-        name = partition(source, feed, load_key(day))
-        cursor.execute(database.sql(include, "orders/drop_table", {"table": name}).encode())
+    database.execute(connection, "orders/drop_table", {"table": partition(source, feed, load_key(day))})

@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, StatementError
 
 from retention import database, days
-from retention.database import Fragment
+from retention.database import Fragment, Table
 from retention.days import Counts
 from retention.errors import DataError, ExpectationFailed, InputError, StateError
 from retention.orders import erased, landing, law, rates, validation
 from retention.orders.sources import Feed, Source
+from retention.orders.validation import PUBLISHING_RULES
 from retention.settings import Settings
 
-CROSS_RULES = ("no_rate", "customer_changed", "order_unknown")  # rules that only other rows can tell broken
+AHEAD = timedelta(days=1)  # by which a clock may run fast: what it says is believed
 log = logging.getLogger(__name__)
 
 
@@ -37,6 +39,7 @@ class Kind:
     content: tuple[str, ...]  # what makes two versions differ
     required: tuple[str, ...]  # columns a mapping must give
     optional: tuple[str, ...]  # columns it may give
+    wins: str = ""  # of two versions of one instant, the one that comes first by this
 
 
 KINDS = {
@@ -70,12 +73,16 @@ KINDS = {
         ("is_granted", "basis", "origin", "text_version"),
         ("customer_ref", "purpose", "channel", "is_granted", "updated_at"),
         ("basis", "origin", "text_version"),
+        wins="is_granted, ",  # false comes first: no wins over yes
     ),
 }  # fmt: skip
 
 
-def publish(settings: Settings, engine: Engine, source: Source, day: date | None) -> Counts:
+def publish(settings: Settings, engine: Engine, source: Source, day: date | None, at: datetime) -> Counts:
     """Publish the landed and validated load of `day` (None: the history), and record the day; its counts.
+
+    `at` is the instant of the landing: nothing that its files tell of happened later, and what is dated more than a day
+    after it is refused. A file whose path names a day has that day's end for it.
 
     Raises StateError when the load is not validated or the books do not balance, ExpectationFailed when too many rows
     are refused, DataError when a row cannot be published. Then nothing of the load is in the shop.
@@ -84,7 +91,7 @@ def publish(settings: Settings, engine: Engine, source: Source, day: date | None
         with connection.begin():
             loads = landing.loads(connection, source, day)
             _require_validated(connection, source, loads, day)
-            books = _stage(connection, settings, source, day, loads)
+            books = _stage(connection, settings, source, day, at, loads)
         _check_shares(settings, source, day, books)
         with connection.begin():
             return _write(connection, settings, source, day, loads, books)
@@ -102,11 +109,16 @@ def _require_validated(
                 raise StateError(f"{source.name} {feed.name} {landing.load_key(day)} has not passed validation yet.")
 
 
-Books = dict[str, dict[str, int]]  # landed feed -> {landed, accepted, rejected, and of these erased}
+Books = dict[str, dict[str, int]]  # landed feed -> {landed, accepted, rejected, of these erased; corrected}
 
 
 def _stage(
-    connection: Connection, settings: Settings, source: Source, day: date | None, loads: dict[str, dict[str, Any]]
+    connection: Connection,
+    settings: Settings,
+    source: Source,
+    day: date | None,
+    at: datetime,
+    loads: dict[str, dict[str, Any]],
 ) -> Books:
     """Fill the stages, refuse what other rows contradict, and close the books: every landed row is in them once."""
     run, zone = database.run, str(settings.shop_time_zone)
@@ -118,39 +130,49 @@ def _stage(
     staged: dict[str, int] = {}
     for feed in source.feeds.values():
         if feed.landing in loads:
-            staged[feed.name] = _stage_feed(connection, settings, source, feed, day, loads[feed.landing])
+            staged[feed.name] = _stage_feed(connection, settings, source, feed, day, at, loads[feed.landing])
     before = {name: _rejected(connection, load) for name, load in loads.items()}
     for feed in source.feeds.values():
         if feed.name in staged:
             _balance(source, feed, loads[feed.landing]["landed"], staged[feed.name], before[feed.landing])
-    _refuse(connection, source)
+    _refuse(connection, settings, source, staged)
     books: Books = {}
     for feed in source.landed:
         if feed.name in loads:
             load = loads[feed.name]
-            names = {"part": landing.partition(source, feed, landing.load_key(day))}
-            run(connection, "orders/stage/keep_refused", names, load_id=load["load_id"], feed=feed.name)
+            part = landing.partition(source, feed, landing.load_key(day))
+            _keep_refused(connection, feed, part, load)
             accepted = database.count(connection, "orders/stage/count_rows", {"table": f"stage_{feed.name}"})
             books[feed.name] = {"landed": load["landed"], "accepted": accepted, "rejected": _rejected(connection, load)}
             _balance(source, feed, *books[feed.name].values())
             books[feed.name]["erased"] = erased.rows_of(connection, load["load_id"])
+            run(connection, "orders/forget_corrections", load_id=load["load_id"])
+            books[feed.name]["corrected"] = database.count(
+                connection, "orders/stage/keep_corrected", {"table": f"stage_{feed.name}"}, load_id=load["load_id"]
+            )
     _refuse_collisions(connection, source)
     log.debug("%s staged: %s (%s)", source.name, staged, zone)
     return books
 
 
 def _stage_feed(
-    connection: Connection, settings: Settings, source: Source, feed: Feed, day: date | None, load: dict[str, Any]
+    connection: Connection,
+    settings: Settings,
+    source: Source,
+    feed: Feed,
+    day: date | None,
+    at: datetime,
+    load: dict[str, Any],
 ) -> int:
     """Cast the accepted rows of one feed by its mapping; the landed rows they were."""
     zone = settings.shop_time_zone
-    database.run(connection, "orders/forget_refused", load_id=load["load_id"], rules=list(CROSS_RULES))
+    database.run(connection, "orders/forget_refused", load_id=load["load_id"], rules=list(PUBLISHING_RULES))
     database.run(connection, "orders/stage/clear_files")
-    files = [_file(file, day, zone) for file in load["files"]]
+    files = [_file(file, day, at, zone) for file in load["files"]]
     database.run(connection, "orders/stage/add_files", files=json.dumps(files))
     part = landing.partition(source, feed, landing.load_key(day))
     include = connection.get_execution_options()["include"]
-    rows = Fragment(database.identifier(part))
+    rows = Fragment(database.qualified(part))
     if _rejected(connection, load):
         rows = Fragment(
             database.sql(include, "orders/_accepted_rows", {"part": part, "load_id": Fragment(load["load_id"])})
@@ -160,6 +182,7 @@ def _stage_feed(
     values = {
         "namespace": source.namespace, "source": source.name, "shop_zone": str(zone),
         "zone": str(source.zone or zone), "day": day, "reporting": settings.reporting_currency,
+        "orders_since": datetime.combine(settings.orders_since, time.min, tzinfo=zone),
     }  # fmt: skip
     try:
         given = list(database.run(connection, "orders/mapping_columns", {"mapping": mapping}, **values).keys())
@@ -167,19 +190,25 @@ def _stage_feed(
         database.run(connection, f"orders/stage/{feed.name}", {**names, "mapping": mapping}, **values)
     except DBAPIError as problem:
         raise _refusal(problem, f"sql/{name}.sql", feed) from problem
+    except StatementError as problem:
+        raise InputError(f"sql/{name}.sql: {problem.orig}; write \\: for a colon that asks for no value.") from problem
     database.run(connection, "orders/stage/analyze", {"table": f"stage_{feed.name}"})
     return database.count(connection, "orders/stage/count_rows", {"table": f"stage_{feed.name}"})
 
 
-def _file(file: dict[str, Any], day: date | None, zone: Any) -> dict[str, Any]:
-    """A file with the instants its rows begin at and are known from, where its day is known."""
+def _file(file: dict[str, Any], day: date | None, at: datetime, zone: Any) -> dict[str, Any]:
+    """A file with the instants between which its rows happened, and the one they are known from if its day is known."""
     of_day = day or (date.fromisoformat(file["day"]) if file["day"] else None)
+    landed_at = days.known_at(of_day, zone) if of_day else at
+    newest = days.known_at(of_day + AHEAD, zone) if of_day else at + AHEAD
     return {
         "file_no": file["number"],
         "name": file["name"],
         "day": of_day.isoformat() if of_day else None,
         "starts_at": days.starts_at(of_day, zone).isoformat() if of_day else None,
-        "known_at": days.known_at(of_day, zone).isoformat() if of_day else None,
+        "known_at": landed_at.isoformat() if of_day else None,
+        "landed_at": landed_at.isoformat(),
+        "newest_at": (newest - timedelta(microseconds=1)).isoformat(),
     }
 
 
@@ -211,12 +240,23 @@ def _refusal(problem: DBAPIError, file: str, feed: Feed) -> Exception:
     )
 
 
-def _refuse(connection: Connection, source: Source) -> None:
-    """Set aside rows that contradict other rows: no rate, another customer's order, lines of no order."""
+def _refuse(connection: Connection, settings: Settings, source: Source, staged: Collection[str]) -> None:
+    """Set aside rows that cannot be, and those that others contradict: another customer's order, lines of no order."""
     run = database.run
     lines = source.feeds.get("order_lines")
     is_shared = lines is not None and lines.shares == "orders"
-    run(connection, "orders/stage/refuse_without_rate")
+    run(connection, "orders/stage/take_known_order", reporting=settings.reporting_currency)
+    if is_shared:
+        run(connection, "orders/stage/refuse_orders_of_broken_lines")
+    for name in staged:
+        names = {"table": f"stage_{name}"}
+        if name == "order_lines" and is_shared:
+            continue
+        if database.count(connection, "orders/stage/refuse_broken", names, feed=name):
+            if name == "orders" and is_shared:
+                run(connection, "orders/stage/refuse_shared")
+                run(connection, "orders/stage/drop_refused", {"table": "stage_order_lines"}, feed="orders")
+            run(connection, "orders/stage/drop_refused", names, feed=name)
     run(connection, "orders/stage/find_repeated")
     run(connection, "orders/stage/refuse_changed_within", source=source.name)
     if _has_orders(connection, source):
@@ -228,6 +268,18 @@ def _refuse(connection: Connection, source: Source) -> None:
     if lines is not None and not is_shared:
         run(connection, "orders/stage/refuse_unknown_orders", source=source.name, feed="order_lines")
         run(connection, "orders/stage/drop_refused", {"table": "stage_order_lines"}, feed="order_lines")
+
+
+def _keep_refused(connection: Connection, feed: Feed, part: Table, load: dict[str, Any]) -> None:
+    """Write the refused rows of a feed to landing.rejections."""
+    columns = list(dict.fromkeys(column for file in load["files"] for column in file["columns"])) or list(feed.columns)
+    names = {
+        "part": part,
+        "load_id": Fragment(load["load_id"]),
+        "feed": Fragment(f"'{feed.name}'"),
+        **validation.shown(columns, "l"),
+    }
+    database.execute(connection, "orders/stage/keep_refused", names)
 
 
 def _has_orders(connection: Connection, source: Source) -> bool:
@@ -261,7 +313,14 @@ def _refuse_collisions(connection: Connection, source: Source) -> None:
 
 
 def _check_shares(settings: Settings, source: Source, day: date | None, books: Books) -> None:
-    """The share of rejected rows once more, now with those that other rows contradict."""
+    """The share of rejected rows once more, now with those refused here; and whether a day is left with any order."""
+    orders = source.feeds["orders"]
+    book = books[orders.landing]
+    if day and not orders.may_be_empty and not book["accepted"] and book["landed"] > book["erased"]:
+        raise ExpectationFailed(
+            f"{source.name} orders {day}: not_empty: all {book['landed']} rows are rejected, so the day would have no "
+            "order, and everybody would look lapsed. Nothing was published; the rows stand in landing.rejections."
+        )
     for feed in source.landed:
         if feed.name in books:
             limit = validation.read(settings.include, feed.suite, feed).limit(
@@ -301,7 +360,9 @@ def _write(
     for name, book in books.items():
         run(connection, "orders/finish_publish", load_id=loads[name]["load_id"], accepted=book["accepted"],
             rejected=book["rejected"])  # fmt: skip
-    counts: Counts = {key: sum(book[key] for book in books.values()) for key in ("landed", "accepted", "rejected")}
+    counts: Counts = {
+        key: sum(book[key] for book in books.values()) for key in ("landed", "accepted", "rejected", "corrected")
+    }
     counts |= {f"orders_{verdict}": number for verdict, number in orders.items()}
     counts["customers_touched"] = touched
     newest = database.one(connection, "days/newest_done", stage="orders", part=source.name)["day"]
@@ -362,6 +423,9 @@ def _merge_names(name: str, kind: Kind) -> dict[str, str]:
         "keys": listed(kind.keys), "stage_keys": listed(kind.keys, "s."), "table_keys": listed(kind.keys, "t."),
         "content": listed(kind.content), "stage_content": listed(kind.content, "s."),
         "table_content": listed(kind.content, "t."),
+        "precedence": Fragment(
+            f"updated_at desc, {kind.wins}known_at desc, from_load desc, file_no desc, row_no desc"
+        ),
         "join": joined("t", "s"), "several_join": joined("m", "s"),
         "assignments": Fragment(", ".join(f"{column} = excluded.{column}" for column in kind.content)),
         "with_orders": Fragment("true" if name == "orders" else "false"),

@@ -18,16 +18,17 @@ from typing import Any, BinaryIO
 
 from retention.errors import DataError
 from retention.orders.files import File
-from retention.orders.sources import BLANKS, OWN_COLUMNS, Feed
+from retention.orders.sources import BLANKS, Feed, is_column
 
 BLOCK = 1 << 20
 LONGEST_ROW = 16 << 20  # bytes of one row; a longer one is a rejection when read row by row
 MOST_LINES = 1000  # lines within one quoted field; more means that a quote was never closed
 MOST_COLUMNS = 500
+OTHER_KEYS = "other keys"  # the column for keys of a JSON line that cannot be columns, as one JSON object
 SHORT = 200  # characters of a value kept with a rejection
 READING_RULES = (
     "too_many_fields", "too_few_fields", "nul_byte", "bad_encoding", "row_too_long", "unterminated_quote",
-    "not_csv", "not_json", "bad_column_name",
+    "not_csv", "not_json", "too_many_keys",
 )  # fmt: skip
 
 
@@ -58,20 +59,9 @@ def delimited(file: File, feed: Feed, stream: BinaryIO, *, transcode: bool) -> T
 
     With `transcode` the rest is UTF-8; without it the bytes stay as they are, for decoding row by row.
     """
-    rest = _read(stream)
-    if transcode or feed.encoding == "utf-16":
-        rest = _transcoded(file, feed, rest)
-    head = next(rest, b"")
-    while head and b"\n" not in head and len(head) < BLOCK:
-        more = next(rest, b"")
-        head += more
-        if not more:
-            break
-    head = head.removeprefix(codecs.BOM_UTF8)
+    head, rest = _begun(file, feed, stream, transcode=transcode)
     if not head.strip():
         raise DataError(f"{file.name} is empty; expected columns: {', '.join(feed.columns)}.")
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise DataError(f"{file.name}, line 1: the file is UTF-16; write `encoding: utf-16` for feed {feed.name}.")
     columns = list(feed.columns)
     if feed.header:
         columns, head = _header(file, feed, head)
@@ -94,8 +84,7 @@ def blocks(text: Text, feed: Feed) -> Iterator[bytes]:
 def rows(text: Text, feed: Feed) -> Iterator[Row | Bad]:
     """The rows after the header, one by one."""
     csv.field_size_limit(LONGEST_ROW + 1)
-    encoding = "utf-8" if feed.encoding == "utf-16" else feed.encoding
-    lines = _Lines(text.rest, encoding)
+    lines = _Lines(text.rest, _encoding(feed))
     while True:
         record = _blank_record(lines) if feed.delimiter == BLANKS else _record(lines, feed.delimiter)
         if record is None:
@@ -105,9 +94,9 @@ def rows(text: Text, feed: Feed) -> Iterator[Row | Bad]:
             yield replace(row, length=lines.length) if isinstance(row, Bad) else row
 
 
-def json_rows(stream: BinaryIO) -> Iterator[Row | Bad]:
+def json_rows(file: File, feed: Feed, stream: BinaryIO) -> Iterator[Row | Bad]:
     """The rows of a file with one JSON object a line; values as text, nested ones as JSON."""
-    lines = _Lines(_read(stream), "utf-8")
+    lines = _Lines(_prepended(*_begun(file, feed, stream, transcode=False)), _encoding(feed))
     for line in lines:
         if line.strip():
             row = lines.fault([line]) or _json_row(line)
@@ -127,21 +116,21 @@ def parquet_blocks(file: File) -> Iterator[bytes]:
     import pyarrow.csv
 
     options = pyarrow.csv.WriteOptions(include_header=False)
-    for batch in _parquet(file).iter_batches(batch_size=1 << 14):
+    for batch in _batches(file, 1 << 14):
         columns = [_as_text(pyarrow, column) for column in batch.columns]
         out = io.BytesIO()
         pyarrow.csv.write_csv(pyarrow.RecordBatch.from_arrays(columns, batch.schema.names), out, options)
         yield out.getvalue()
 
 
-def parquet_rows(file: File) -> Iterator[Row | Bad]:
-    """The rows of a Parquet file one by one, for a file with values that COPY refuses."""
+def parquet_rows(file: File, names: list[str]) -> Iterator[Row | Bad]:
+    """The rows of a Parquet file one by one, for a file with values that COPY refuses; `names` of its columns."""
     import pyarrow
 
-    for batch in _parquet(file).iter_batches(batch_size=1 << 12):
+    for batch in _batches(file, 1 << 12):
         columns = [_as_text(pyarrow, column).to_pylist() for column in batch.columns]
         for values in zip(*columns, strict=True):
-            row = dict(zip(batch.schema.names, values, strict=True))
+            row = dict(zip(names, values, strict=True))
             yield _fault_of(row) or {name: value or None for name, value in row.items()}
 
 
@@ -154,12 +143,43 @@ def _parquet(file: File) -> Any:
         raise DataError(f"{file.name} is not a whole Parquet file: {str(problem)[:200]}") from problem
 
 
+def _batches(file: File, size: int) -> Iterator[Any]:
+    """The rows of a Parquet file in batches. Raises DataError for a damaged page, which only reading it shows."""
+    import pyarrow
+
+    batches = _parquet(file).iter_batches(batch_size=size)
+    while True:
+        try:
+            batch = next(batches, None)
+        except (pyarrow.ArrowException, OSError) as problem:
+            said = str(problem).partition("\n")[0][:200]
+            raise DataError(
+                f"{file.name} cannot be read to its end ({type(problem).__name__}: {said}): it is damaged; "
+                "deliver it again."
+            ) from problem
+        if batch is None:
+            return
+        yield batch
+
+
 def _as_text(pyarrow: Any, column: Any) -> Any:
+    """A column as text: an instant in UTC, nested values as JSON."""
+    if pyarrow.types.is_timestamp(column.type) and column.type.tz:
+        column = column.cast(pyarrow.timestamp(column.type.unit, "UTC"))
     try:
         return column.cast(pyarrow.string())
-    except pyarrow.ArrowException:  # nested values
-        texts = [None if value is None else json.dumps(value, default=str) for value in column.to_pylist()]
-        return pyarrow.array(texts, pyarrow.string())
+    except pyarrow.ArrowException:
+        return pyarrow.array([_scalar_text(value) for value in column], pyarrow.string())
+
+
+def _scalar_text(scalar: Any) -> str | None:
+    """One value of a type that Arrow has no text for: as JSON, or by its parts where Python has no such value."""
+    if not scalar.is_valid:
+        return None
+    try:
+        return json.dumps(scalar.as_py(), default=str)
+    except (ValueError, OverflowError, ArithmeticError):  # a time before year 1 or after 9999, or in nanoseconds
+        return str(getattr(scalar, "value", None) or scalar.type)
 
 
 def _read(stream: BinaryIO) -> Iterator[bytes]:
@@ -173,25 +193,68 @@ def _prepended(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield from rest
 
 
+def _encoding(feed: Feed) -> str:
+    """In what the bytes are that were not transcoded; UTF-16 always is, since its lines end in two bytes."""
+    return "utf-8" if feed.encoding == "utf-16" else feed.encoding
+
+
+def _begun(file: File, feed: Feed, stream: BinaryIO, *, transcode: bool) -> tuple[bytes, Iterator[bytes]]:
+    """The beginning of a text file, its first line at least and no byte order mark, and what follows.
+
+    With `transcode` both are UTF-8. Raises DataError for a file in UTF-16 whose feed does not say so.
+    """
+    source = _read(stream)
+    first = next(source, b"")
+    is_utf_16 = first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in first[:2]
+    if is_utf_16 and feed.encoding != "utf-16":
+        raise DataError(f"{file.name}, line 1: the file is UTF-16; write `encoding: utf-16` for feed {feed.name}.")
+    if first.startswith(codecs.BOM_UTF8) and feed.encoding != "utf-16":
+        first = first.removeprefix(codecs.BOM_UTF8)
+        if feed.encoding != "utf-8":
+            raise DataError(f"{file.name}, line 1: the file is UTF-8; write `encoding: utf-8` for feed {feed.name}.")
+    rest = _prepended(first, source)
+    if transcode or feed.encoding == "utf-16":
+        rest = _transcoded(file, feed, rest)
+    head = next(rest, b"")
+    while head and b"\n" not in head and len(head) < BLOCK:
+        more = next(rest, b"")
+        head += more
+        if not more:
+            break
+    return head.removeprefix(codecs.BOM_UTF8), rest
+
+
 def _transcoded(file: File, feed: Feed, source: Iterator[bytes]) -> Iterator[bytes]:
     if feed.encoding == "utf-8":
         yield from source
         return
-    decoder = codecs.getincrementaldecoder(feed.encoding)()
     try:
+        decoder = None
         for block in source:
+            decoder = decoder or codecs.getincrementaldecoder(_decoder(feed, block))()
             yield decoder.decode(block).encode()
-        yield decoder.decode(b"", final=True).encode()
-    except UnicodeDecodeError as problem:
+        if decoder:
+            yield decoder.decode(b"", final=True).encode()
+    except UnicodeError as problem:
         if feed.encoding == "utf-16":
-            raise DataError(f"{file.name}: is not UTF-16 as `encoding` says: {problem.reason}.") from problem
+            raise DataError(
+                f"{file.name} is not in UTF-16, as `encoding` of feed {feed.name} says ({problem}): "
+                "write the right encoding, or have the file delivered again."
+            ) from problem
         raise
+
+
+def _decoder(feed: Feed, first: bytes) -> str:
+    """The encoding by its full name: UTF-16 says by its first bytes which end comes first."""
+    if feed.encoding == "utf-16" and first[1:2] == b"\0":
+        return "utf-16-le"
+    return "utf-16-be" if feed.encoding == "utf-16" and first[:1] == b"\0" else feed.encoding
 
 
 def _header(file: File, feed: Feed, head: bytes) -> tuple[list[str], bytes]:
     """The columns and what follows the first line."""
     line, newline, rest = head.partition(b"\n")
-    encoding = feed.encoding if feed.encoding != "utf-16" else "utf-8"
+    encoding = _encoding(feed)
     text = line.decode(encoding, "replace").rstrip("\r")
     if not newline and "\r" in text:  # lines that end with a carriage return alone
         text, _, tail = text.partition("\r")
@@ -204,7 +267,10 @@ def _header(file: File, feed: Feed, head: bytes) -> tuple[list[str], bytes]:
 
 
 def _usable(file: File, feed: Feed, columns: list[str]) -> list[str]:
-    """The columns of a header, if all that are expected are among them and each can be a column's name."""
+    """The names to land the columns of a header under, if all that are expected are among them, each once.
+
+    An extra column that cannot have its own name is called by its place, like ``column 12``: it is only extra.
+    """
     if missing := [name for name in feed.columns if name not in columns]:
         hint = ""
         if len(columns) == 1 and len(feed.columns) > 1:
@@ -213,14 +279,17 @@ def _usable(file: File, feed: Feed, columns: list[str]) -> list[str]:
             f"{file.name}, line 1: column {', '.join(missing)} is missing; expected columns: "
             f"{', '.join(feed.columns)}; found: {found(feed, columns)}{hint}"
         )
-    for name in columns:
-        if columns.count(name) > 1:
-            raise DataError(f"{file.name}, line 1: the column {name[:60]!r} stands there twice.")
-        if not _is_name(name):
-            raise DataError(f"{file.name}, line 1: {name[:60]!r} cannot be the name of a column.")
+    if twice := [name for name in feed.columns if columns.count(name) > 1]:
+        raise DataError(f"{file.name}, line 1: the column {twice[0]!r} stands there twice.")
     if len(columns) > MOST_COLUMNS:
         raise DataError(f"{file.name}, line 1: {len(columns)} columns; at most {MOST_COLUMNS} can be landed.")
-    return columns
+    named: dict[str, None] = {}
+    for place, name in enumerate(columns, start=1):
+        usable = name if is_column(name) and name not in named else f"column {place}"
+        while usable in named or (usable != name and usable in columns):
+            usable += "'"
+        named[usable] = None
+    return list(named)
 
 
 def found(feed: Feed, columns: Sequence[str]) -> str:
@@ -233,10 +302,6 @@ def found(feed: Feed, columns: Sequence[str]) -> str:
     if 2 * len(known) < len(feed.columns):
         return f"{len(columns)} other{'s' * (len(columns) != 1)}, perhaps a row: does the file begin with its columns?"
     return ", ".join(repr(name[:60]) for name in columns[:20]) + "."
-
-
-def _is_name(name: str) -> bool:
-    return bool(name) and "\0" not in name and len(name.encode("utf-8", "replace")) <= 60 and name not in OWN_COLUMNS
 
 
 def _blanks_to_tabs(source: Iterator[bytes]) -> Iterator[bytes]:
@@ -374,9 +439,11 @@ def _json_row(line: str) -> Row | Bad:
         return Bad("not_json", _json_fault(problem), shortened([line]))
     if not isinstance(content, dict):
         return Bad("not_json", "the line is no JSON object", shortened([line]))
-    row = {name: _json_text(value) for name, value in content.items()}
-    if len(row) > MOST_COLUMNS or not all(map(_is_name, row)):
-        return Bad("bad_column_name", "a key that cannot be a column's name", shortened([line]))
+    if len(content) > MOST_COLUMNS:
+        return Bad("too_many_keys", f"{len(content)} keys; at most {MOST_COLUMNS} can be landed", shortened([line]))
+    row = {name: _json_text(value) for name, value in content.items() if is_column(name)}
+    if others := {name: value for name, value in content.items() if not is_column(name)}:
+        row[OTHER_KEYS] = json.dumps(others)
     return _fault_of(row) or row
 
 

@@ -16,6 +16,9 @@ FORMATS = ("csv", "jsonl", "parquet")
 ENCODINGS = ("utf-8", "utf-16", "latin-1", "iso-8859-15", "windows-1250", "windows-1252")
 BLANKS = "blanks"  # a delimiter: columns parted by any number of blanks
 OWN_COLUMNS = ("load_key", "file_no", "row_no")  # ours in every landing table
+OURS = "r:"  # before the names of our columns of the view that validates: no column of a file begins so
+_SYSTEM_COLUMNS = ("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid")  # PostgreSQL's in every table
+_LONGEST_NAME = 60  # bytes; PostgreSQL takes 63
 
 _NAME = {"type": "string", "pattern": "^[a-z][a-z0-9_]*$", "maxLength": 30,
          "write": "lower-case letters, digits and _, at most 30, beginning with a letter"}  # fmt: skip
@@ -30,12 +33,14 @@ _FEED = {
     "properties": {
         "path": _INNER_PATH,
         "format": {"enum": list(FORMATS)},
-        "delimiter": {"type": "string", "pattern": f"^(.|{BLANKS})$", "write": "one character, or blanks"},
+        "delimiter": {"type": "string", "pattern": rf"^([\t !#-\-/:-@\[\]^_`{{-~]|{BLANKS})$",
+                      "write": "one sign like ',' or ';' (no letter, digit, dot, quote or backslash), or blanks"},
         "encoding": {"enum": list(ENCODINGS)},
         "header": {"type": "boolean"},
         "columns": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 60}, "minItems": 1,
                     "uniqueItems": True},
         "required": {"type": "boolean"},
+        "may_be_empty": {"type": "boolean"},
         "suite": _NAME,
         "mapping": _NAME,
         "from": {"enum": list(FEEDS)},
@@ -76,6 +81,7 @@ class Feed:
     header: bool  # whether the first line names the columns
     columns: tuple[str, ...]  # expected; more may come
     required: bool  # whether a day without this file waits
+    may_be_empty: bool  # whether a day may pass without a row; asked of orders only: without them all look lapsed
     suite: str  # expectations/<suite>.yaml
     mapping: str  # sql/orders/mappings/<mapping>.sql
 
@@ -128,6 +134,16 @@ def read_all(include: Path) -> dict[str, Source]:
     return {path.stem: read(include, path.stem) for path in sorted((include / "sources").glob("*.yaml"))}
 
 
+def is_column(name: str) -> bool:
+    """Whether a column of a file can be landed under its own name."""
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    taken = name in OWN_COLUMNS or name in _SYSTEM_COLUMNS or name.startswith(OURS)
+    return 0 < size <= _LONGEST_NAME and name == name.strip() and "\0" not in name and not taken
+
+
 def _feed(path: Path, content: dict[str, dict[str, dict[str, str]]], name: str) -> Feed:
     raw: dict[str, object] = dict(content["feeds"][name])
     shares = raw.get("from")
@@ -139,6 +155,11 @@ def _feed(path: Path, content: dict[str, dict[str, dict[str, str]]], name: str) 
     columns = tuple(str(column) for column in raw["columns"])  # type: ignore[attr-defined]
     if taken := [column for column in columns if column in OWN_COLUMNS]:
         raise InputError(f"{path}: feeds.{name}.columns: {taken[0]} is a name of ours; name this column otherwise.")
+    if unfit := [column for column in columns if not is_column(column)]:
+        raise InputError(
+            f"{path}: feeds.{name}.columns: {unfit[0]!r} cannot be a column: 1 to {_LONGEST_NAME} bytes, no blanks "
+            f"around it, no name of PostgreSQL's own like ctid, not beginning with {OURS}; name this column otherwise."
+        )
     if content["daily"] and "{day}" not in str(raw["path"]):
         raise InputError(f"{path}: feeds.{name}.path: a daily source needs {{day}} in the path.")
     own = f"{content['name']}_{name}"
@@ -146,6 +167,7 @@ def _feed(path: Path, content: dict[str, dict[str, dict[str, str]]], name: str) 
         name=name, shares=str(shares) if shares else None, path=str(raw["path"]), format=str(raw["format"]),
         delimiter=str(raw.get("delimiter") or ","), encoding=str(raw.get("encoding") or "utf-8"),
         header=bool(raw.get("header", True)), columns=columns, required=bool(raw.get("required", True)),
+        may_be_empty=bool(raw.get("may_be_empty", False)),
         suite=str(raw.get("suite") or own), mapping=str(raw.get("mapping") or own),
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, text
@@ -72,17 +72,27 @@ def catch_up(
 
 
 def load(
-    settings: Settings, engine: Engine, source: str, path: str | None = None, progress: Progress | None = None
+    settings: Settings,
+    engine: Engine,
+    source: str,
+    path: str | None = None,
+    progress: Progress | None = None,
+    *,
+    until: date | None = None,
+    at: datetime | None = None,
 ) -> Counts:
     """Land, validate and publish a whole history (file, folder or URL); its counts.
 
-    The last day it holds is recorded as published; that day and those before it can then only come as files again.
+    Of a file whose path names no day, everything happened until the end of `until`, or until `at` (default: now); rows
+    dated more than a day later are refused. The last day it holds is recorded as published; that day and those before
+    it can then only come as files again.
     """
     of = read(settings.include, source)
     with turn(engine, of):
         _land(settings, engine, of, None, path, progress)
         _validate(settings, engine, of, None)
-        return publishing.publish(settings, engine, of, None)
+        end = days.known_at(until, settings.shop_time_zone) if until else at or datetime.now(UTC)
+        return publishing.publish(settings, engine, of, None, end)
 
 
 def land(
@@ -122,7 +132,7 @@ def publish(settings: Settings, engine: Engine, source: str, day: date) -> Count
         done = _recorded(engine, of, day)
         if done is not None and _is_published(engine, of, day):
             return done
-        return publishing.publish(settings, engine, of, day)
+        return _publish(settings, engine, of, day)
 
 
 def _day(
@@ -136,7 +146,7 @@ def _day(
             days.record(connection, STAGE, source.name, day, "running")
         _land(settings, engine, source, day, path, progress)
         _validate(settings, engine, source, day)
-        return publishing.publish(settings, engine, source, day)
+        return _publish(settings, engine, source, day)
 
 
 def _land(
@@ -168,6 +178,10 @@ def _validate(settings: Settings, engine: Engine, source: Source, day: date | No
         for feed in source.landed
         if feed.name in loads
     }
+
+
+def _publish(settings: Settings, engine: Engine, source: Source, day: date) -> Counts:
+    return publishing.publish(settings, engine, source, day, days.known_at(day, settings.shop_time_zone))
 
 
 def _daily(settings: Settings, name: str) -> Source:

@@ -24,17 +24,29 @@ import psycopg
 from sqlalchemy import Connection, Engine
 
 from retention import database, days, documents
-from retention.database import Fragment, identifier
+from retention.database import Fragment, Table, identifier
 from retention.errors import ExpectationFailed, InputError, StateError
 from retention.orders import landing
 from retention.orders.erased import ERASED
 from retention.orders.reading import READING_RULES, SHORT
-from retention.orders.sources import Feed, Source
+from retention.orders.sources import OURS, Feed, Source
 from retention.settings import Settings
 
 READABLE = "row_is_readable"  # the rule that rows refused at landing break
 LOADS_FOR_A_BAND = 3  # earlier loads of the weekday needed to judge a row count
 SLACK = 30  # rows by which a count may leave its band: small shops vary
+PUBLISHING_RULES = (
+    "in_the_future",
+    "changed_in_the_future",
+    "registered_in_the_future",
+    "too_long_ago",
+    "without_a_time",
+    "number_out_of_range",
+    "key_too_long",
+    "no_rate",
+    "customer_changed",
+    "order_unknown",
+)  # rules that hold for every source: publishing finds them broken
 log = logging.getLogger(__name__)
 
 _SHARE = {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$", "write": "a percentage like 5%"}
@@ -130,10 +142,11 @@ def read(include: Path, name: str, feed: Feed | None = None) -> Suite:
         for rule in content["rules"]
     ]
     names = [rule.name for rule in rules]
+    ours = (READABLE, ERASED, "accepted", "newest", "not_empty", *READING_RULES, *PUBLISHING_RULES)
     for rule in rules:
-        if names.count(rule.name) > 1 or rule.name in (READABLE, ERASED, "accepted", "newest", *READING_RULES):
+        if names.count(rule.name) > 1 or rule.name in ours:
             raise InputError(f"{path}: the rule {rule.name!r} is there twice, or is a name of ours.")
-        if feed and (rule.name in feed.columns or (rule.column and rule.column not in feed.columns)):
+        if feed and rule.column and rule.column not in feed.columns:
             raise InputError(f"{path}: rule {rule.name}: columns of the feed are: {', '.join(feed.columns)}.")
     return Suite(content["suite"], path, rules, content["batch"])
 
@@ -148,7 +161,7 @@ def validate(settings: Settings, engine: Engine, source: Source, feed: Feed, day
     with engine.connect() as connection:
         load = landing.loads(connection, source, day)[feed.name]
     columns = list(dict.fromkeys(column for file in load["files"] for column in file["columns"])) or list(feed.columns)
-    view = f"landing.check_{source.name}_{feed.name}"
+    view = Table(f"landing.check_{source.name}_{feed.name}")
     _create_view(settings, engine, source, feed, day, suite, load, columns, view)
     try:
         expectations, notes = _expectations(engine, source, feed, day, suite, columns, settings, load["landed"])
@@ -164,7 +177,7 @@ def validate(settings: Settings, engine: Engine, source: Source, feed: Feed, day
                          success=not critical, results=json.dumps(result, default=str))  # fmt: skip
     finally:
         with engine.begin() as connection:
-            _execute(connection, "drop_check", view=view)
+            database.execute(connection, "orders/drop_check", {"view": view})
     names = [entry["expectation_config"]["meta"]["rule"] for entry in failed]
     log.info("%s %s %s: %d rejected; not met: %s", source.name, feed.name, landing.load_key(day), rejected,
              ", ".join(names) or "none")  # fmt: skip
@@ -179,13 +192,14 @@ def validate(settings: Settings, engine: Engine, source: Source, feed: Feed, day
 
 def _create_view(
     settings: Settings, engine: Engine, source: Source, feed: Feed, day: date | None, suite: Suite,
-    load: dict[str, Any], columns: list[str], view: str,
+    load: dict[str, Any], columns: list[str], view: Table,
 ) -> None:  # fmt: skip
     """One row per landed row: its columns, a boolean per rule, and whether all of them hold."""
     literal = f"date '{day.isoformat() if day else 'infinity'}'"
+    end = days.known_at(day + timedelta(days=1), settings.shop_time_zone) if day else None
     newest = next((one["value"] for one in suite.batch if one["rule"] == "newest_row_is_recent"), "null")
     rules = [
-        f"coalesce(({rule.good.replace('{{ day }}', literal)}), false) as {identifier(rule.name)}"
+        f"coalesce(({rule.good.replace('{{ day }}', literal)}), false) as {identifier(OURS + rule.name)}"
         for rule in suite.rules
     ]
     names = {
@@ -195,15 +209,16 @@ def _create_view(
         "no_columns": _list("cast(null as text)" for _ in columns),
         "rules": _list(rules),
         "all_true": _list("true" for _ in rules),
-        "accepted": Fragment(" and ".join(f"v.{identifier(rule.name)}" for rule in suite.rules) or "true"),
+        "accepted": Fragment(" and ".join(f"v.{identifier(OURS + rule.name)}" for rule in suite.rules) or "true"),
         "newest": Fragment(newest),
+        "latest": Fragment(f"timestamptz '{end.isoformat()}'" if end else "timestamptz 'infinity'"),
         "load_id": Fragment(load["load_id"]),
         "reading_rules": Fragment(", ".join(f"'{rule}'" for rule in READING_RULES)),
     }
     try:
         with engine.begin() as connection:
-            _execute(connection, "drop_check", view=view)
-            _execute(connection, "create_check", **names)
+            database.execute(connection, "orders/drop_check", {"view": view})
+            database.execute(connection, "orders/create_check", names)
     except psycopg.Error as problem:
         raise InputError(f"{suite.path}: a rule is not valid SQL: {problem.diag.message_primary}.") from problem
 
@@ -211,14 +226,6 @@ def _create_view(
 def _list(parts: Any) -> Fragment:
     """Columns to go between two others."""
     return Fragment("".join(f",\n        {part}" for part in parts))
-
-
-def _execute(connection: Connection, statement: str, /, **names: str) -> None:
-    """Run DDL past SQLAlchemy: rules may hold colons and percent signs."""
-    driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
-    include = connection.get_execution_options()["include"]
-    with driver.cursor() as cursor:
-        cursor.execute(database.sql(include, f"orders/{statement}", names).encode())
 
 
 def _expectations(
@@ -232,15 +239,19 @@ def _expectations(
     landed: int,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """The expectations as types and arguments of Great Expectations, and notes on those left out."""
-    found = [_of_column(READABLE, READABLE, 1.0, "warning")]
-    found += [_of_column(rule.name, rule.name, rule.mostly, "warning", rule.column) for rule in suite.rules]
+    found = [_of_column(READABLE, OURS + READABLE, 1.0, "warning")]
+    found += [_of_column(rule.name, OURS + rule.name, rule.mostly, "warning", rule.column) for rule in suite.rules]
     notes = []
+    if day and feed.name == "orders" and not feed.may_be_empty:
+        found.append(
+            {"type": "ExpectTableRowCountToBeBetween", "rule": "not_empty", "severity": "critical", "min_value": 1}
+        )
     for one in suite.expected(daily=day is not None):
         rule, severity = one["rule"], one["severity"]
         if rule == "rejected_share":
-            found.append(_of_column(rule, "accepted", 1 - _allowed(one, landed), severity))
+            found.append(_of_column(rule, OURS + "accepted", 1 - _allowed(one, landed), severity))
         elif rule == "columns_as_expected":
-            ours = [READABLE, "accepted", "newest", *(r.name for r in suite.rules)]
+            ours = [OURS + name for name in (READABLE, "accepted", "newest", *(r.name for r in suite.rules))]
             found.append({"type": "ExpectTableColumnsToMatchSet", "rule": rule, "severity": severity,
                           "column_set": ["file_no", "row_no", *feed.columns, *ours]})  # fmt: skip
         elif rule == "row_count":
@@ -251,7 +262,7 @@ def _expectations(
         elif rule == "newest_row_is_recent" and day:
             least = days.starts_at(day - timedelta(days=one["within_days"] - 1), settings.shop_time_zone)
             found.append({"type": "ExpectColumnMaxToBeBetween", "rule": rule, "severity": severity,
-                          "column": "newest", "min_value": least})  # fmt: skip
+                          "column": OURS + "newest", "min_value": least})  # fmt: skip
         elif rule == "row_count_like_weekday" and day:
             band = _band(engine, source, feed, day, one)
             if band is None:
@@ -278,7 +289,7 @@ def _band(engine: Engine, source: Source, feed: Feed, day: date, one: dict[str, 
             "max_value": int(usual * _share(one["to"])) + SLACK}  # fmt: skip
 
 
-def _ask(settings: Settings, view: str, suite: Suite, expectations: list[dict[str, Any]]) -> dict[str, Any]:
+def _ask(settings: Settings, view: Table, suite: Suite, expectations: list[dict[str, Any]]) -> dict[str, Any]:
     """Great Expectations' own answer as JSON. Raises StateError when an expectation could not be evaluated."""
     gx, context = _great_expectations()
     source = context.data_sources.add_or_update_postgres(
@@ -343,12 +354,20 @@ def _unexpected(result: dict[str, Any], rule: str) -> int:
     return 0
 
 
+def shown(columns: list[str], alias: str) -> dict[str, Fragment]:
+    """SQL for the row as it is kept with a rejection: the `names` of its columns, and their `values` shortened."""
+    return {
+        "names": Fragment(", ".join("'" + column.replace("'", "''") + "'" for column in columns)),
+        "values": Fragment(", ".join(f"left({alias}.{identifier(column)}, {SHORT})" for column in columns)),
+    }
+
+
 def _quarantine(
     connection: Connection,
     load: dict[str, Any],
     broken: list[Rule],
     columns: list[str],
-    view: str,
+    view: Table,
     result: dict[str, Any],
 ) -> None:
     """Write a rejection per row and broken rule; their number must be the one Great Expectations counted."""
@@ -357,18 +376,18 @@ def _quarantine(
     if not broken:
         return
     rules = ", ".join(
-        f"('{rule.name}', v.{identifier(rule.name)}, {f'v.{identifier(rule.column)}' if rule.column else 'null'})"
+        f"('{rule.name}', v.{identifier(OURS + rule.name)}, "
+        f"{f'v.{identifier(rule.column)}' if rule.column else 'null'})"
         for rule in broken
     )
     names = {
         "view": view,
         "rules": Fragment(rules),
         "load_id": Fragment(load["load_id"]),
-        "all_hold": Fragment(" and ".join(f"v.{identifier(rule.name)}" for rule in broken)),
-        "names": Fragment(", ".join("'" + column.replace("'", "''") + "'" for column in columns)),
-        "values": Fragment(", ".join(f"left(v.{identifier(column)}, {SHORT})" for column in columns)),
+        "all_hold": Fragment(" and ".join(f"v.{identifier(OURS + rule.name)}" for rule in broken)),
+        **shown(columns, "v"),
     }
-    _execute(connection, "quarantine", **names)
+    database.execute(connection, "orders/quarantine", names)
     counted = {
         row["rule"]: row["rows"]
         for row in database.run(connection, "orders/rejected_by_rule", load_id=load["load_id"]).mappings()
@@ -391,6 +410,11 @@ def _describe(entry: dict[str, Any], suite: Suite, result: dict[str, Any]) -> st
         return (f"{rule}: {numbers['unexpected_count']} of {numbers['element_count']} rows are rejected, at most "
                 f"{100 * (1 - kwargs['mostly']):.3g} % may be; mostly by "
                 + ", ".join(f"{rule} ({counts[rule]})" for rule in worst))  # fmt: skip
+    if rule == "not_empty":
+        return (
+            "not_empty: its files hold no row, and then everybody would look lapsed; if the shop may have a day "
+            "without orders, write `may_be_empty: true` for feed orders of the source"
+        )
     if "unexpected_count" in numbers:
         return f"{rule}: {numbers['unexpected_count']} of {numbers['element_count']} rows break it"
     if rule == "columns_as_expected":

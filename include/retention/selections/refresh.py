@@ -14,6 +14,7 @@ from time import perf_counter
 from sqlalchemy import Connection, Engine
 
 from retention import database, days, faults
+from retention.database import Table
 from retention.days import Counts
 from retention.errors import InputError, RetentionError, StateError
 from retention.selections import worlds
@@ -129,7 +130,7 @@ def _write(
     connection: Connection, settings: Settings, definitions: Mapping[str, Definition], name: str, day: date
 ) -> Counts:
     began = perf_counter()
-    tables = {"table": f"selections.{name}", "work": f"selections.work_{name}"}
+    tables = {"table": Table(f"selections.{name}"), "work": Table(f"selections.work_{name}")}
     for table in tables.values():
         database.customer_table(connection, table, MEMBERS)
     size = _fill_work(connection, settings, definitions, name, day, tables["work"])

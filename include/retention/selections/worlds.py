@@ -19,7 +19,7 @@ import sqlalchemy
 from sqlalchemy import Connection
 
 from retention import database, days
-from retention.database import Fragment
+from retention.database import Fragment, Table
 from retention.errors import InputError, StateError
 from retention.selections import rendering
 from retention.selections.definitions import Definition, closure
@@ -87,19 +87,19 @@ class World:
     def compute(self, name: str) -> tuple[str, int]:
         """The members of `name` on this day in a table of this world, and how many they are. Raises as `fill` does."""
         self._make()
-        table = f"{self.schema}.selection_{name}"
+        table = Table(f"{self.schema}.selection_{name}")
         database.customer_table(self.connection, table, MEMBERS)
         return table, self.fill(name, table)
 
     def _table(self, name: str) -> str:
-        return database.identifier(self._tables[name])
+        return database.qualified(self._tables[name])
 
     def _open_selection(self, name: str) -> None:
         if name in self._tables:
             return
         newest = newest_done(self.connection, name)
         if newest == self.day:
-            self._tables[name] = f"selections.{name}"
+            self._tables[name] = Table(f"selections.{name}")
         elif days.recorded(self.connection, STAGE, name, self.day) is not None:
             self._tables[name] = self._membership_of(name)
         elif self.may_compute or (newest and newest > self.day):
@@ -113,7 +113,7 @@ class World:
     def _membership_of(self, name: str) -> str:
         """A view of who was in a selection on this day, which it has done."""
         self._make()
-        view = f"{self.schema}.selection_{name}"
+        view = Table(f"{self.schema}.selection_{name}")
         names = {"view": view, "name": Fragment(f"'{name}'"), "day": Fragment(f"date '{self.day}'")}
         database.run(self.connection, "refresh/as_of_membership", names)
         return view
@@ -124,8 +124,8 @@ class World:
         known_by = days.known_at(self.day, self.settings.shop_time_zone).isoformat(sep=" ")
         names = {
             "schema": self.schema,
-            "orders": f"{self.schema}.orders",
-            "order_lines": f"{self.schema}.order_lines",
+            "orders": Table(f"{self.schema}.orders"),
+            "order_lines": Table(f"{self.schema}.order_lines"),
             "known_by": Fragment(f"timestamptz '{known_by}'"),
         }
         for fact in _FACTS:

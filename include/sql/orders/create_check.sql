@@ -1,15 +1,16 @@
 -- One row per landed row: its columns, one boolean per rule, whether all hold. Offset 0 makes each rule be computed once.
--- Rows that could not be landed stand below with the rest, breaking row_is_readable only.
+-- What is dated after the end of the next day makes no file recent. Rows that could not be landed stand below with the
+-- rest, breaking row_is_readable only.
 create view {{ view }} as
 select
     v.*,
-    {{ accepted }} as accepted
+    {{ accepted }} as "r:accepted"
 from (
     select
         file_no,
         row_no{{ columns }}{{ rules }},
-        true as row_is_readable,
-        cast({{ newest }} as timestamptz) as newest
+        true as "r:row_is_readable",
+        nullif(least(cast({{ newest }} as timestamptz), {{ latest }}), {{ latest }}) as "r:newest"
     from {{ part }}
     offset 0
 ) as v
@@ -17,8 +18,8 @@ union all
 select
     unreadable.file_no,
     unreadable.row_no{{ no_columns }}{{ all_true }},
-    false as row_is_readable,
-    cast(null as timestamptz) as newest,
-    false as accepted
+    false as "r:row_is_readable",
+    cast(null as timestamptz) as "r:newest",
+    false as "r:accepted"
 from landing.rejections as unreadable
 where unreadable.load_id = {{ load_id }} and unreadable.rule in ({{ reading_rules }})

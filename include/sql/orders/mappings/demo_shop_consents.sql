@@ -1,4 +1,4 @@
--- One answer of a customer per row.
+-- One answer of a customer per row. Of a withdrawal the time may be unreadable: then it has none.
 select
     file_no,
     row_no,
@@ -9,5 +9,8 @@ select
     nullif(basis, '') as basis,
     origin,
     text_version,
-    cast(changed_at as timestamptz) as updated_at
+    case
+        when changed_at like '____-__-_____:__:__%' and pg_input_is_valid(changed_at, 'timestamptz')
+            then cast(changed_at as timestamptz)
+    end as updated_at
 from {{ landed }} as landed

@@ -5,7 +5,7 @@ with ranked as (
     select
         *,
         min(known_at) over (
-            partition by {{ keys }} order by updated_at desc, known_at desc, from_load desc, file_no desc, row_no desc
+            partition by {{ keys }} order by {{ precedence }}
             rows between unbounded preceding and 1 preceding
         ) as overtaken_at
     from merge_versions

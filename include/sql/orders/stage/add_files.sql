@@ -1,4 +1,14 @@
 -- One row per file of each landed feed; a feed's rows know theirs by number.
-insert into stage_files (file_no, name, day, starts_at, known_at)
-select cast(f.file_no as integer), f.name, cast(f.day as date), cast(f.starts_at as timestamptz), cast(f.known_at as timestamptz)
-from jsonb_to_recordset(cast(:files as jsonb)) as f (file_no integer, name text, day text, starts_at text, known_at text)
+insert into stage_files (file_no, name, day, starts_at, known_at, landed_at, newest_at)
+select
+    f.file_no,
+    f.name,
+    f.day,
+    f.starts_at,
+    f.known_at,
+    f.landed_at,
+    f.newest_at
+from jsonb_to_recordset(cast(:files as jsonb)) as f (
+    file_no integer, name text, day date, starts_at timestamptz, known_at timestamptz, landed_at timestamptz,
+    newest_at timestamptz
+)

@@ -19,5 +19,8 @@ create temporary table stage_customers (
     postal_code text,
     city text,
     updated_at timestamptz not null,
-    known_at timestamptz not null
+    known_at timestamptz not null,
+    rule text, -- that the row breaks by itself; null: none
+    told text, -- what breaks it
+    taken_at timestamptz -- kept all the same, with this instant in place of its own; null: refused
 )

@@ -4,5 +4,7 @@ create temporary table stage_files (
     name text not null,
     day date, -- null: the path names no day
     starts_at timestamptz, -- of the day
-    known_at timestamptz -- null: the midnight after the fact's own date
+    known_at timestamptz, -- null: the midnight after the fact's own date
+    landed_at timestamptz not null, -- no fact of the file happened later than this
+    newest_at timestamptz not null -- the last instant that is believed all the same: clocks run fast
 )

@@ -11,5 +11,8 @@ create temporary table stage_order_lines (
     description text,
     quantity numeric(14, 3) not null,
     unit_price numeric(14, 4) not null,
-    known_at timestamptz -- null: as the order
+    known_at timestamptz, -- null: as the order
+    rule text, -- that the row breaks by itself; null: none
+    told text, -- what breaks it
+    taken_at timestamptz -- always null: refused
 )

@@ -1,4 +1,4 @@
--- Rows refused because of other rows: one row per landed row and rule.
+-- Rows refused, by themselves or because of other rows: one row per landed row and rule.
 create temporary table stage_refused (
     feed text not null,
     file_no integer not null,
