@@ -195,10 +195,13 @@ def _secret(variable: str, value: str) -> None:
     _check_text(variable, value, is_secret=True)
 
 
-def _key(variable: str, value: str) -> None:
-    _check_text(variable, value, is_secret=True)
-    if not re.fullmatch("[!-~]+", value):
-        raise InputError(f"{variable} cannot be used; it holds a blank or another sign that no key has: set it anew.")
+def _key(pattern: str) -> Callable[[str, Any], None]:
+    def check(variable: str, value: str) -> None:
+        _check_text(variable, value, is_secret=True)
+        if not re.fullmatch(pattern, value):
+            raise InputError(f"{variable} cannot be used; it holds a sign that no key has: set it anew.")
+
+    return check
 
 
 def _number(least: float, most: float) -> Callable[[str, Any], None]:
@@ -286,12 +289,12 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
     "public_url": _url,
     "shop_url": _url,
     "secret": _secret,
-    "sendgrid_api_key": _key,
+    "sendgrid_api_key": _key("[!-~]+"),  # goes into a header
     "sendgrid_host": _url,
     "sendgrid_webhook_public_key": _like(r"[A-Za-z0-9+/=\s-]*[A-Za-z0-9+/=-]\s*", "the key as SendGrid shows it"),
     "coupons_secret": _secret,
-    "twilio_account_sid": _key,
-    "twilio_auth_token": _key,
+    "twilio_account_sid": _key("[ -~]+"),
+    "twilio_auth_token": _key("[ -~]+"),
     "twilio_base_url": _url,
     "twilio_from": _text(),
     "provider_timeout": _number(0.001, 3600),
