@@ -23,7 +23,7 @@ from retention.delivery import audiences, exports, halts, proof
 from retention.delivery.audiences import export, google_email, identifiers, meta_email
 from retention.delivery.deliver import deliver, play
 from retention.delivery.ledger import Ledger
-from retention.errors import InputError, StateError
+from retention.errors import DeliveryError, InputError, StateError
 from retention.settings import Settings
 from shop import NAMESPACE, Shop
 
@@ -447,7 +447,7 @@ def test_a_crash_between_the_database_and_the_files_is_mended_by_the_next_export
         monkeypatch.setattr(type(system), "pipe_file", pipe_file)
     else:
         monkeypatch.setattr(exports, "_is_written", lambda *_: (_ for _ in ()).throw(OSError("gone before the commit")))
-    with pytest.raises(OSError, match="gone"):
+    with pytest.raises(DeliveryError, match="the disk is gone"):
         ads.export(NOON)
     monkeypatch.undo()
     ads.suppress("ada", NOON + timedelta(minutes=1))

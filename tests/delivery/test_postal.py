@@ -24,7 +24,7 @@ from retention.campaigns.templates import LONGEST_CARD
 from retention.delivery import exports, halts
 from retention.delivery.deliver import deliver, play
 from retention.delivery.postal import export
-from retention.errors import InputError
+from retention.errors import DeliveryError, InputError
 from retention.settings import Settings, from_environment
 from shop import LONG_AGO, NAMESPACE, Shop
 
@@ -198,7 +198,7 @@ def test_each_card_is_in_exactly_one_file_whatever_crashes(cards: Cards, monkeyp
 
     monkeypatch.setattr(type(system), "pipe_file", pipe_file)
     for _ in range(2):
-        with pytest.raises(OSError, match="gone"):
+        with pytest.raises(DeliveryError, match="the disk is gone"):
             cards.export()
         assert cards.printed() == []
     keys.append(cards.planned("late"))

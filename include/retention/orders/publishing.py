@@ -93,8 +93,13 @@ def publish(settings: Settings, engine: Engine, source: Source, day: date | None
             _require_validated(connection, source, loads, day)
             books = _stage(connection, settings, source, day, at, loads)
         _check_shares(settings, source, day, books)
-        with connection.begin():
-            return _write(connection, settings, source, day, loads, books)
+        try:
+            with connection.begin():
+                return _write(connection, settings, source, day, loads, books)
+        except DBAPIError as problem:
+            if not str(getattr(problem.orig, "sqlstate", "")).startswith(("22", "23", "54")):
+                raise
+            raise _unfit(problem, source.name, [feed.suite for feed in source.landed]) from None
 
 
 def _require_validated(
@@ -189,7 +194,7 @@ def _stage_feed(
         names = _columns(feed, given, f"{name}.sql")
         database.run(connection, f"orders/stage/{feed.name}", {**names, "mapping": mapping}, **values)
     except DBAPIError as problem:
-        raise _refusal(problem, f"sql/{name}.sql", feed) from problem
+        raise _refusal(problem, f"sql/{name}.sql", feed) from None  # it quotes the row
     except StatementError as problem:
         raise InputError(f"sql/{name}.sql: {problem.orig}; write \\: for a colon that asks for no value.") from problem
     database.run(connection, "orders/stage/analyze", {"table": f"stage_{feed.name}"})
@@ -228,16 +233,25 @@ def _columns(feed: Feed, given: list[str], file: str) -> dict[str, str]:
 
 
 def _refusal(problem: DBAPIError, file: str, feed: Feed) -> Exception:
-    """What PostgreSQL said to a mapping, without the value: it may be somebody's address."""
-    diagnosis = getattr(problem.orig, "diag", None)
-    message = (getattr(diagnosis, "message_primary", None) or type(problem.orig).__name__).partition(': "')[0]
-    state = str(getattr(problem.orig, "sqlstate", "") or "")
-    if state.startswith("42"):
-        return InputError(f"{file}: {message}.")
+    """What PostgreSQL said to a mapping."""
+    if str(getattr(problem.orig, "sqlstate", "") or "").startswith("42"):
+        return InputError(f"{file}: {_message(problem)}.")
+    return _unfit(problem, file, [feed.suite])
+
+
+def _unfit(problem: DBAPIError, where: str, suites: list[str]) -> DataError:
+    """A row that PostgreSQL refuses although no rule does."""
+    files = ", ".join(f"expectations/{suite}.yaml" for suite in suites)
     return DataError(
-        f"{file}: {message}. A row that passes every rule of expectations/{feed.suite}.yaml cannot be mapped: "
+        f"{where}: {_message(problem)}. A row that passes every rule of {files} cannot be published: "
         "add a rule that rejects it. Nothing was published."
     )
+
+
+def _message(problem: DBAPIError) -> str:
+    """What PostgreSQL said, without the value: it may be somebody's address."""
+    diagnosis = getattr(problem.orig, "diag", None)
+    return (getattr(diagnosis, "message_primary", None) or type(problem.orig).__name__).partition(': "')[0]
 
 
 def _refuse(connection: Connection, settings: Settings, source: Source, staged: Collection[str]) -> None:
@@ -246,16 +260,17 @@ def _refuse(connection: Connection, settings: Settings, source: Source, staged: 
     lines = source.feeds.get("order_lines")
     is_shared = lines is not None and lines.shares == "orders"
     run(connection, "orders/stage/take_known_order", reporting=settings.reporting_currency)
-    if is_shared:
-        run(connection, "orders/stage/refuse_orders_of_broken_lines")
     for name in staged:
-        names = {"table": f"stage_{name}"}
         if name == "order_lines" and is_shared:
-            continue
-        if database.count(connection, "orders/stage/refuse_broken", names, feed=name):
-            if name == "orders" and is_shared:
+            continue  # its rows are those of the orders
+        names = {"table": f"stage_{name}"}
+        refused = database.count(connection, "orders/stage/refuse_broken", names, feed=name)
+        if name == "orders" and is_shared:
+            refused += database.count(connection, "orders/stage/refuse_orders_of_broken_lines")
+            if refused:
                 run(connection, "orders/stage/refuse_shared")
                 run(connection, "orders/stage/drop_refused", {"table": "stage_order_lines"}, feed="orders")
+        if refused:
             run(connection, "orders/stage/drop_refused", names, feed=name)
     run(connection, "orders/stage/find_repeated")
     run(connection, "orders/stage/refuse_changed_within", source=source.name)
