@@ -63,6 +63,8 @@ class Settings:
                 f"RETENTION_EMAIL_DELAY is {self.email_delay}; write 601 to 259200 seconds: SendGrid cancels nothing "
                 "that is due within ten minutes, and holds nothing for more than 72 hours."
             )
+        if self.workers < 1:
+            raise InputError(f"RETENTION_WORKERS, or --workers, is {self.workers}; write a number above 0.")
         if self.delivery not in DELIVERIES:
             raise InputError(f"RETENTION_DELIVERY is {self.delivery!r}; write 'outbox' or 'live'.")
         if self.delivery == "live" and self.secret == LOCAL_SECRET:

@@ -19,7 +19,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention import days
+from retention import clock, days
 from retention.database import lock, one, run
 from retention.days import Counts
 from retention.errors import InputError, StateError
@@ -95,7 +95,7 @@ def _instant(settings: Settings, day: date | None, at: datetime | None) -> datet
 
     Raises InputError for a day that has not begun.
     """
-    now = at or datetime.now(UTC)
+    now = at or clock.now()
     if day is None:
         return now
     today = now.astimezone(settings.shop_time_zone).date()
