@@ -37,6 +37,7 @@ from checking_provider import Remote, started
 
 from retention import database
 from retention.campaigns import definitions
+from retention.clock import Stopped
 from retention.delivery import sendgrid_email  # noqa: F401  (imported once, before the workers fork)
 from retention.delivery.deliver import deliver
 from retention.local import postgres
@@ -160,10 +161,10 @@ def send(
 
 def work(settings: Settings, profile: str | None) -> None:
     if not profile:
-        deliver(settings, database.connect(settings), at=AT)
+        deliver(settings, database.connect(settings), wall=Stopped(AT))
         return
     with cProfile.Profile() as profiler:
-        deliver(settings, database.connect(settings), at=AT)
+        deliver(settings, database.connect(settings), wall=Stopped(AT))
     profiler.dump_stats(profile)
 
 

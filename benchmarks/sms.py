@@ -27,6 +27,7 @@ from checking_provider import Remote, started
 
 from delivery import AT, plan
 from retention import database
+from retention.clock import Stopped
 from retention.delivery import twilio_sms  # noqa: F401  (imported before the clock runs)
 from retention.delivery.deliver import deliver
 from retention.local import postgres
@@ -78,7 +79,7 @@ def send(settings: Settings, provider: Remote, number: int, latency: float) -> t
     provider.begin(latency=latency)
     engine = database.connect(settings)
     used, begun = time.process_time(), time.perf_counter()
-    counts = deliver(settings, engine, at=AT)
+    counts = deliver(settings, engine, wall=Stopped(AT))
     seconds, used = time.perf_counter() - begun, time.process_time() - used
     report = provider.report()
     got = Counter(key for key, _ in report["deliveries"])

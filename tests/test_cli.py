@@ -42,6 +42,9 @@ def retention(settings: Settings) -> Any:
         (["campaign", "no_such_campaign", "--day", "2026-11-21"], "no_such_campaign"),
         (["campaign", "../winback", "--day", "2026-11-21"], "../winback"),
         (["deliver", "--at", "2026-11-21T09:00"], "write it with its offset"),
+        (["deliver", "--campaign", "no_such_campaign"], "There is no campaign 'no_such_campaign'"),
+        (["deliver", "--workers", "0"], "0; write a number above 0"),
+        (["deliver", "--workers", "-3"], "-3; write a number above 0"),
         (["demo", "--to", "x", "--customers", "0"], "is not a whole number above 0"),
         (["run", "--from", "2026-11-21", "--to", "2026-11-20"], "write the older day first"),
         (["halt", "--channel", "pigeon"], "invalid choice"),
@@ -52,6 +55,14 @@ def test_wrong_input_ends_with_2_and_one_clear_sentence(retention: Any, argument
     done = retention(*arguments)
     assert done.returncode == 2, done.stderr
     assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_live_delivery_at_another_time_ends_with_2_and_one_sentence(retention: Any) -> None:
+    live = {"RETENTION_DELIVERY": "live", "RETENTION_SECRET": "a secret of our own"}
+    done = retention("deliver", "--at", "2026-11-21T09:00+01:00", **live)
+    assert done.returncode == 2, done.stderr
+    assert "nothing can be delivered as if it were 2026-11-21T09:00:00+01:00" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -35,14 +35,7 @@ TOO_LARGE = 500_000  # bytes: nothing that people write is so long
 
 # Where the wall clock is read, and why it may be. Everywhere else a day or an instant is a parameter.
 CLOCK_MAY_BE_READ = {
-    "include/retention/days.py": "which day is over, unless an instant is given",
-    "include/retention/delivery/deliver.py": "sending is now, unless an instant is given",
-    "include/retention/delivery/exports.py": "an export is now, unless a day or an instant is given",
-    "include/retention/forgetting.py": "a person asks now, unless an instant is given",
-    "include/retention/delivery/unknown.py": "a person decides now, unless an instant is given",
-    "include/retention/delivery/recall.py": "what a provider holds now, unless an instant is given",
-    "include/retention/delivery/proof.py": "for how long a message has been attempted",
-    "include/retention/delivery/channels.py": "the clock of sending",
+    "include/retention/clock.py": "sending, exports, decisions and the proof are now; which day is over",
     "include/retention/delivery/sendgrid_email.py": "how long a provider asks us to wait",
     "include/retention/events/clock.py": "when something was received",
     "include/retention/local/first_run.py": "which day is over, for the demo shop",

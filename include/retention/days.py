@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 
-from retention import faults
+from retention import clock, faults
 from retention.database import lock, one, run
 from retention.errors import InputError, StateError
 from retention.settings import Settings
@@ -69,7 +69,7 @@ def require_over(settings: Settings, day: date, now: datetime | None = None) -> 
     Half a day's facts would look like a whole day without the others. On the clock `days` a day may be played ahead.
     """
     ends = known_at(day, settings.shop_time_zone)
-    if settings.clock == "wall" and (now or datetime.now(UTC)) < ends:
+    if settings.clock == "wall" and (now or clock.now()) < ends:
         raise InputError(
             f"{day} is not over: it ends at {ends:%Y-%m-%d %H:%M} ({settings.shop_time_zone}). Do it after that."
         )

@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from retention import clock
 from retention.database import Fragment, Table, count, identifier, lock, one, run, sql
 from retention.days import Counts
 from retention.delivery import audiences, outbox
@@ -64,7 +65,7 @@ def forget(
     InputError where there is no such customer, or more than one; StateError while a worker is handing over one of their
     messages; DeliveryError where live delivery's provider does not take the erasure: then all else is still there.
     """
-    now = at or datetime.now(UTC)
+    now = at or clock.now()
     person = _find(settings, engine, ref, namespace)
     counts: Counts = {"skipped": _silence(settings, engine, person, now)}
     with engine.connect() as connection:

@@ -21,6 +21,7 @@ from psycopg.rows import dict_row
 from sqlalchemy.exc import OperationalError
 
 from retention import database
+from retention.clock import Stopped
 from retention.database import run
 from retention.delivery import caps, proof, unknown
 from retention.delivery.deliver import deliver
@@ -340,7 +341,7 @@ class Schedule:
     def quietly(self, at: datetime) -> None:
         """Deliver until no dead worker's session lingers in the server."""
         for _ in range(100):
-            deliver(self.settings, self.engine, at=at)
+            deliver(self.settings, self.engine, wall=Stopped(at))
             if not self.shop.execute("select from delivery.messages where state = 'attempting'").fetchall():
                 return
             time.sleep(0.05)

@@ -16,6 +16,7 @@ from typing import Any
 from checking_provider import Remote
 from sqlalchemy import Engine, event
 
+from retention.clock import Stopped
 from retention.delivery import sendgrid_email, twilio_sms
 from retention.delivery.deliver import deliver
 from retention.events.applying import apply
@@ -46,7 +47,7 @@ def delivering(engine: Engine, settings: Settings, instants: Sequence[datetime])
     """A worker: deliver at each instant; what fails is tried again, as a task would be."""
     for at in instants:
         try:
-            deliver(settings, engine, at=at)
+            deliver(settings, engine, wall=Stopped(at))
         except Exception:  # a lost session, a deadlock: the next try is another delivery
             logging.getLogger("drill").debug("a delivery failed", exc_info=True)
 

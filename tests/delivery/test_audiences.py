@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from planner import AMSTERDAM, DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
+from retention.clock import Stopped
 from retention.delivery import audiences, exports, halts, proof
 from retention.delivery.audiences import export, google_email, identifiers, meta_email
 from retention.delivery.deliver import deliver, play
@@ -196,7 +197,7 @@ def test_who_is_accepted_is_kept_without_an_address(ads: Ads) -> None:
 
 def test_live_delivery_keeps_the_same_and_calls_nobody(ads: Ads, live: Settings, provider: Any) -> None:
     ads.member("ada")
-    assert deliver(live, ads.engine, at=MORNING)["accepted"] == 1
+    assert deliver(live, ads.engine, wall=Stopped(MORNING))["accepted"] == 1
     assert provider.requests == []
     assert ads.export() == (1, 0)
 
@@ -246,7 +247,7 @@ def test_a_worker_that_died_had_kept_nobody_so_the_message_is_planned_again(ads:
     with ads.engine.connect() as connection:
         ledger = Ledger(ads.settings, connection)
         with ledger.claim_held() as claim:
-            ledger.claim(claim, MORNING, None, {"audience": audiences.Audience()})
+            ledger.claim(claim, MORNING, None, {"audience": audiences.Audience()}, called_at=MORNING)
     assert ads.planner.state(key) == ("attempting", None)
     assert deliver(ads.settings, ads.engine, at=MORNING)["accepted"] == 1
     assert (ads.planner.one(key)["attempts"], ads.who()) == (1, [("ada", None)])

@@ -10,6 +10,7 @@ from local_provider import Answer, Provider
 from planner import MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
+from retention.clock import Stopped
 from retention.delivery import halts, unknown
 from retention.delivery.deliver import deliver
 from retention.errors import InputError
@@ -67,7 +68,7 @@ def held(slow: Settings, engine: Engine, planner: Planner, shop: Shop, holding: 
         planner.message(shop.customer(ref), campaign=campaign)
         for ref, campaign in (("ada", "winback"), ("bob", "winback"), ("carol", "thanks"))
     ]
-    assert deliver(slow, engine, at=MORNING)["accepted"] == 3
+    assert deliver(slow, engine, wall=Stopped(MORNING))["accepted"] == 3
     return keys
 
 
@@ -79,7 +80,7 @@ def test_without_the_setting_a_mail_goes_out_at_once(
     live: Settings, engine: Engine, planner: Planner, shop: Shop, holding: Holding
 ) -> None:
     planner.message(shop.customer("ada"))
-    deliver(live, engine, at=MORNING)
+    deliver(live, engine, wall=Stopped(MORNING))
     assert not {"batch_id", "send_at"} & holding.asked("/v3/mail/send")[0].keys()
     assert halts.halt(live, engine, at=SOON) == {"halted": ["all"]}
 
@@ -109,7 +110,7 @@ def test_a_halt_calls_back_what_is_held_and_says_that_nobody_knows_for_sure(
     assert planner.state(held[0]) == ("delivered", None)
     halts.resume(slow, engine)
     unknown.settle(slow, engine, held[1], "again", "Ines", at=SOON)
-    assert deliver(slow, engine, at=SOON + timedelta(minutes=5))["accepted"] == 1
+    assert deliver(slow, engine, wall=Stopped(SOON + timedelta(minutes=5)))["accepted"] == 1
 
 
 def test_a_halt_of_a_campaign_calls_back_that_campaign_and_one_of_texts_nothing(
@@ -147,7 +148,7 @@ def test_a_mail_is_held_for_no_longer_than_its_window_is_open(
     slow: Settings, engine: Engine, planner: Planner, shop: Shop, holding: Holding
 ) -> None:
     key = planner.message(shop.customer("ada"))
-    assert deliver(slow, engine, at=MORNING.replace(hour=19, minute=45))["deferred"] == 1
+    assert deliver(slow, engine, wall=Stopped(MORNING.replace(hour=19, minute=45)))["deferred"] == 1
     assert planner.state(key) == ("planned", "window_closed")
     assert holding.provider.requests == []
 
@@ -158,7 +159,7 @@ def test_without_a_batch_nothing_is_sent(
 ) -> None:
     key = planner.message(shop.customer("ada"))
     provider.always(status)
-    assert deliver(slow, engine, at=MORNING)["deferred"] == 1
+    assert deliver(slow, engine, wall=Stopped(MORNING))["deferred"] == 1
     assert planner.state(key) == ("planned", reason)
     assert [each["path"] for each in provider.requests] == ["/v3/mail/batch"]
 

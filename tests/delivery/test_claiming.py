@@ -12,6 +12,7 @@ from planner import AMSTERDAM, DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
 from retention import days
+from retention.clock import Stopped
 from retention.delivery import halts
 from retention.delivery.deliver import deliver
 from retention.errors import DeliveryError, InputError
@@ -241,7 +242,7 @@ def test_two_workers_never_send_one_message_twice(
 
 def test_live_delivery_on_the_clock_of_days_must_be_meant(live: Settings, engine: Engine) -> None:
     with pytest.raises(DeliveryError, match="send-for-real"):
-        deliver(live.evolve(clock="days"), engine, at=MORNING)
+        deliver(live.evolve(clock="days"), engine, wall=Stopped(MORNING))
 
 
 def test_an_instant_without_an_offset_is_refused(settings: Settings, engine: Engine) -> None:

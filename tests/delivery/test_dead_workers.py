@@ -16,6 +16,7 @@ from local_provider import Provider
 from planner import DAY, MORNING, Planner
 from sqlalchemy import Engine
 
+from retention.clock import Stopped
 from retention.delivery.deliver import deliver, play
 from retention.settings import Settings
 from shop import Shop
@@ -23,6 +24,7 @@ from shop import Shop
 WORKER = """
 import os, signal, sys
 from datetime import date, datetime
+from retention.clock import Stopped
 from retention.database import connect
 from retention.delivery import outbox
 from retention.delivery.deliver import deliver, play
@@ -42,7 +44,7 @@ outbox.Outbox.keep = die_in_time
 if what == "play":
     play(settings, connect(settings), date(2026, 11, 20))
 else:
-    deliver(settings, connect(settings), at=datetime.fromisoformat(what))
+    deliver(settings, connect(settings), wall=Stopped(datetime.fromisoformat(what)))
 """
 
 
@@ -90,7 +92,7 @@ def test_a_killed_workers_messages_are_unknown_and_never_sent_again(
         patiently(lambda: hanging.requests)
         assert {row["state"] for row in planner.ledger()} == {"attempting"}
         # Alive: another worker keeps its hands off.
-        assert deliver(live, engine, at=MORNING)["unknown"] == 0
+        assert deliver(live, engine, wall=Stopped(MORNING))["unknown"] == 0
         assert {row["state"] for row in planner.ledger()} == {"attempting"}
     finally:
         worker.send_signal(signal.SIGKILL)
@@ -98,12 +100,12 @@ def test_a_killed_workers_messages_are_unknown_and_never_sent_again(
     hanging.answer = hanging.accept
 
     def buried() -> bool:
-        deliver(live, engine, at=MORNING + timedelta(minutes=15))
+        deliver(live, engine, wall=Stopped(MORNING + timedelta(minutes=15)))
         return planner.state(keys[0])[0] != "attempting"
 
     patiently(buried)
     assert {planner.state(key) for key in keys} == {("unknown", "worker_died")}
-    deliver(live, engine, at=MORNING + timedelta(hours=2))
+    deliver(live, engine, wall=Stopped(MORNING + timedelta(hours=2)))
     assert len(hanging.requests) == 1
 
 

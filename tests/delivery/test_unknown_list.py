@@ -10,6 +10,7 @@ from local_provider import Provider
 from planner import DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
+from retention.clock import Stopped
 from retention.delivery import unknown
 from retention.delivery.deliver import deliver
 from retention.errors import InputError, StateError
@@ -129,11 +130,11 @@ def test_what_a_campaign_plans_again_after_a_restore_is_not_sent_twice(
     now = MORNING + 2 * HOUR
     unknown.restored(live, engine, MORNING - HOUR, at=MORNING + HOUR)
     key = planner.message(shop.customer("ada"))  # its first life was in the database that is lost
-    counts = deliver(live, engine, at=now)
+    counts = deliver(live, engine, wall=Stopped(now))
     assert (counts["accepted"], counts["unknown"]) == (0, 1)
     assert planner.state(key) == ("unknown", "restored")
     unknown.settle(live, engine, key, "again", "Ines", at=now)
-    assert deliver(live, engine, at=now)["accepted"] == 1
+    assert deliver(live, engine, wall=Stopped(now))["accepted"] == 1
 
 
 def test_a_code_that_may_be_out_since_a_restore_works_until_a_person_says_that_it_never_went_out(
@@ -153,7 +154,7 @@ def test_a_code_that_a_later_message_may_carry_out_after_a_restore_is_issued_by_
 ) -> None:
     unknown.restored(live, engine, MORNING - HOUR, at=MORNING + HOUR)
     planner.message(shop.customer("ada"), step="nudge", channel="sms", offer="comeback")
-    assert deliver(live, engine, at=MORNING + 2 * HOUR)["unknown"] == 1
+    assert deliver(live, engine, wall=Stopped(MORNING + 2 * HOUR))["unknown"] == 1
     assert planner.coupon("ada")["state"] == "issued"
 
 

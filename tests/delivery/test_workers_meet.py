@@ -13,6 +13,7 @@ from planner import DAY, MORNING, Planner
 from sqlalchemy import Engine, event
 
 from retention import database
+from retention.clock import Stopped
 from retention.delivery.deliver import deliver
 from retention.settings import Settings
 from shop import Shop
@@ -33,7 +34,8 @@ def test_a_coupon_is_not_taken_back_from_a_message_that_another_worker_is_just_c
             wall.sleep(0.5)
 
     event.listen(slow, "after_cursor_execute", before_commit)
-    other = threading.Thread(target=deliver, args=(live, slow, MORNING + timedelta(days=1)))
+    tomorrow = Stopped(MORNING + timedelta(days=1))
+    other = threading.Thread(target=deliver, args=(live, slow), kwargs={"wall": tomorrow})
 
     def refuse_meanwhile(request: dict[str, Any]) -> Answer:
         if "json" not in request:
@@ -43,7 +45,7 @@ def test_a_coupon_is_not_taken_back_from_a_message_that_another_worker_is_just_c
         return 400, {}, {"errors": []}
 
     provider.answer = refuse_meanwhile
-    assert deliver(live.evolve(provider_timeout=10), engine, at=MORNING)["refused"] == 1
+    assert deliver(live.evolve(provider_timeout=10), engine, wall=Stopped(MORNING))["refused"] == 1
     other.join()
     assert (planner.state(first)[0], planner.state(second)[0]) == ("refused", "accepted")
     coupon = planner.coupon("ada")
@@ -67,7 +69,7 @@ def test_workers_of_one_delivery_share_what_is_due_and_count_together(
         return provider.accept(request)
 
     provider.answer = answer
-    counts = deliver(live.evolve(workers=2, batch_size=4, provider_timeout=30), engine, at=MORNING)
+    counts = deliver(live.evolve(workers=2, batch_size=4, provider_timeout=30), engine, wall=Stopped(MORNING))
     assert counts["accepted"] == 12
     sent = [each["custom_args"]["message_key"] for one in provider.requests for each in one["json"]["personalizations"]]
     assert sorted(sent) == sorted(keys)
@@ -78,4 +80,4 @@ def test_for_less_than_a_batch_no_other_worker_is_started(
 ) -> None:
     planner.message(shop.customer("ada"))
     monkeypatch.setattr("retention.delivery.deliver.ProcessPoolExecutor", None)
-    assert deliver(live.evolve(workers=8), engine, at=MORNING)["accepted"] == 1
+    assert deliver(live.evolve(workers=8), engine, wall=Stopped(MORNING))["accepted"] == 1

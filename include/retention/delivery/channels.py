@@ -6,7 +6,7 @@ Four outcomes, and one exception. What cannot be told for sure is `unknown`: it 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -16,7 +16,6 @@ from sqlalchemy import Connection
 from retention.campaigns import sms
 from retention.delivery.render import Rendered
 
-Clock = Callable[[], datetime]
 LONGEST_WAIT = timedelta(hours=6)
 
 

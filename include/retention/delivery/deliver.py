@@ -9,27 +9,28 @@ import multiprocessing
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 
-from retention import database, days
+from retention import clock, database, days
 from retention.campaigns import sms
+from retention.clock import Clock
 from retention.database import one
 from retention.days import Counts
 from retention.delivery import audiences, caps, halts, postal
 from retention.delivery.channels import (
     Channel,
     ChannelRefused,
-    Clock,
     Outcome,
     Outgoing,
     refused,
     returned,
 )
 from retention.delivery.gaps import Content
-from retention.delivery.ledger import START, Ledger, Row
+from retention.delivery.ledger import START, Claimed, Ledger, Place, Row
 from retention.delivery.outbox import Outbox
 from retention.delivery.render import Rendered, TemplateError, Templates, variables
 from retention.errors import DeliveryError, InputError
@@ -47,37 +48,58 @@ PERSON = {
 KEYS = ("accepted", "refused", "unknown", "deferred", "skipped")
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Time:
+    """The instants of one delivery: the pretended one by which it decides, where there is one, and the real clock."""
+
+    wall: Clock
+    at: datetime | None = None
+
+    def __call__(self) -> datetime:
+        return self.at or self.wall()
+
+
 def deliver(
     settings: Settings,
     engine: Engine,
     at: datetime | None = None,
     campaign: str | None = None,
-    send_for_real: bool = False,
+    *,
+    wall: Clock = clock.now,
 ) -> Counts:
-    """Send all that is due at `at` (now, if None), of every campaign or of one.
+    """Send all that is due at `at` (now, by the clock `wall`, if None), of every campaign or of one.
 
     Returns how many were accepted, refused, unknown or skipped, and how many are due but deferred. Also `blocked`, the
-    reason, where nothing may be sent since the orders are too old, `halted`, what is halted, where something is, and
-    `capped`, how many of the deferred a cap holds back, where it does. Raises DeliveryError where live delivery is not
-    possible or not meant, InputError for an instant without an offset, or a mistake in caps.yaml or rules.csv.
+    reason, where nothing may be sent since the orders are too old (what has expired is recorded nevertheless),
+    `halted`, what is halted, where something is, and `capped`, how many of the deferred a cap holds back, where it
+    does. Raises InputError for an instant that is pretended while delivery is live, for one without an offset, for a
+    campaign that nobody knows, or a mistake in caps.yaml or rules.csv; DeliveryError where live delivery is not
+    possible or not meant.
     """
-    _check_meant(settings, settings.clock, send_for_real)
-    clock = _clock(at)
+    _check_meant(settings, settings.clock, send_for_real=False)
+    if campaign is not None:
+        with engine.connect() as connection, connection.begin():
+            halts.check_known(settings, connection, campaign)
+    return _deliver(settings, engine, _time(settings, at, wall), campaign)
+
+
+def _deliver(settings: Settings, engine: Engine, time: _Time, campaign: str | None) -> Counts:
     with engine.connect() as connection:
         ledger = Ledger(settings, connection)
         with connection.begin():
             law.put_in_force(connection, settings.include)
-        caps.put_in_force(connection, caps.read(settings.include), clock())
-        counts = Counter(ledger.bury_the_dead(clock()))
-        blocked = _why_blocked(settings, connection, clock())
+        caps.put_in_force(connection, caps.read(settings.include), time())
+        counts = Counter(ledger.bury_the_dead(time()))
+        blocked = _why_blocked(settings, connection, time())
         if blocked:
             log.warning("Nothing is sent: %s", blocked)
+            counts += _Worker(settings, ledger, time).send_all(campaign, is_blocked=True)
         else:
-            with _others(settings, ledger, at, clock(), campaign) as others:
-                counts += _Worker(settings, ledger, clock).send_all(campaign)
+            with _others(settings, ledger, time, campaign) as others:
+                counts += _Worker(settings, ledger, time).send_all(campaign)
             counts += others
         report: Counts = {key: counts[key] for key in KEYS}
-        report["deferred"], capped = ledger.deferred(clock(), campaign)
+        report["deferred"], capped = ledger.deferred(time(), campaign)
         if capped:
             report["capped"] = capped
         if blocked:
@@ -89,16 +111,22 @@ def deliver(
     return report
 
 
-def play(settings: Settings, engine: Engine, day: date, send_for_real: bool = False) -> Counts:
+def play(
+    settings: Settings, engine: Engine, day: date, send_for_real: bool = False, *, wall: Clock = clock.now
+) -> Counts:
     """Clock `days`: the sends of run `day`, each at its instant of the day after, with what was known then.
 
     In order of days, each once; the counts are read from the ledger, so a day that crashed and was played to its end
-    counts like one that did not. Raises DeliveryError for live delivery unless `send_for_real`.
+    counts like one that did not. What is sent for real is sent now, by the clock `wall`, and by what is known now,
+    whatever day it was for: what has expired is too late, what is not due yet waits for a later delivery; then the
+    counts are those of that delivery. Raises DeliveryError for live delivery unless `send_for_real`.
     """
     _check_meant(settings, "days", send_for_real)
     settings = settings.evolve(clock="days", workers=1)  # in one order, whoever plays the day
 
     def do(connection: Connection, each: date) -> Counts:
+        if settings.delivery == "live":
+            return _send_now(settings, engine, wall)
         start, until = days.known_at(each, settings.shop_time_zone), days.known_at(
             each + timedelta(days=1), settings.shop_time_zone
         )  # fmt: skip
@@ -108,7 +136,7 @@ def play(settings: Settings, engine: Engine, day: date, send_for_real: bool = Fa
             audiences.export(settings, engine, at=start)
             instant = ledger.next_instant(start, until, None)
             while instant is not None:
-                deliver(settings, engine, at=instant, send_for_real=send_for_real)
+                deliver(settings, engine, at=instant, wall=wall)
                 instant = ledger.next_instant(start, until, instant)
         for leaving in (audiences, postal):
             leaving.export(settings, engine, at=until - timedelta(seconds=1))
@@ -117,10 +145,16 @@ def play(settings: Settings, engine: Engine, day: date, send_for_real: bool = Fa
     return days.in_order(engine, "delivery", "", day, do)
 
 
+def _send_now(settings: Settings, engine: Engine, wall: Clock) -> Counts:
+    """A day that is played for real: a live provider never meets the instants of the day."""
+    counts = _deliver(settings, engine, _time(settings, None, wall), None)
+    for leaving in (audiences, postal):
+        leaving.export(settings, engine, at=wall())
+    return counts
+
+
 @contextlib.contextmanager
-def _others(
-    settings: Settings, ledger: Ledger, at: datetime | None, now: datetime, campaign: str | None
-) -> Iterator[Counter[str]]:
+def _others(settings: Settings, ledger: Ledger, time: _Time, campaign: str | None) -> Iterator[Counter[str]]:
     """The other workers, processes of their own, beside what is done inside; then holds what they counted.
 
     As many as RETENTION_WORKERS says, but none for which no batch is due.
@@ -128,22 +162,22 @@ def _others(
     counts: Counter[str] = Counter()
     number = settings.workers - 1
     if number:
-        number = min(number, ledger.deferred(now, campaign)[0] // settings.batch_size)
+        number = min(number, ledger.deferred(time(), campaign)[0] // settings.batch_size)
     if not number:
         yield counts
         return
     # Spawned, not forked: who calls may hold connections and threads, as Airflow does.
     with ProcessPoolExecutor(number, multiprocessing.get_context("spawn")) as pool:
-        working = [pool.submit(_work, settings, at, campaign) for _ in range(number)]
+        working = [pool.submit(_work, settings, time, campaign) for _ in range(number)]
         yield counts
         for each in working:
             counts.update(each.result())
 
 
-def _work(settings: Settings, at: datetime | None, campaign: str | None) -> Counter[str]:
+def _work(settings: Settings, time: _Time, campaign: str | None) -> Counter[str]:
     """What one of the other workers does."""
     with database.connect(settings).connect() as connection:
-        return _Worker(settings, Ledger(settings, connection), _clock(at)).send_all(campaign)
+        return _Worker(settings, Ledger(settings, connection), time).send_all(campaign)
 
 
 @contextlib.contextmanager
@@ -160,25 +194,27 @@ def _rarely_collecting() -> Iterator[None]:
 class _Worker:
     """One worker: batch after batch, each claimed and committed before any of it is handed over."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, settings: Settings, ledger: Ledger, time: _Time) -> None:
+        _refuse_pretended(settings, time.at)
         self._settings = settings
         self._ledger = ledger
-        self._clock = clock
+        self._time = time
         self._templates: dict[tuple[str, str], Templates] = {}
 
     @_rarely_collecting()
-    def send_all(self, campaign: str | None) -> Counter[str]:
+    def send_all(self, campaign: str | None, is_blocked: bool = False) -> Counter[str]:
         """Until nothing is due: page after page of the queue, and from its start again while a round decides anything.
 
         A message given back meanwhile, or one whose cap has room again, stands before the page that is looked at.
+        While sending `is_blocked` nothing is sent; what has expired is recorded.
         """
         counts: Counter[str] = Counter()
-        names = self._ledger.due_channels(self._clock(), campaign)
-        channels = {name: open_channel(self._settings, name, self._clock) for name in names}
+        names = self._ledger.due_channels(self._time(), campaign)
+        channels = {name: open_channel(self._settings, name, self._time) for name in names}
         place, is_moving = START, True
         while channels:
             with self._ledger.claim_held() as claim:
-                claimed = self._ledger.claim(claim, self._clock(), campaign, channels, place)
+                claimed = self._claim(claim, campaign, channels, place, is_blocked)
                 if claimed:
                     counts += Counter({state: claimed.decided.get(state, 0) for state in ("skipped", "unknown")})
                     counts.update(self._hand_over(claim, claimed.rows, channels))
@@ -188,6 +224,20 @@ class _Worker:
                 else:
                     break
         return counts
+
+    def _claim(
+        self, claim: str, campaign: str | None, channels: Mapping[str, Channel], after: Place, is_blocked: bool
+    ) -> Claimed | None:
+        called_at = self._time.wall()
+        return self._ledger.claim(
+            claim,
+            self._time.at or called_at,
+            campaign,
+            channels,
+            after,
+            called_at=called_at,
+            is_blocked=is_blocked,
+        )
 
     def _hand_over(self, claim: str, rows: Sequence[Row], channels: Mapping[str, Channel]) -> Counter[str]:
         counts: Counter[str] = Counter()
@@ -218,7 +268,7 @@ class _Worker:
         with connection.begin():
             if halted:  # in the transaction that plans the rest again, so that nobody claims it in between
                 halts.write(connection, "channel", name)
-            return self._ledger.settle(claim, self._clock(), channel, settled)
+            return self._ledger.settle(claim, self._time(), channel, settled)
 
     def _render(self, claim: str, rows: Sequence[Row], counts: Counter[str]) -> list[Outgoing]:
         """The rows as messages; those whose template fails, and texts that are too long, are refused at once."""
@@ -241,7 +291,7 @@ class _Worker:
             log.error("%s messages refused: %s", number, sentence)
         if failed:
             with self._ledger.connection.begin():
-                counts.update(self._ledger.settle_rows(claim, self._clock(), failed))
+                counts.update(self._ledger.settle_rows(claim, self._time(), failed))
         return messages
 
     def _outgoing(self, row: Row) -> Outgoing:
@@ -315,12 +365,20 @@ def _check_meant(settings: Settings, clock: str, send_for_real: bool) -> None:
         )
 
 
-def _clock(at: datetime | None) -> Clock:
-    if at is None:
-        return lambda: datetime.now(UTC)
-    if at.tzinfo is None:
+def _time(settings: Settings, at: datetime | None, wall: Clock) -> _Time:
+    if at is not None and at.tzinfo is None:
         raise InputError(f"{at.isoformat()} has no offset; write it like 2026-11-21T09:00:00+01:00.")
-    return lambda: at
+    _refuse_pretended(settings, at)
+    return _Time(wall=wall, at=at)
+
+
+def _refuse_pretended(settings: Settings, at: datetime | None) -> None:
+    """Whoever delivers, here or in a process of its own: a live provider is called by the real clock only."""
+    if settings.delivery == "live" and at is not None:
+        raise InputError(
+            f"RETENTION_DELIVERY is 'live', so nothing can be delivered as if it were {at.isoformat()}: real people "
+            "would get it now. Leave --at out, or set RETENTION_DELIVERY=outbox."
+        )
 
 
 def _why_blocked(settings: Settings, connection: Connection, now: datetime) -> str | None:

@@ -21,7 +21,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention import days, storage
+from retention import clock, days, storage
 from retention.database import lock, one, run
 from retention.days import Counts
 from retention.errors import DeliveryError, StateError
@@ -100,7 +100,7 @@ def export(
 
 def _instant(settings: Settings, day: date | None, at: datetime | None) -> datetime:
     """The instant of an export: `at`, else now; for a `day` its last second. Raises InputError if it is not over."""
-    now = at or datetime.now(UTC)
+    now = at or clock.now()
     if day is None:
         return now
     days.require_over(settings.evolve(clock="wall"), day, now)  # nothing is exported ahead of what is known

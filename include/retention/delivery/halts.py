@@ -50,18 +50,19 @@ def write(connection: Connection, kind: str, name: str) -> None:
     run(connection, "delivery/halt", kind=kind, name=name)
 
 
+def check_known(settings: Settings, connection: Connection, campaign: str) -> None:
+    """Raises InputError for a campaign that has no file and that nobody was ever enrolled in."""
+    files = {path.stem for path in (settings.include / "campaigns").glob("*.y*ml")}
+    if campaign not in files and not one(connection, "delivery/is_campaign", campaign=campaign)["is_known"]:
+        raise InputError(f"There is no campaign {campaign!r} in {settings.include / 'campaigns'} nor in the database.")
+
+
 def _which(settings: Settings, connection: Connection, campaign: str | None, channel: str | None) -> tuple[str, str]:
     if campaign and channel:
         raise InputError("Name a campaign or a channel, not both.")
     if channel and channel not in CHANNELS:
         raise InputError(f"There is no channel {channel!r}; write one of {', '.join(CHANNELS)}.")
-    if campaign and not _is_known(settings, connection, campaign):
-        raise InputError(f"There is no campaign {campaign!r} in {settings.include / 'campaigns'} nor in the database.")
     if campaign:
+        check_known(settings, connection, campaign)
         return "campaign", campaign
     return ("channel", channel) if channel else ("all", "")
-
-
-def _is_known(settings: Settings, connection: Connection, campaign: str) -> bool:
-    files = {path.stem for path in (settings.include / "campaigns").glob("*.y*ml")}
-    return campaign in files or bool(one(connection, "delivery/is_campaign", campaign=campaign)["is_known"])

@@ -65,14 +65,27 @@ class Ledger:
                 run(self.connection, "delivery/let_go_of_claim", key=_key(claim))
 
     def claim(
-        self, claim: str, now: datetime, campaign: str | None, channels: Mapping[str, Channel], after: Place = START
+        self,
+        claim: str,
+        now: datetime,
+        campaign: str | None,
+        channels: Mapping[str, Channel],
+        after: Place = START,
+        *,
+        called_at: datetime,
+        is_blocked: bool = False,
     ) -> Claimed | None:
-        """Claim due messages from the page of the queue that begins after `after`, and commit. None: it ends there."""
+        """Claim due messages from the page of the queue that begins after `after`, and commit. None: it ends there.
+
+        `now` decides; `called_at` is the real instant, which is kept beside it. While `is_blocked` nothing is claimed,
+        and only what has expired is decided on.
+        """
         providers = json.dumps({name: channel.provider for name, channel in channels.items()})
         with self.connection.begin():
             lock(self.connection, "delivery", "claim")
             page = self._run(
-                "claim", claim=claim, now=now, known_by=now, campaign=campaign, channels=list(channels),
+                "claim", claim=claim, now=now, known_by=now, called_at=called_at, is_blocked=is_blocked,
+                campaign=campaign, channels=list(channels),
                 size=self._settings.batch_size, providers=providers, after_at=after[0], after_key=after[1],
                 **self._zones,
             )  # fmt: skip

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from retention.clock import Clock
 from retention.database import run
-from retention.delivery.channels import Clock, Outgoing, Settled, accepted
+from retention.delivery.channels import Outgoing, Settled, accepted
 from retention.settings import Settings
 
 LONGEST_LINE = 990  # bytes, without its end: RFC 5322 allows 998

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
 
-from retention import days
+from retention import clock, days
 from retention.database import one, run
 from retention.days import Counts
 from retention.errors import StateError
@@ -25,7 +25,7 @@ STUCK = timedelta(hours=24)  # a worker that attempts for so long is dead, and s
 
 def prove(settings: Settings, engine: Engine, at: datetime | None = None) -> Counts:
     """How many violations each check finds at `at` (now): all 0 when every promise was kept. Reads, writes nothing."""
-    now = at or datetime.now(UTC)
+    now = at or clock.now()
     counts: Counts = {}
     with engine.connect() as connection, connection.begin():
         values = {"stuck_since": now - STUCK, **law.zones(connection, settings)}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import http.client
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine
 
+from retention import clock
 from retention.database import run
 from retention.days import Counts
 from retention.delivery.channels import Outgoing
@@ -50,7 +51,7 @@ def call_back(settings: Settings, engine: Engine, campaign: str | None, at: date
     Returns how many messages were `called_back` (they are unknown: SendGrid promises nothing for what is due within ten
     minutes), and the sentence `not_called_back` where a batch could not be cancelled; nothing where none is held.
     """
-    now = at or datetime.now(UTC)
+    now = at or clock.now()
     with engine.begin() as connection:
         held = run(connection, "delivery/held_batches", campaign=campaign, now=now).scalars().all()
     if not held:

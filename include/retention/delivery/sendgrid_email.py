@@ -24,9 +24,9 @@ from python_http_client.exceptions import HTTPError
 from sendgrid import SendGridAPIClient
 from sqlalchemy import Connection
 
+from retention.clock import Clock
 from retention.delivery.channels import (
     ChannelRefused,
-    Clock,
     Outcome,
     Outgoing,
     Settled,

@@ -23,9 +23,9 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 
+from retention.clock import Clock
 from retention.delivery.channels import (
     ChannelRefused,
-    Clock,
     Outcome,
     Outgoing,
     Settled,

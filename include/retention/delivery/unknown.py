@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine
 
+from retention import clock
 from retention.database import lock, run
 from retention.days import Counts
 from retention.delivery.ledger import give_back
@@ -180,7 +181,7 @@ def restored(settings: Settings, engine: Engine, backup_at: datetime, at: dateti
 
 def _instant(at: datetime | None) -> datetime:
     if at is None:
-        return datetime.now(UTC)
+        return clock.now()
     if at.tzinfo is None:
         raise InputError(f"{at.isoformat()} has no offset; write it like 2026-11-21T09:00:00+01:00.")
     return at

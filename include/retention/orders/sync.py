@@ -10,12 +10,12 @@ import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, text
 
-from retention import days, faults
+from retention import clock, days, faults
 from retention.database import one
 from retention.days import Counts
 from retention.errors import DataError, InputError, StateError
@@ -91,7 +91,7 @@ def load(
     with turn(engine, of):
         _land(settings, engine, of, None, path, progress)
         _validate(settings, engine, of, None)
-        end = days.known_at(until, settings.shop_time_zone) if until else at or datetime.now(UTC)
+        end = days.known_at(until, settings.shop_time_zone) if until else at or clock.now()
         return publishing.publish(settings, engine, of, None, end)
 
 

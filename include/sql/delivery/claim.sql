@@ -3,7 +3,8 @@
 -- have forgotten that it was sent. And in each row where the page of the queue ends that was looked at: whoever asks
 -- goes on from there. One row with nothing else: nothing on this page can be decided now. No row: the queue has ended.
 -- Each rule is checked again here, with what is known at :now: whatever happened since planning, nothing is sent
--- that must not be. What is outside its window, waits to be tried again or is halted is left planned.
+-- that must not be. What is outside its window, waits to be tried again or is halted is left planned. While sending
+-- :is_blocked only what has expired is decided on. :called_at is what the real clock shows, kept beside :now.
 -- A page takes customers, each with all that is due: their messages compete for the caps by the campaign's priority,
 -- then by time. Who is not first counts those before it as sent; if they are not, the next batch finds that out.
 -- Two steps of one enrolment never go out on one local date: the later one waits for the next day's window. To be in an
@@ -17,6 +18,7 @@ with page as materialized (
     from delivery.messages as m
     where (m.due_at, m.message_key) > (cast(:after_at as timestamptz), cast(:after_key as text))
         and {% include "delivery/_is_due.sql" %}
+        and (m.expires_at <= :now or not cast(:is_blocked as boolean))
     order by m.due_at, m.message_key
     limit :size
 ),
@@ -222,7 +224,7 @@ due as materialized (
             )
         end as claim
     ) as g
-    where m.expires_at <= :now or h.is_never or h.is_open
+    where m.expires_at <= :now or (not cast(:is_blocked as boolean) and (h.is_never or h.is_open))
 ),
 
 ranked as materialized (
@@ -264,6 +266,7 @@ decided as (
             else m.attempts end,
         attempted_at = case when d.new_state in ('attempting', 'unknown') then cast(:now as timestamptz)
             else m.attempted_at end,
+        called_at = case d.new_state when 'attempting' then cast(:called_at as timestamptz) else m.called_at end,
         settled_at = case when d.new_state in ('skipped', 'unknown') then cast(:now as timestamptz) end,
         retry_at = case when d.new_state = 'planned' then d.free_at end
     from ranked as d

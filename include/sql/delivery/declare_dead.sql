@@ -7,6 +7,7 @@ set state = case when m.provider in ('outbox', 'files') then 'planned' else 'unk
     reason = case when m.provider in ('outbox', 'files') then null else 'worker_died' end,
     attempts = m.attempts - case when m.provider in ('outbox', 'files') then 1 else 0 end,
     attempted_at = case when m.provider in ('outbox', 'files') and m.attempts = 1 then null else m.attempted_at end,
+    called_at = case when m.provider in ('outbox', 'files') and m.attempts = 1 then null else m.called_at end,
     settled_at = case when m.provider in ('outbox', 'files') then null else cast(:now as timestamptz) end,
     claim = case when m.provider in ('outbox', 'files') then null else m.claim end,
     provider = case when m.provider in ('outbox', 'files') then null else m.provider end

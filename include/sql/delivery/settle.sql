@@ -11,6 +11,7 @@ with settled as (
         segments = case when u.state in ('accepted', 'unknown') then w.segments end,
         attempts = m.attempts - case when u.is_burned then 0 else 1 end,
         attempted_at = case when u.is_burned or m.attempts > 1 then m.attempted_at end,
+        called_at = case when u.is_burned or m.attempts > 1 then m.called_at end,
         claim = case when u.state <> 'planned' then m.claim end,
         provider = case when u.state <> 'planned' then m.provider end
     from unnest(

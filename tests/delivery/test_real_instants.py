@@ -1,0 +1,155 @@
+"""A pretended instant and a live provider never meet, and the ledger keeps when a message was really handed over."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pytest
+from local_provider import Provider
+from planner import DAY, MORNING, TEMPLATES, Planner
+from sqlalchemy import Engine
+
+from retention import chain
+from retention.clock import Stopped
+from retention.delivery import deliver as delivery
+from retention.delivery.deliver import deliver, play
+from retention.errors import InputError
+from retention.settings import Settings
+from shop import NAMESPACE, Shop
+
+NEXT = DAY + timedelta(days=1)
+NOON = MORNING + timedelta(hours=3)
+
+
+def test_nothing_is_sent_for_real_as_if_it_were_another_time(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
+) -> None:
+    key = planner.message(shop.customer("ada"))
+    for call in (deliver, chain.deliver):
+        with pytest.raises(InputError, match=r"'live', so nothing can be delivered as if it were 2026-11-21T09:00"):
+            call(live, engine, at=MORNING)
+    assert provider.requests == []
+    assert planner.state(key) == ("planned", None)
+
+
+def test_another_workers_process_refuses_a_pretended_instant_too(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
+) -> None:
+    planner.message(shop.customer("ada"))
+    pretended = pickle.loads(pickle.dumps(delivery._Time(wall=Stopped(NOON), at=MORNING)))
+    with pytest.raises(InputError, match="as if it were"):
+        delivery._work(live, pretended, None)
+    assert provider.requests == []
+
+
+def test_the_ledger_keeps_the_real_instant_beside_the_pretended_one(
+    settings: Settings, engine: Engine, planner: Planner, shop: Shop
+) -> None:
+    key = planner.message(shop.customer("ada"))
+    now = MORNING + timedelta(days=90)
+    deliver(settings, engine, at=MORNING, wall=Stopped(now))
+    row = planner.one(key)
+    assert (row["state"], row["attempted_at"], row["called_at"]) == ("accepted", MORNING, now)
+
+
+def test_a_message_that_was_not_sent_after_all_has_no_real_instant(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
+) -> None:
+    key = planner.message(shop.customer("ada"))
+    provider.answer = lambda request: (401, {}, None)
+    deliver(live, engine, wall=Stopped(MORNING))
+    assert planner.state(key) == ("planned", "channel_refused")
+    assert planner.one(key)["called_at"] is None
+
+
+def test_a_day_played_for_real_goes_out_now(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
+) -> None:
+    keys = [planner.message(shop.customer(name)) for name in ("ada", "bob")]
+    counts = play(live, engine, DAY, send_for_real=True, wall=Stopped(NOON))
+    assert counts["accepted"] == 2
+    assert {(planner.one(key)["attempted_at"], planner.one(key)["called_at"]) for key in keys} == {(NOON, NOON)}
+    assert play(live, engine, DAY, send_for_real=True, wall=Stopped(NOON)) == counts
+    assert len(provider.requests) == 1
+
+
+def test_a_day_played_for_real_sends_nothing_that_has_really_expired(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
+) -> None:
+    key = planner.message(shop.customer("ada"))
+    counts = play(live, engine, DAY, send_for_real=True, wall=Stopped(MORNING + timedelta(days=4)))
+    assert provider.requests == []
+    assert planner.state(key) == ("skipped", "too_late")
+    assert counts["skipped"] == 1
+
+
+@pytest.mark.parametrize("since", ["unsubscribed", "withdrew", "ordered", "erased"])
+def test_a_day_played_for_real_leaves_alone_those_we_know_by_now_not_to_want_it(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, since: str
+) -> None:
+    key = planner.message(shop.customer("ada"))
+    fine = planner.message(shop.customer("bob"))
+    known = MORNING + timedelta(hours=2)  # after the instant at which the day would play it
+    if since == "withdrew":
+        planner.withdraw("ada", "email", known)
+    elif since == "ordered":
+        shop.order("ada", NEXT, known_at=known)
+    else:
+        planner.run(
+            "insert into shop.suppressions (customer_id, channel, reason, known_at)"
+            " values (shop.customer_id(:namespace, 'ada'), 'all', :reason, :known)",
+            namespace=NAMESPACE, reason=since, known=known,
+        )  # fmt: skip
+    play(live, engine, DAY, send_for_real=True, wall=Stopped(NOON))
+    assert (planner.state(key)[0], planner.state(fine)[0]) == ("skipped", "accepted")
+    assert [each["to"][0]["email"] for each in people(provider)] == ["bob@mail.example"]
+
+
+@pytest.mark.parametrize("now", [MORNING + timedelta(hours=14), MORNING - timedelta(minutes=5)])
+def test_a_day_played_for_real_disturbs_nobody_at_night_and_sends_nothing_before_it_is_due(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, now: datetime
+) -> None:
+    key = planner.message(shop.customer("ada"))
+    play(live, engine, DAY, send_for_real=True, wall=Stopped(now))
+    assert provider.requests == []
+    assert planner.state(key) == ("planned", None)
+
+
+def test_exports_of_a_day_played_for_real_are_of_now(
+    live: Settings, engine: Engine, planner: Planner, shop: Shop
+) -> None:
+    planner.version("ads", "v1", TEMPLATES, steps=[{"step": "retarget", "until_day": 7}])
+    planner.message(shop.customer("ada", consents=("audience",)), step="retarget", channel="audience", campaign="ads")
+    ticks = (NOON + timedelta(seconds=number) for number in itertools.count())
+    play(live, engine, DAY, send_for_real=True, wall=lambda: next(ticks))
+    exported = planner.run("select exported_at from delivery.exports")
+    assert len(exported) == 1
+    assert NOON < exported[0]["exported_at"] < NOON + timedelta(minutes=5)
+
+
+def test_what_expires_while_the_orders_are_too_old_is_recorded_and_nothing_is_sent(
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
+) -> None:
+    late = planner.message(shop.customer("ada"), grace=0)
+    waits = planner.message(shop.customer("bob"), grace=9)
+    counts = deliver(live, engine, wall=Stopped(MORNING + timedelta(days=3)))
+    assert "more than 24 hours" in counts["blocked"]
+    assert (counts["skipped"], counts["deferred"]) == (1, 1)
+    assert planner.state(late) == ("skipped", "too_late")
+    assert planner.state(waits) == ("planned", None)
+    assert provider.requests == []
+
+
+def people(provider: Provider) -> list[dict[str, Any]]:
+    """To whom the provider was asked to send e-mails."""
+    return [each for request in provider.requests for each in request["json"]["personalizations"]]
+
+
+def test_the_day_is_recorded_as_played_once(live: Settings, engine: Engine, planner: Planner, shop: Shop) -> None:
+    planner.message(shop.customer("ada"))
+    play(live, engine, DAY, send_for_real=True, wall=Stopped(NOON))
+    days = planner.run("select day, state from shop.days where stage = 'delivery'")
+    assert days == [{"day": date(2026, 11, 20), "state": "done"}]
