@@ -290,7 +290,7 @@ def _run(settings: Settings, options: argparse.Namespace) -> Any:
 
     settings, engine = _database(settings)
     with _progress(unit="days") as progress:
-        return chain.run_days(
+        done = chain.run_days(
             settings,
             engine,
             options.first,
@@ -300,6 +300,10 @@ def _run(settings: Settings, options: argparse.Namespace) -> Any:
             send_for_real=options.send_for_real,
             progress=progress,
         )
+    if failed := chain.failures(done):
+        print(json.dumps(done, default=str) if options.json else _readable(done))
+        raise StateError(failed)
+    return done
 
 
 def _events_serve(settings: Settings, options: argparse.Namespace) -> Any:

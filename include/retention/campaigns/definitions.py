@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -101,9 +102,26 @@ def names(include: Path) -> list[str]:
     return sorted(file.stem for file in (include / "campaigns").glob("*.yaml"))
 
 
+def is_there(include: Path, name: str) -> bool:
+    """Whether the campaign has a file, one that cannot be read too, like a link that leads nowhere yet."""
+    return os.path.lexists(include / "campaigns" / f"{name}.yaml")
+
+
 def read_all(include: Path) -> dict[str, Campaign]:
     """All campaigns by name. Raises InputError for the first mistake in any of them."""
     return {name: read(include, name) for name in names(include)}
+
+
+def read_each(include: Path) -> tuple[dict[str, Campaign], dict[str, InputError]]:
+    """The campaigns that can be read, and of each other one what is wrong with it: a mistake in one stops no other."""
+    found: dict[str, Campaign] = {}
+    broken: dict[str, InputError] = {}
+    for name in names(include):
+        try:
+            found[name] = read(include, name)
+        except InputError as problem:
+            broken[name] = problem
+    return found, broken
 
 
 def read(include: Path, name: str) -> Campaign:
@@ -111,7 +129,7 @@ def read(include: Path, name: str) -> Campaign:
     if not NAME.fullmatch(name):
         raise InputError(f"{name[:80]!r} is not a campaign's name: small letters, digits and _, like 'winback'.")
     file = include / "campaigns" / f"{name}.yaml"
-    if not file.is_file():
+    if not is_there(include, name):
         raise InputError(f"There is no campaign {name!r}: no file {file}.{nearest(name, names(include))}")
     document = documents.read(file)
     _check_schema(include, document)
@@ -185,6 +203,8 @@ def _text(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as problem:
         raise InputError(f"{file} is not UTF-8 (byte {problem.start}); save it as UTF-8.") from problem
+    except OSError as problem:
+        raise InputError(f"{file} cannot be read: {problem.strerror}.") from problem
 
 
 @lru_cache(maxsize=8)

@@ -17,7 +17,7 @@ from retention import database, days
 from retention.days import Counts
 from retention.errors import InputError, RetentionError, StateError
 from retention.selections import worlds
-from retention.selections.definitions import Definition, closure, get, read_all
+from retention.selections.definitions import Definition, closure, get, read_each
 from retention.selections.worlds import MEMBERS, STAGE
 from retention.settings import Settings
 
@@ -32,7 +32,10 @@ def refresh(settings: Settings, engine: Engine, name: str, day: date) -> Counts:
     What it refers to must have done the day. Raises InputError when the selection's SQL is wrong, StateError when a
     selection it refers to has not done the day; the database is then as before.
     """
-    definitions = read_all(settings.include)
+    definitions, broken = read_each(settings.include)
+    if name in broken:
+        _record_failed(engine, name, day, broken[name])
+        raise broken[name]
     return _refresh(settings, engine, definitions, get(definitions, name), day)
 
 
@@ -42,13 +45,16 @@ def select(settings: Settings, engine: Engine, day: date, names: list[str] | Non
     One that fails holds up only those that depend on it. Raises at the end, naming those that failed: InputError when
     their SQL is to blame, StateError otherwise.
     """
-    definitions = read_all(settings.include)
+    definitions, broken = read_each(settings.include)
     counts: dict[str, Counts] = {}
-    failed: dict[str, RetentionError] = {}
+    failed: dict[str, RetentionError] = {name: broken[name] for name in broken if names is None or name in names}
+    for name, problem in failed.items():
+        _record_failed(engine, name, day, problem)
+    names = None if names is None else [name for name in names if name not in broken]
     for name in closure(definitions, definitions if names is None else names):
         definition = definitions[name]
-        if broken := [one for one in definition.references if one in failed]:
-            failed[name] = StateError(f"{name} waits for {', '.join(broken)}, which failed.")
+        if missing := [one for one in definition.references if one in failed]:
+            failed[name] = StateError(f"{name} waits for {', '.join(missing)}, which failed.")
             _record_failed(engine, name, day, failed[name])
             continue
         try:
@@ -71,7 +77,9 @@ def members(settings: Settings, engine: Engine, name: str, day: date | None = No
     A day that it did is read from the membership history; any other is computed as it was known then, written nowhere.
     Raises InputError for an unknown selection, StateError without `day` when it never did one.
     """
-    definitions = read_all(settings.include)
+    definitions, broken = read_each(settings.include)
+    if name in broken:
+        raise broken[name]
     get(definitions, name)
     with engine.connect() as connection:
         at = day or worlds.newest_done(connection, name)
