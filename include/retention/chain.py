@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Engine
 
-from retention.campaigns import definitions, steps
+from retention.campaigns import definitions, folder, steps
 from retention.database import run
 from retention.days import Counts, newest_published
 from retention.delivery import deliver as delivery
@@ -53,6 +53,8 @@ def run_days(
         day = first + timedelta(days=number)
         counts: Counts = {"sync": {name: sync.sync(settings, engine, name, day, path) for name in names}}
         failed: dict[str, str] = {}
+        if paused := folder.reconcile(settings, engine):
+            counts["paused"] = paused
         counts["select"] = counts["campaigns"] = {}
         with _apart("selections", day, failed):
             counts["select"] = refresh.select(settings, engine, day)
@@ -86,6 +88,7 @@ def catch_up(settings: Settings, engine: Engine, campaign: str, day: date, *, se
     Under the clock ``days`` every campaign does each of those days, and their sends play, before the next day begins.
     Another campaign that cannot do one is left out of it, and told in the log.
     """
+    folder.reconcile(settings, engine)
     definitions.read(settings.include, campaign)
     if settings.clock == "days":
         for earlier in _unplayed(engine, day - timedelta(days=1)):
@@ -100,10 +103,19 @@ def deliver(settings: Settings, engine: Engine, *, campaign: str | None = None, 
     """Send what is due: on the wall clock now, or at the instant `at`.
 
     Under the clock ``days``: play each day that all campaigns have done and whose sends have not played yet. A campaign
-    that cannot be read, or failed on the day, is not waited for.
+    that cannot be read, or failed on the day, is not waited for. `paused` holds, by campaign, why no message of it is
+    sent: its file is missing, or cannot be read.
     """
+    paused = folder.reconcile(settings, engine)
     if settings.clock == "wall" or at is not None:
-        return delivery.deliver(settings, engine, at=at, campaign=campaign)
+        report = delivery.deliver(settings, engine, at=at, campaign=campaign)
+    else:
+        report = _play_all(settings, engine)
+    return report | {"paused": paused} if paused else report
+
+
+def _play_all(settings: Settings, engine: Engine) -> Counts:
+    """Play, oldest first, each day that waits for no campaign; what they counted together."""
     total: Counts = {}
     with engine.connect() as connection:
         newest = newest_published(connection)
