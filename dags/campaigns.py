@@ -30,6 +30,10 @@ is enrolled, no message, no coupon, no call to a provider. Try a new campaign so
 - Anything else: clear the task. If you do nothing, the next day's run does this day first. What is late by more than
   its grace is recorded as `too_late` and not sent.
 
+- *This DAG is gone*: the campaign's file is. Its people wait, and nothing is sent to them; the return value `paused` of
+  `deliver_messages` says what happens next, as the Retention page does. Put the file back, or write
+  `renamed_from: <name>` in the file that takes its place; otherwise the campaign ends with the next published day.
+
 To stop a campaign's messages at once: `retention halt --campaign <name>`. Pausing this DAG stops new enrolments only.
 
 **Running it again** is harmless: a part of a day that is done returns what it counted, and nobody is enrolled, planned

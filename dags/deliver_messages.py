@@ -11,7 +11,8 @@ morning, stays for a later run.
 With RETENTION_CLOCK=days the sends of each day are played as soon as every campaign has done that day.
 
 **What it counts.** `accepted` by the provider, `refused` by it, `unknown` (the answer never came), `deferred` to
-another try, `skipped` with a reason (bought, unsubscribed, too late ...). Each message is a row of `delivery.messages`.
+another try, `skipped` with a reason (bought, unsubscribed, too late ...), `paused`: campaigns of which nothing is sent
+since their file is missing or cannot be read, each with what to do. Each message is a row of `delivery.messages`.
 
 **When it fails**
 

@@ -44,13 +44,13 @@ with DAG(
     tags=["retention", "selections"],
 ):
 
-    def refresh_task(definition: definitions.Definition):
-        """The task of one selection, described by its file's first comment."""
-        asset = Asset(f"selection_{definition.name}", group="retention")
+    def refresh_task(name: str, about: str):
+        """The task of one selection, described by its file's first comment, or by why that cannot be read."""
+        asset = Asset(f"selection_{name}", group="retention")
 
-        @task(task_id=definition.name, doc_md=definition.about, outlets=[asset])
+        @task(task_id=name, doc_md=about, outlets=[asset])
         def refresh_one():
-            return announce(asset, do(refresh.refresh, definition.name, run_day()), run_day())
+            return announce(asset, do(refresh.refresh, name, run_day()), run_day())
 
         return refresh_one()
 
@@ -58,9 +58,10 @@ with DAG(
     def selections(counts: dict):
         return announce(everything, {name: each or "failed" for name, each in counts.items()}, run_day())
 
-    refreshed = {}
-    for name, definition in definitions.read_all(from_environment().include).items():
-        refreshed[name] = refresh_task(definition)
+    found, broken = definitions.read_each(from_environment().include)
+    refreshed = {name: refresh_task(name, str(problem)) for name, problem in broken.items()}  # fails, saying why
+    for name, definition in found.items():
+        refreshed[name] = refresh_task(name, definition.about)
         [refreshed[other] for other in definition.references] >> refreshed[name]
 
     selections(refreshed)

@@ -10,6 +10,7 @@ from datetime import date
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from retention.settings import Settings
 from shop import Shop
@@ -95,6 +96,30 @@ def test_json_is_one_object_on_the_last_line(retention: Any, shop: Shop) -> None
 def test_halt_and_resume_say_what_is_halted(retention: Any) -> None:
     assert json.loads(retention("halt", "--campaign", "winback", "--json").stdout)
     assert json.loads(retention("resume", "--campaign", "winback", "--json").stdout) is not None
+
+
+def test_a_campaign_is_removed_only_once_its_file_is_deleted(retention: Any, shop: Shop) -> None:
+    shop.publish(date(2026, 11, 20))
+    for arguments, sentence in (
+        (["winback", "--remove"], "winback.yaml is there"),
+        (["nobody_knows", "--remove"], "There is no campaign 'nobody_knows'"),
+        (["../winback", "--remove"], "is not a campaign's name"),
+        (["winback"], "one of the arguments --day --remove is required"),
+        (["winback", "--remove", "--day", "2026-11-20"], "not allowed with"),
+        (["winback", "--remove", "--test"], "--test belongs to --day"),
+    ):
+        done = retention("campaign", *arguments)
+        assert done.returncode == 2
+        assert sentence in done.stderr
+        assert "Traceback" not in done.stderr
+    with shop.engine.begin() as connection:
+        connection.execute(text("insert into campaigns.versions values ('gone', 'v', '{}', '{}', '', '2026-11-20')"))
+        connection.execute(text("insert into campaigns.enrolments values (1, 'gone', 1, 'v', 'treated', '2026-11-20')"))
+    done = retention("campaign", "gone", "--remove", "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout.splitlines()[-1]) == {
+        "exited": 1, "skipped": 0, "coupons": 0, "audience_members": 0
+    }  # fmt: skip
 
 
 def test_db_init_brings_an_empty_database_up_to_date_once(retention: Any, server: str) -> None:

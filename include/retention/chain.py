@@ -7,17 +7,18 @@ does D+1, since an exit of D+1 would otherwise skip what had gone out: `catch_up
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import Engine
 
 from retention import days
-from retention.campaigns import definitions, steps
+from retention.campaigns import definitions, folder, steps
 from retention.database import run
-from retention.days import Counts, newest_published, recorded
+from retention.days import Counts, newest_published
 from retention.delivery import deliver as delivery
-from retention.errors import InputError
+from retention.errors import InputError, RetentionError
 from retention.orders import sources, sync
 from retention.selections import refresh
 from retention.settings import Settings
@@ -40,7 +41,9 @@ def run_days(
 ) -> dict[str, Counts]:
     """The whole chain for each day from `first` to `last`: sync, select, every campaign, its sends; what each counted.
 
-    Without `source` every daily source is synced. A day already done changes nothing and reports what it counted.
+    Without `source` every daily source is synced. A day already done changes nothing and reports what it counted. What
+    is wrong with one selection or campaign stops that one: the others go on, and a day's `failed` holds what did not
+    do it and why. Once it is mended it does the days it has missed.
     Raises InputError for days that are not over at `now` (the real instant) where the settings' own clock is `wall`, or
     where messages are sent for real.
     """
@@ -54,11 +57,18 @@ def run_days(
     for number in range(total):
         day = first + timedelta(days=number)
         counts: Counts = {"sync": {name: sync.sync(settings, engine, name, day, path) for name in names}}
-        counts["select"] = refresh.select(settings, engine, day)
-        counts["campaigns"] = {}
-        for campaign in definitions.read_all(settings.include):
-            catch_up(settings, engine, campaign, day, send_for_real=send_for_real)
-            counts["campaigns"][campaign] = steps.run_day(settings, engine, campaign, day)
+        failed: dict[str, str] = {}
+        if paused := folder.reconcile(settings, engine):
+            counts["paused"] = paused
+        counts |= {"select": {}, "campaigns": {}}
+        with _apart("selections", day, failed):
+            counts["select"] = refresh.select(settings, engine, day)
+        for campaign in definitions.names(settings.include):
+            with _apart(campaign, day, failed):
+                catch_up(settings, engine, campaign, day, send_for_real=send_for_real)
+                counts["campaigns"] |= {campaign: steps.run_day(settings, engine, campaign, day)}
+        if failed:
+            counts["failed"] = failed
         counts["deliver"] = delivery.play(settings, engine, day, send_for_real=send_for_real)
         done[day.isoformat()] = counts
         log.info("%s: done", day)
@@ -67,15 +77,29 @@ def run_days(
     return done
 
 
+def failures(done: dict[str, Counts]) -> str | None:
+    """One sentence for each selection or campaign that failed on a day of `run_days`, with its newest reason."""
+    newest = {part: (day, why) for day, counts in done.items() for part, why in counts.get("failed", {}).items()}
+    return (
+        "All others are done. " + " ".join(f"[{part}, {day}] {why}" for part, (day, why) in newest.items())
+        if newest
+        else None
+    )
+
+
 def catch_up(settings: Settings, engine: Engine, campaign: str, day: date, *, send_for_real: bool = False) -> None:
     """Bring `campaign` to the eve of `day`: every earlier published day it has not done, oldest first.
 
     Under the clock ``days`` every campaign does each of those days, and their sends play, before the next day begins.
+    Another campaign that cannot do one is left out of it, and told in the log.
     """
+    folder.reconcile(settings, engine)
+    definitions.read(settings.include, campaign)
     if settings.clock == "days":
         for earlier in _unplayed(engine, day - timedelta(days=1)):
-            for name in definitions.read_all(settings.include):
-                steps.run_day(settings, engine, name, earlier)
+            for name in definitions.names(settings.include):
+                with _apart(name, earlier, {}):
+                    steps.run_day(settings, engine, name, earlier)
             delivery.play(settings, engine, earlier, send_for_real=send_for_real)
     steps.catch_up(settings, engine, campaign, day)
 
@@ -83,15 +107,26 @@ def catch_up(settings: Settings, engine: Engine, campaign: str, day: date, *, se
 def deliver(settings: Settings, engine: Engine, *, campaign: str | None = None, at: datetime | None = None) -> Counts:
     """Send what is due: on the wall clock now, or at the instant `at`.
 
-    Under the clock ``days``: play each day that all campaigns have done and whose sends have not played yet.
+    Under the clock ``days``: play each day that all campaigns have done and whose sends have not played yet. A campaign
+    that cannot be read, or failed on the day, is not waited for. `paused` holds, by campaign, why no message of it is
+    sent: its file is missing, or cannot be read.
     """
+    paused = folder.reconcile(settings, engine)
     if settings.clock == "wall" or at is not None:
-        return delivery.deliver(settings, engine, at=at, campaign=campaign)
+        report = delivery.deliver(settings, engine, at=at, campaign=campaign)
+    else:
+        report = _play_all(settings, engine)
+    return report | {"paused": paused} if paused else report
+
+
+def _play_all(settings: Settings, engine: Engine) -> Counts:
+    """Play, oldest first, each day that waits for no campaign; what they counted together."""
     total: Counts = {}
     with engine.connect() as connection:
         newest = newest_published(connection)
     for day in _unplayed(engine, newest) if newest else []:
-        if not _all_campaigns_did(settings, engine, day):
+        if waited_for := _waited_for(settings, engine, day):
+            log.info("The sends of %s wait for %s", day, ", ".join(waited_for))
             break
         for key, value in delivery.play(settings, engine, day).items():
             total[key] = total.get(key, 0) + value
@@ -103,8 +138,28 @@ def _unplayed(engine: Engine, until: date) -> list[date]:
         return list(run(connection, "chain/unplayed", until=until).scalars())
 
 
-def _all_campaigns_did(settings: Settings, engine: Engine, day: date) -> bool:
+def _waited_for(settings: Settings, engine: Engine, day: date) -> list[str]:
+    """The campaigns that may still do `day` by themselves: one that is broken stops the sends of no other."""
+    found, broken = definitions.read_each(settings.include)
+    for name, problem in broken.items():
+        log.error("%s: not waited for, since campaign %s cannot be read: %s", day, name, problem)
     with engine.connect() as connection:
-        return all(
-            recorded(connection, "campaigns", name, day) is not None for name in definitions.read_all(settings.include)
-        )
+        return list(
+            run(
+                connection, "chain/waited_for", day=day, campaigns=list(found),
+                selections=[each.selection for each in found.values()],
+            ).scalars()
+        )  # fmt: skip
+
+
+@contextmanager
+def _apart(part: str, day: date, failed: dict[str, str]) -> Iterator[None]:
+    """What goes wrong inside is the affair of `part` alone: it is logged and kept in `failed`, and the others go on."""
+    try:
+        yield
+    except RetentionError as problem:
+        log.error("%s, %s: %s", part, day, problem)
+        failed[part] = str(problem)
+    except Exception as problem:  # of whatever sort: a fault of one campaign must not be a fault of all
+        log.exception("%s, %s", part, day)
+        failed[part] = f"{type(problem).__name__}: {problem}".splitlines()[0]

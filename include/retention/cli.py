@@ -115,7 +115,9 @@ def _parser() -> argparse.ArgumentParser:
 
     campaign = command("campaign", _campaign, "enrol, exit and plan one campaign for a day")
     campaign.add_argument("name")
-    campaign.add_argument("--day", required=True, type=_day)
+    which = campaign.add_mutually_exclusive_group(required=True)
+    which.add_argument("--day", type=_day)
+    which.add_argument("--remove", action="store_true", help="end a campaign whose file is deleted, now")
     campaign.add_argument("--test", action="store_true", help="a full run on real data that leaves no trace")
 
     deliver = command("deliver", _deliver, "send what is due")
@@ -267,9 +269,13 @@ def _members(settings: Settings, options: argparse.Namespace) -> Any:
 
 def _campaign(settings: Settings, options: argparse.Namespace) -> Any:
     from retention import chain
-    from retention.campaigns import steps
+    from retention.campaigns import folder, steps
 
+    if options.remove and options.test:
+        raise InputError("--test belongs to --day: a removal is not rehearsed.")
     settings, engine = _database(settings)
+    if options.remove:
+        return folder.remove(settings, engine, options.name)
     if not options.test:
         chain.catch_up(settings, engine, options.name, options.day)
     return steps.run_day(settings, engine, options.name, options.day, test=options.test)
@@ -310,7 +316,7 @@ def _run(settings: Settings, options: argparse.Namespace) -> Any:
 
     settings, engine = _database(settings)
     with _progress(unit="days") as progress:
-        return chain.run_days(
+        done = chain.run_days(
             settings,
             engine,
             options.first,
@@ -320,6 +326,10 @@ def _run(settings: Settings, options: argparse.Namespace) -> Any:
             send_for_real=options.send_for_real,
             progress=progress,
         )
+    if failed := chain.failures(done):
+        print(json.dumps(done, default=str) if options.json else _readable(done))
+        raise StateError(failed)
+    return done
 
 
 def _events_serve(settings: Settings, options: argparse.Namespace) -> Any:

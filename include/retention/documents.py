@@ -113,11 +113,13 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(null|~|)$
 
 
 def read(file: Path) -> Document:
-    """Read one document. Raises InputError naming file and line when it is no proper YAML, or not UTF-8."""
+    """Read one document. Raises InputError, naming file and line, where it cannot be opened or is no proper YAML."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError as problem:
         raise InputError(f"There is no file {file}.") from problem
+    except OSError as problem:
+        raise InputError(f"{file} cannot be read: {problem.strerror}.") from problem
     except UnicodeDecodeError as problem:
         raise InputError(f"{file} is not UTF-8 (byte {problem.start}); save it as UTF-8.") from problem
     lines: dict[Where, int] = {}

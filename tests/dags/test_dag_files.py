@@ -107,6 +107,32 @@ def test_a_campaign_that_cannot_be_read_says_why_and_leaves_the_others(
     assert "enrol" in bag.dags["campaign_lapsed_30_days"].task_ids
 
 
+def test_a_selection_that_cannot_be_read_says_why_and_leaves_the_others(
+    read_dags: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(INCLUDE, tmp_path / "include", ignore=shutil.ignore_patterns("retention*", "__pycache__"))
+    (tmp_path / "include" / "sql" / "selections" / "loyal.sql").write_text("select 1")
+    monkeypatch.setenv("RETENTION_INCLUDE", str(tmp_path / "include"))
+    bag = read_dags("refresh_selections.py")
+    assert bag.import_errors == {}
+    dag = bag.dags["refresh_selections"]
+    assert "loyal.sql: begin the file with a comment" in dag.get_task("loyal").doc_md
+    assert {"loyal", "winback", "send_base"} <= upstream(dag, "all_refreshed")
+
+
+def test_a_campaign_file_that_cannot_be_opened_leaves_the_others(
+    read_dags: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(INCLUDE, tmp_path / "include", ignore=shutil.ignore_patterns("retention*", "__pycache__"))
+    (tmp_path / "include" / "campaigns" / "winback.yaml").unlink()
+    (tmp_path / "include" / "campaigns" / "winback.yaml").mkdir()
+    monkeypatch.setenv("RETENTION_INCLUDE", str(tmp_path / "include"))
+    bag = read_dags("campaigns.py")
+    assert bag.import_errors == {}
+    assert bag.dags["campaign_winback"].task_ids == ["cannot_be_read"]
+    assert "enrol" in bag.dags["campaign_lapsed_30_days"].task_ids
+
+
 def test_in_a_task_only_its_own_campaign_is_built(
     read_dags: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

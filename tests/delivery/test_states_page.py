@@ -12,7 +12,8 @@ PAGE = (PROJECT / "docs" / "states.md").read_text()
 SQL = PROJECT / "include" / "sql"
 PYTHON = "\n".join(path.read_text() for path in (PROJECT / "include/retention/delivery").glob("*.py"))
 SCHEMA = "\n".join(
-    (SQL / f"schema/{name}.sql").read_text() for name in ("0001.ground", "0004.campaigns", "0005.delivery")
+    (SQL / f"schema/{name}.sql").read_text()
+    for name in ("0001.ground", "0004.campaigns", "0005.delivery", "0014.paused")
 )
 MOVERS = [
     "delivery/claim",
@@ -22,7 +23,20 @@ MOVERS = [
     "delivery/_left_audience",
     "forgetting/skip",
     "forgetting/leave",
-] + [f"campaigns/{name}" for name in ("_not_allowed", "plan", "skip_left_over", "exit", "finish", "decide")]
+] + [
+    f"campaigns/{name}"
+    for name in (
+        "_not_allowed",
+        "plan",
+        "end_all",
+        "take_back",
+        "leave_audiences",
+        "skip_left_over",
+        "exit",
+        "finish",
+        "decide",
+    )
+]
 SQL_REASONS = {
     word for name in MOVERS for word in re.findall(r"(?:then|else|reason =) '(\w+)'", (SQL / f"{name}.sql").read_text())
 }
@@ -43,7 +57,7 @@ def test_the_page_names_every_reason(reason: str) -> None:
 
 
 def test_the_page_names_every_state_of_the_schema() -> None:
-    lists = re.findall(r"\b(?:state|arm|kind) text not null check \(\s*\w+ in \(([^)]*)\)", SCHEMA)
+    lists = re.findall(r"\b(?:state|arm|kind|reason) text not null check \(\s*\w+ in \(([^)]*)\)", SCHEMA)
     states = {word for each in lists for word in re.findall(r"'(\w+)'", each)}
     assert {"attempting", "redeemed", "running", "treated"} <= states
     assert not [state for state in states if f"`{state}`" not in PAGE]

@@ -288,6 +288,27 @@ def test_what_waits_is_told_with_the_oldest_and_what_holds_it(
     assert "oldest due 3 h ago" in html
 
 
+def test_a_campaign_without_a_readable_file_is_shown_with_what_to_do(
+    settings: Settings, engine: Engine, record: Callable[..., None], message: Callable[..., None]
+) -> None:
+    record("orders", "demo_shop")
+    message("a")
+    assert "Campaigns without a readable file" not in page(settings).get("/retention/").text
+    with engine.begin() as connection:
+        connection.execute(
+            text("insert into campaigns.paused values ('winback', 'file_missing', :message, :day),"
+                 " ('old', 'file_missing', 'over', :day)"),
+            {"message": f"Put winback.yaml back {HOSTILE}, says jan@shop.example.", "day": DAY},
+        )  # fmt: skip
+        connection.execute(text("update campaigns.paused set removed_on = since_day where campaign = 'old'"))
+    told = page(settings).get("/retention/api/morning").json()
+    assert [row["campaign"] for row in told["paused"]] == ["winback"]
+    assert told["waiting"][0]["held_by"] == ["no readable file"]
+    html = page(settings).get("/retention/").text
+    assert "Put winback.yaml back &lt;script&gt;" in html
+    assert "jan@shop.example" not in html
+
+
 def test_a_day_that_ended_more_than_24_hours_ago_is_too_old(settings: Settings, record: Callable[..., None]) -> None:
     record("orders", "demo_shop")
     midnight = days.known_at(DAY, settings.shop_time_zone)

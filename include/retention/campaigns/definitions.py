@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -71,6 +72,7 @@ class Campaign:
     about: str
     owner: str
     selection: str
+    renamed_from: str | None  # the name it had before
     re_entry: ReEntry
     entry_limit: int | None  # customers a day; None: no limit
     exit_on: tuple[str, ...]  # order, unsubscribe, left_selection
@@ -101,21 +103,44 @@ def names(include: Path) -> list[str]:
     return sorted(file.stem for file in (include / "campaigns").glob("*.yaml"))
 
 
+def is_there(include: Path, name: str) -> bool:
+    """Whether the campaign has a file, one that cannot be read too, like a link that leads nowhere yet."""
+    return os.path.lexists(include / "campaigns" / f"{name}.yaml")
+
+
 def read_all(include: Path) -> dict[str, Campaign]:
     """All campaigns by name. Raises InputError for the first mistake in any of them."""
     return {name: read(include, name) for name in names(include)}
 
 
+def read_each(include: Path) -> tuple[dict[str, Campaign], dict[str, InputError]]:
+    """The campaigns that can be read, and of each other one what is wrong with it: a mistake in one stops no other."""
+    found: dict[str, Campaign] = {}
+    broken: dict[str, InputError] = {}
+    for name in names(include):
+        try:
+            found[name] = read(include, name)
+        except InputError as problem:
+            broken[name] = problem
+    return found, broken
+
+
+def read_files(include: Path) -> tuple[dict[str, Mapping[str, Any]], dict[str, InputError]]:
+    """What the campaigns' own files say, without selection and templates; of each other one what is wrong with it."""
+    found: dict[str, Mapping[str, Any]] = {}
+    broken: dict[str, InputError] = {}
+    for name in names(include):
+        try:
+            found[name] = _read_file(include, name).content
+        except InputError as problem:
+            broken[name] = problem
+    return found, broken
+
+
 def read(include: Path, name: str) -> Campaign:
     """The campaign `name`. Raises InputError when there is none, or for the first mistake in its files."""
-    if not NAME.fullmatch(name):
-        raise InputError(f"{name[:80]!r} is not a campaign's name: small letters, digits and _, like 'winback'.")
-    file = include / "campaigns" / f"{name}.yaml"
-    if not file.is_file():
-        raise InputError(f"There is no campaign {name!r}: no file {file}.{nearest(name, names(include))}")
-    document = documents.read(file)
-    _check_schema(include, document)
-    _check_sense(include, document, name)
+    document = _read_file(include, name)
+    _check_selection(include, document)
     content = document.content
     selection_sql = _text(include / "sql" / "selections" / f"{content['selection']}.sql")
     texts = templates.read(
@@ -127,8 +152,20 @@ def read(include: Path, name: str) -> Campaign:
             if each["channel"] != "audience"
         ],
     )
-    version = _fingerprint(_text(file), texts, selection_sql)
+    version = _fingerprint(_text(document.file), texts, selection_sql)
     return parse(content, version, texts, selection_sql)
+
+
+def _read_file(include: Path, name: str) -> Document:
+    if not NAME.fullmatch(name):
+        raise InputError(f"{name[:80]!r} is not a campaign's name: small letters, digits and _, like 'winback'.")
+    file = include / "campaigns" / f"{name}.yaml"
+    if not is_there(include, name):
+        raise InputError(f"There is no campaign {name!r}: no file {file}.{nearest(name, names(include))}")
+    document = documents.read(file)
+    _check_schema(include, document)
+    _check_sense(include, document, name)
+    return document
 
 
 def parse(
@@ -144,6 +181,7 @@ def parse(
         about=content["about"],
         owner=content["owner"],
         selection=content["selection"],
+        renamed_from=content.get("renamed_from"),
         re_entry=_re_entry(content["re_entry"]),
         entry_limit=int(limit.split()[0]) if limit else None,
         exit_on=tuple(content["exit_on"]),
@@ -185,6 +223,8 @@ def _text(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as problem:
         raise InputError(f"{file} is not UTF-8 (byte {problem.start}); save it as UTF-8.") from problem
+    except OSError as problem:
+        raise InputError(f"{file} cannot be read: {problem.strerror}.") from problem
 
 
 @lru_cache(maxsize=8)
@@ -206,6 +246,37 @@ def _check_sense(include: Path, document: Document, name: str) -> None:
         raise document.error(
             ("campaign",), f"campaign is {shown(content['campaign'])}; write {name!r}, as the file is named."
         )
+    _check_old_name(include, document, name)
+    start, end = content["send_between"]
+    if start >= end:
+        raise document.error(("send_between",), f"the window {start} to {end} is empty; write the earlier time first.")
+    _check_steps(document)
+
+
+def _check_old_name(include: Path, document: Document, name: str) -> None:
+    """One file takes over the people of one name that has no file any more."""
+    where, old = ("renamed_from",), document.content.get("renamed_from")
+    if old is None:
+        return
+    if old == name:
+        raise document.error(where, f"renamed_from is {old!r}, its own name; write the name it had before.")
+    if is_there(include, old):
+        raise document.error(where, f"{old}.yaml is still there; delete it, or leave renamed_from out.")
+    for other in names(include):
+        if other != name and _says_renamed_from(include, other) == old:
+            raise document.error(where, f"{other}.yaml was renamed from {old!r} too; leave it out of one of them.")
+
+
+def _says_renamed_from(include: Path, name: str) -> Any:
+    try:
+        content = documents.read(include / "campaigns" / f"{name}.yaml").content
+    except InputError:  # told where that file is read
+        return None
+    return content.get("renamed_from") if isinstance(content, dict) else None
+
+
+def _check_selection(include: Path, document: Document) -> None:
+    content = document.content
     selections = include / "sql" / "selections"
     if not (selections / f"{content['selection']}.sql").is_file():
         known = sorted(file.stem for file in selections.glob("*.sql"))
@@ -213,10 +284,6 @@ def _check_sense(include: Path, document: Document, name: str) -> None:
             ("selection",), f"there is no selection {content['selection']!r} in {selections}."
             f"{nearest(content['selection'], known)}",
         )  # fmt: skip
-    start, end = content["send_between"]
-    if start >= end:
-        raise document.error(("send_between",), f"the window {start} to {end} is empty; write the earlier time first.")
-    _check_steps(document)
 
 
 def _check_steps(document: Document) -> None:

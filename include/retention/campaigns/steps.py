@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from retention import days, faults
-from retention.campaigns import definitions
+from retention.campaigns import definitions, folder
 from retention.campaigns.definitions import Campaign, Step
 from retention.database import Fragment, count, one, run, sql
 from retention.days import Counts
@@ -40,16 +40,16 @@ def run_day(
     instant).
     """
     days.require_over(settings, day, now)
-    campaign = definitions.read(settings.include, name)
     if test:
-        return _rehearse(settings, engine, campaign, day)
+        return _rehearse(settings, engine, definitions.read(settings.include, name), day)
+    campaign = _read(settings, engine, name)
     catch_up(settings, engine, name, day)
     return _whole_day(settings, engine, campaign, day)
 
 
 def catch_up(settings: Settings, engine: Engine, name: str, day: date) -> Counts:
     """Do every earlier published day that the campaign has not finished, oldest first; their counts, added up."""
-    campaign = definitions.read(settings.include, name)
+    campaign = _read(settings, engine, name)
     total = _counts()
     while True:
         with engine.connect() as connection:
@@ -65,22 +65,31 @@ def enrol(settings: Settings, engine: Engine, name: str, day: date, now: datetim
     Raises InputError for a day that is not over at `now` (the real instant).
     """
     days.require_over(settings, day, now)
-    return _enrol_in_order(settings, engine, definitions.read(settings.include, name), day)
+    return _enrol_in_order(settings, engine, _read(settings, engine, name), day)
 
 
 def exit(settings: Settings, engine: Engine, name: str, day: date) -> Counts:
     """End the enrolments of who ordered, unsubscribed or left, as known when `day` ended. Needs `enrol` of that day."""
-    return _exit_in_order(settings, engine, definitions.read(settings.include, name), day)
+    return _exit_in_order(settings, engine, _read(settings, engine, name), day)
 
 
 def plan(settings: Settings, engine: Engine, name: str, step: str, day: date) -> Counts:
     """Plan the messages of `step` due on `day`, in every version with somebody inside. Needs `exit` of that day."""
-    return _plan_in_order(settings, engine, definitions.read(settings.include, name), step, day)
+    return _plan_in_order(settings, engine, _read(settings, engine, name), step, day)
 
 
 def finish(settings: Settings, engine: Engine, name: str, day: date) -> Counts:
     """Close the enrolments that are over and the day itself; the whole day's counts. Needs every step of that day."""
-    return _finish_in_order(settings, engine, definitions.read(settings.include, name), day)
+    return _finish_in_order(settings, engine, _read(settings, engine, name), day)
+
+
+def _read(settings: Settings, engine: Engine, name: str) -> Campaign:
+    """The campaign, with the people of the name it had before: whoever does a part of its day finds them in it."""
+    campaign = definitions.read(settings.include, name)
+    if campaign.renamed_from:
+        with engine.begin() as connection:
+            folder.carry_over(connection, settings, campaign.renamed_from, name)
+    return campaign
 
 
 def _whole_day(settings: Settings, engine: Engine, campaign: Campaign, day: date) -> Counts:
@@ -151,6 +160,8 @@ def _in_order(engine: Engine, part: str, day: date, do: Callable[[Connection, da
 def _rehearse(settings: Settings, engine: Engine, campaign: Campaign, day: date) -> Counts:
     """The day, and what is before it, in one transaction that is rolled back."""
     with engine.connect() as connection, connection.begin() as transaction:
+        if campaign.renamed_from:
+            folder.carry_over(connection, settings, campaign.renamed_from, campaign.name)
         if (done := days.recorded(connection, STAGE, campaign.name, day)) is not None:
             return done
         _refuse_past(connection, f"{campaign.name}:enrol", day)
@@ -214,7 +225,7 @@ def _exit(connection: Connection, settings: Settings, campaign: Campaign, day: d
             known_by=_known_by(settings, day), shop_zone=settings.shop_time_zone.key, selection=version.selection,
             **{f"on_{reason}": reason in version.exit_on for reason in ("order", "unsubscribe", "left_selection")},
         )  # fmt: skip
-    return _counts(exited=ended, skipped=_leave(connection, settings, campaign.name, day))
+    return _counts(exited=ended, skipped=folder.leave(connection, settings, campaign.name, day))
 
 
 def _plan(connection: Connection, settings: Settings, campaign: Campaign, name: str, day: date) -> Counts:
@@ -260,15 +271,7 @@ def _finish(connection: Connection, settings: Settings, campaign: Campaign, day:
             grace_days=version.grace_days,
         )  # fmt: skip
         log.info("%s %s, version %s: %s enrolments closed", campaign.name, day, version.version, ended)
-    return _add(total, _counts(skipped=_leave(connection, settings, campaign.name, day)))
-
-
-def _leave(connection: Connection, settings: Settings, name: str, day: date) -> dict[str, int]:
-    """Skip the planned messages of enrolments that ended, void their reserved coupons; how many skipped, by reason."""
-    rows = run(connection, "campaigns/skip_left_over", campaign=name, day=day, known_by=_known_by(settings, day))
-    skipped = {row.reason: row.messages for row in rows}
-    count(connection, "campaigns/void_coupons", campaign=name, day=day)
-    return skipped
+    return _add(total, _counts(skipped=folder.leave(connection, settings, campaign.name, day)))
 
 
 def _open_versions(connection: Connection, name: str) -> Iterator[Campaign]:

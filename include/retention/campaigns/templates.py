@@ -97,6 +97,8 @@ def _add(file: Path, folders: Sequence[Path], found: dict[str, str], allowed: fr
         inspected = _inspect(text)
     except UnicodeDecodeError as problem:
         raise InputError(f"{file} is not UTF-8 (byte {problem.start}); save it as UTF-8.") from problem
+    except OSError as problem:
+        raise InputError(f"{file} cannot be read: {problem.strerror}.") from problem
     except TemplateSyntaxError as problem:
         raise InputError(f"{file}, line {problem.lineno}: {problem.message}") from problem
     _check_variables(file, inspected, allowed)

@@ -43,6 +43,7 @@ class Export:
     """One export of a campaign's step, as the database keeps it."""
 
     campaign: str
+    known_as: str  # the first name of the campaign: its list keeps that, whatever the campaign is called later
     step: str
     number: int
     channel: str
@@ -55,7 +56,7 @@ class Export:
     @property
     def folder(self) -> str:
         """Where its files are, below the place of all exports: winback_retarget/2026-11-25-0003."""
-        return f"{self.campaign}_{self.step}/{self.day.isoformat()}-{self.number:04d}"
+        return f"{self.known_as}_{self.step}/{self.day.isoformat()}-{self.number:04d}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,8 +215,8 @@ def _is_written(engine: Engine, export: Export, at: datetime) -> None:
 
 def _manifest(export: Export, files: Sequence[File]) -> bytes:
     content = {
-        "list": f"{export.campaign}_{export.step}",
-        "campaign": export.campaign,
+        "list": f"{export.known_as}_{export.step}",
+        "campaign": export.known_as,
         "step": export.step,
         "channel": export.channel,
         "purpose": "marketing",

@@ -31,7 +31,7 @@ PAGE = ImmutableSandboxedEnvironment(autoescape=True, undefined=StrictUndefined)
 <html>
 <head>
 <meta charset="utf-8">
-<title>{{ export.campaign }} {{ export.step }}, {{ export.day }}</title>
+<title>{{ export.known_as }} {{ export.step }}, {{ export.day }}</title>
 <style>
 @page { size: 148mm 105mm; margin: 0 }
 body { margin: 0; font: 9.5pt/1.4 "Noto Sans", "DejaVu Sans", sans-serif }

@@ -63,7 +63,7 @@ def _generate(settings: Settings, until: date, number: int) -> None:
 def _wait(settings: Settings, day: date) -> None:
     """Until every campaign has done `day` and its messages were sent; fails as soon as a stage of a day failed."""
     engine = database.connect(settings)
-    parts = [("campaigns", name) for name in definitions.read_all(settings.include)]
+    parts = [("campaigns", name) for name in definitions.read_each(settings.include)[0]]
     deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:
         with engine.connect() as connection:

@@ -32,6 +32,7 @@ def read(connection: Connection, settings: Settings, now: datetime, number: int,
     shown = [row["day"] for row in _rows(connection, "shown_days", until=until, number=number)]
     published = _published(days.newest_published(connection), settings, now)
     halts = _rows(connection, "halts")
+    paused = [row | {"message": masked_text(row["message"])} for row in _rows(connection, "paused")]
     waiting = _rows(connection, "waiting", now=now)
     found = _days(connection, shown, now) if shown else []
     return {
@@ -41,7 +42,8 @@ def read(connection: Connection, settings: Settings, now: datetime, number: int,
         "delivery": settings.delivery,
         "published": published,
         "halts": halts,
-        "waiting": [row | {"held_by": _held_by(row, halts, published)} for row in waiting],
+        "paused": paused,
+        "waiting": [row | {"held_by": _held_by(row, halts, paused, published)} for row in waiting],
         "days": found,
         "trends": _trends(found),
         "older": shown[-1] - timedelta(days=1) if shown and shown[-1] > days.FIRST else None,
@@ -57,13 +59,14 @@ def _published(newest: date | None, settings: Settings, now: datetime) -> Row:
     return {"day": newest, "ended_at": ended_at, "fresh": fresh}
 
 
-def _held_by(row: Row, halts: list[Row], published: Row) -> list[str]:
+def _held_by(row: Row, halts: list[Row], paused: list[Row], published: Row) -> list[str]:
     """Why messages that wait are not sent when they are due."""
     if row["state"] not in ("due", "later"):
         return []
     concerned = {"all": "", "campaign": row["campaign"], "channel": row["channel"]}
     held = [halt for halt in halts if concerned.get(halt["kind"]) == halt["name"]]
     reasons = [f"halt of {halt['kind']} {halt['name']}" if halt["name"] else "halt of everything" for halt in held]
+    reasons += ["no readable file" for each in paused if each["campaign"] == row["campaign"]]
     return reasons if published["fresh"] is not False else [*reasons, "newest day too old"]
 
 

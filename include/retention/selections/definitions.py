@@ -45,11 +45,36 @@ class Definition:
 
 def read_all(include: Path) -> dict[str, Definition]:
     """Every selection, what is referenced before what refers to it. Raises InputError naming the file in error."""
+    found, broken = read_each(include)
+    for problem in broken.values():
+        raise problem
+    return found
+
+
+def read_each(include: Path) -> tuple[dict[str, Definition], dict[str, InputError]]:
+    """The selections that can be read, in order, and of each other one what is wrong with its file.
+
+    One that refers to one of those is wrong too. Raises InputError where they refer to each other in a circle.
+    """
     files = sorted(file for file in (include / "sql" / "selections").glob("*.sql") if not file.name.startswith("."))
-    found = {file.stem: _read(include, file) for file in files}
-    for definition in found.values():
-        _check_references(include, definition, found)
-    return {name: found[name] for name in _in_order(include, found)}
+    found: dict[str, Definition] = {}
+    broken: dict[str, InputError] = {}
+    for file in files:
+        try:
+            found[file.stem] = _read(include, file)
+        except InputError as problem:
+            broken[file.stem] = problem
+    is_moving = True
+    while is_moving:
+        is_moving = False
+        for name, definition in list(found.items()):
+            try:
+                _check_references(include, definition, found, broken)
+            except InputError as problem:
+                broken[name] = problem
+                del found[name]
+                is_moving = True
+    return {name: found[name] for name in _in_order(include, found)}, broken
 
 
 def closure(definitions: Mapping[str, Definition], names: Iterable[str]) -> list[str]:
@@ -160,8 +185,12 @@ def _refuse(where: str, rule: Rule, findings: Iterable[scanning.Finding], conseq
         raise InputError(f"{where}, line {rule.line(index)}: {problem}{consequence}.")
 
 
-def _check_references(include: Path, definition: Definition, found: Mapping[str, Definition]) -> None:
+def _check_references(
+    include: Path, definition: Definition, found: Mapping[str, Definition], broken: Mapping[str, InputError]
+) -> None:
     for name in definition.references:
+        if name in broken:
+            raise InputError(f"{definition.name} waits for {name}, which cannot be read: {broken[name]}")
         if name not in found:
             what = "has the parent" if name == definition.parent else "refers to"
             raise InputError(

@@ -18,7 +18,7 @@ from retention.database import Table
 from retention.days import Counts
 from retention.errors import InputError, RetentionError, StateError
 from retention.selections import worlds
-from retention.selections.definitions import Definition, closure, get, read_all
+from retention.selections.definitions import Definition, closure, get, read_each
 from retention.selections.worlds import MEMBERS, STAGE
 from retention.settings import Settings
 
@@ -35,7 +35,10 @@ def refresh(settings: Settings, engine: Engine, name: str, day: date, now: datet
     before.
     """
     days.require_over(settings, day, now)
-    definitions = read_all(settings.include)
+    definitions, broken = read_each(settings.include)
+    if name in broken:
+        _record_failed(engine, name, day, broken[name])
+        raise broken[name]
     return _refresh(settings, engine, definitions, get(definitions, name), day)
 
 
@@ -49,13 +52,16 @@ def select(
     instant).
     """
     days.require_over(settings, day, now)
-    definitions = read_all(settings.include)
+    definitions, broken = read_each(settings.include)
     counts: dict[str, Counts] = {}
-    failed: dict[str, RetentionError] = {}
+    failed: dict[str, RetentionError] = {name: broken[name] for name in broken if names is None or name in names}
+    for name, problem in failed.items():
+        _record_failed(engine, name, day, problem)
+    names = None if names is None else [name for name in names if name not in broken]
     for name in closure(definitions, definitions if names is None else names):
         definition = definitions[name]
-        if broken := [one for one in definition.references if one in failed]:
-            failed[name] = StateError(f"{name} waits for {', '.join(broken)}, which failed.")
+        if missing := [one for one in definition.references if one in failed]:
+            failed[name] = StateError(f"{name} waits for {', '.join(missing)}, which failed.")
             _record_failed(engine, name, day, failed[name])
             continue
         try:
@@ -78,7 +84,9 @@ def members(settings: Settings, engine: Engine, name: str, day: date | None = No
     A day that it did is read from the membership history; any other is computed as it was known then, written nowhere.
     Raises InputError for an unknown selection, StateError without `day` when it never did one.
     """
-    definitions = read_all(settings.include)
+    definitions, broken = read_each(settings.include)
+    if name in broken:
+        raise broken[name]
     get(definitions, name)
     with engine.connect() as connection:
         at = day or worlds.newest_done(connection, name)

@@ -1,6 +1,7 @@
 -- One row per export of :channel whose files may not be there, oldest first: those never complete, and those of :day.
 select
     x.campaign,
+    coalesce((select f.first_name from campaigns.first_names as f where f.campaign = x.campaign), x.campaign) as known_as,
     x.step,
     x.number,
     x.channel,

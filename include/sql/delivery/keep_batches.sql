@@ -2,5 +2,5 @@
 insert into delivery.batches (claim, campaign, batch_id, send_at)
 select cast(:claim as uuid), u.campaign, u.batch_id, cast(:send_at as timestamptz)
 from unnest(cast(:campaigns as text[]), cast(:batch_ids as text[])) as u (campaign, batch_id)
-on conflict (claim, campaign) do update set send_at = excluded.send_at
+on conflict (claim, campaign, batch_id) do update set send_at = excluded.send_at
 returning campaign

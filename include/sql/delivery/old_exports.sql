@@ -1,6 +1,7 @@
 -- One row per export of :channel, complete, whose folder is still there although it is older than :before.
 select
     x.campaign,
+    coalesce((select f.first_name from campaigns.first_names as f where f.campaign = x.campaign), x.campaign) as known_as,
     x.step,
     x.number,
     x.channel,

@@ -1,0 +1,79 @@
+"""A small shop on the clock of the days, run day by day with a folder of campaigns of its own."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from retention import chain
+from retention.settings import Settings, from_environment
+from shop import Shop
+
+D = date(2026, 3, 2)
+INCLUDE = from_environment({}).include
+LAPSED = D - timedelta(days=31)  # of lapsed_30_days on every day of these tests
+LONG_SINCE = D - timedelta(days=500)  # of winback
+
+
+def after(number: int) -> date:
+    return D + timedelta(days=number)
+
+
+class House:
+    """A small shop on the clock of the days, run day by day with the campaigns of a folder of its own."""
+
+    def __init__(self, settings: Settings, engine: Engine, shop: Shop) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.shop = shop
+        self.campaigns = settings.include / "campaigns"
+
+    def run(self, first: date, last: date | None = None) -> dict[str, Any]:
+        """Publish each day and run the chain for it, as syncs and a run would."""
+        done: dict[str, Any] = {}
+        for number in range(((last or first) - first).days + 1):
+            day = first + timedelta(days=number)
+            self.shop.publish(day)
+            done |= chain.run_days(self.settings, self.engine, day, day)
+        return done
+
+    def rows(self, statement: str) -> list[Any]:
+        with self.engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(statement))]
+
+    def accepted(self) -> list[Any]:
+        """Who got which step of which campaign, in order."""
+        return self.rows(
+            "select c.customer_ref, m.campaign, m.step from delivery.messages as m join shop.customers as c"
+            " using (customer_id) where m.state = 'accepted' order by 2, 1, m.attempted_at"
+        )
+
+    def change(self, name: str, old: str, new: str) -> None:
+        """Replace words of a file of the folder that must be there."""
+        file = self.settings.include / name
+        written = file.read_text(encoding="utf-8")
+        assert old in written
+        file.write_text(written.replace(old, new), encoding="utf-8")
+
+
+def made(settings: Settings, engine: Engine, include: Path) -> House:
+    """ada is in winback, bob in lapsed_30_days; nobody is in a control group. `include` is where the folder goes."""
+    shop = Shop(engine, settings)
+    shutil.copytree(INCLUDE, include, ignore=shutil.ignore_patterns("retention*", "sources", "__pycache__"))
+    (include / "sources").mkdir()
+    house = House(settings.evolve(include=include, clock="days"), engine, shop)
+    for name in ("winback", "lapsed_30_days"):
+        house.change(f"campaigns/{name}.yaml", "control: 10%", "control: 0%")
+    for ref, ordered_on in (("ada", LONG_SINCE), ("bob", LAPSED)):
+        shop.customer(ref, consents=("email", "sms", "audience"))
+        shop.order(ref, ordered_on)
+    return house
+
+
+def break_yaml(house: House) -> None:
+    """A misspelt key in winback."""
+    house.change("campaigns/winback.yaml", "control:", "controll:")
