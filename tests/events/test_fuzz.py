@@ -25,6 +25,7 @@ from retention.settings import Settings
 FUZZ = settings(
     max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None
 )  # fmt: skip
+INCLUDE = Path(__file__).resolve().parents[2] / "include"
 TEXT = {"type": "string"}
 EVENT = {
     "type": "object", "required": ["event", "message_key", "customer_id"],
@@ -55,7 +56,7 @@ BODIES = {
 
 def operations() -> list[Any]:
     """Every route of the application, by its OpenAPI schema, with what it reads."""
-    nowhere = Settings(include=Path(), local=Path(), database_url="postgresql://nobody@127.0.0.1:1/none")
+    nowhere = Settings(include=INCLUDE, local=Path(), database_url="postgresql://nobody@127.0.0.1:1/none")
     described: dict[str, Any] = service.create_app(nowhere).openapi()
     for path, (kind, schema) in BODIES.items():
         described["paths"][path]["post"]["requestBody"] = {"required": True, "content": {kind: {"schema": schema}}}

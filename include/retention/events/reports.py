@@ -30,14 +30,6 @@ _DROPS = {
 }
 _INVALID = {"21211", "21614", "21635", "30005", "30006"}
 
-# What whole texts mean, and what one word in a text is enough for: any reasonable wording counts.
-_STOPS = {
-    "stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout", "stopp", "afmelden", "abmelden",
-    "wypisz", "rezygnuje", "rezygnuję", "στοπ", "διαγραφη", "διαγραφή",
-}  # fmt: skip
-_STOP_WORDS = {"stop", "stopall", "unsubscribe", "optout", "afmelden", "wypisz", "στοπ", "διαγραφή", "διαγραφη"}
-_STARTS = {"start", "unstop", "yes"}
-
 _KEY = re.compile(r"[\w.:-]{1,100}")
 _KIND = re.compile(r"[a-z_]{1,40}")
 _NUMBER = re.compile(r"-?\d{1,19}")
@@ -99,19 +91,6 @@ def from_twilio(query: Mapping[str, str], form: Mapping[str, str], received_at: 
         provider_id=sid,
         occurred_at=received_at,  # a callback does not say when
     )
-
-
-def wish(form: Mapping[str, str]) -> str | None:
-    """What a text asks for: ``stop``, ``start``, or None for anything else."""
-    if (said := form.get("OptOutType", "").lower()) in ("stop", "start"):
-        return said
-    words = re.findall(
-        r"\w+", form.get("Body", "").casefold().replace("opt out", "optout").replace("opt-out", "optout")
-    )
-    whole = "".join(words)
-    if whole in _STARTS:
-        return "start"
-    return "stop" if whole in _STOPS or _STOP_WORDS & set(words) else None
 
 
 def text_sent(form: Mapping[str, str], customer_id: int, asked: str, received_at: datetime) -> Event | None:

@@ -36,7 +36,7 @@ from retention import database
 from retention.database import count, run
 from retention.delivery.links import read_click_token, read_unsubscribe_token
 from retention.errors import InputError
-from retention.events import clock, coupons, receiving, reports
+from retention.events import clock, coupons, opting_out, receiving, reports
 from retention.events.pages import page
 from retention.events.receiving import Report
 from retention.events.writing import Busy, Writer
@@ -71,7 +71,10 @@ class Refused(Exception):
 
 
 def create_app(settings: Settings, engine: Engine | None = None, now: Callable[[], datetime] = clock.now) -> FastAPI:
-    """The service as an ASGI application. Raises InputError if SENDGRID_WEBHOOK_PUBLIC_KEY is no key."""
+    """The service as an ASGI application.
+
+    Raises InputError if SENDGRID_WEBHOOK_PUBLIC_KEY is no key, or ``opt_out.yaml`` cannot be read.
+    """
     service = _Service(settings, engine or database.connect(settings, pool=CONNECTIONS), now)
     app = FastAPI(title="retention events", openapi_url=None, docs_url=None, redoc_url=None)
 
@@ -173,6 +176,7 @@ class _Service:
         self._engine = engine
         self._now = now
         self._writer = Writer(settings, engine)
+        self._wordings = opting_out.read(settings.include)
         self.clicks_lost = 0  # since the start
         self._sendgrid = _sendgrid_verifier(settings)
         self._twilio = RequestValidator(settings.twilio_auth_token) if settings.twilio_auth_token else None
@@ -247,7 +251,9 @@ class _Service:
         form = self._twilio_form(request, body)
         if not form.get("From") or not form.get("MessageSid"):
             raise Refused(400, "not a text")
-        if asked := reports.wish(form):
+        # What Twilio takes a text for comes first: a STOP that it obeyed by itself holds there as well.
+        said = form.get("OptOutType", "").lower()
+        if asked := said if said in ("stop", "start") else self._wordings.wish(form.get("Body", "")):
             with self._engine.begin() as connection:
                 changed = receiving.obey_text(self._settings, connection, form, asked, received_at)
             log.info("a text says %s: %s customers changed", asked, changed)
