@@ -142,8 +142,8 @@ def test_without_a_schema_every_command_says_how_to_make_one(
 
 def test_a_schema_older_than_the_program_is_to_be_brought_up_to_date(call: Call, engine: Engine) -> None:
     with engine.begin() as connection:
-        newest = connection.execute(text("select max(migration_id) from _yoyo_migration")).scalar_one()
-    run(engine, "delete from _yoyo_migration where migration_id = :newest", newest=newest)
+        newest = connection.execute(text("select max(name) from migrations")).scalar_one()
+    run(engine, "delete from migrations where name = :newest", newest=newest)
     run(engine, "alter table delivery.halts rename column kind to sort")
     code, _, err = call("halt")
     assert code == 1

@@ -89,10 +89,14 @@ def _say_what_is_missing(context: ExceptionContext) -> None:
 def _missing(connection: Connection, include: Path) -> tuple[list[str], bool]:
     """The migrations that the database has not had, in order, and whether it has had any."""
     names = sorted(file.stem for file in (include / "sql" / "schema").glob("*.sql"))
-    if connection.execute(text("select to_regclass('_yoyo_migration')")).scalar() is None:
-        return names, False
-    had = set(connection.execute(text("select migration_id from _yoyo_migration")).scalars())
+    had: set[str] = set()
+    if _has_table(connection, "migrations"):
+        had.update(connection.execute(text("select name from public.migrations")).scalars())
     return [name for name in names if name not in had], bool(had)
+
+
+def _has_table(connection: Connection, name: str) -> bool:
+    return connection.execute(text("select to_regclass(:name)"), {"name": f"public.{name}"}).scalar() is not None
 
 
 def driver_url(url: str) -> str:
@@ -169,10 +173,12 @@ def qualified(table: str) -> str:
 
 def lock(connection: Connection, *words: str) -> None:
     """Take turns: wait for the lock named by `words`, held until this transaction ends."""
-    digest = hashlib.sha256("\x1f".join(words).encode()).digest()
-    connection.execute(
-        text("select pg_advisory_xact_lock(:key)"), {"key": int.from_bytes(digest[:8], "big", signed=True)}
-    )
+    connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": lock_key(*words)})
+
+
+def lock_key(*words: str) -> int:
+    """The number by which PostgreSQL knows the lock named by `words`."""
+    return int.from_bytes(hashlib.sha256("\x1f".join(words).encode()).digest()[:8], "big", signed=True)
 
 
 def customer_table(connection: Connection, name: str, columns: str) -> None:
@@ -192,22 +198,26 @@ def customer_table(connection: Connection, name: str, columns: str) -> None:
 
 
 def migrate(settings: Settings) -> list[str]:
-    """Apply the migrations of ``sql/schema`` that are missing, in order; returns the names of those applied."""
-    from yoyo import get_backend, read_migrations
+    """Apply the migrations of ``sql/schema`` that are missing, in the order of their names; the names of those applied.
 
+    Each is one transaction together with its record, so a migration that is killed is done or not begun. Two at once
+    take turns by a lock of their session, which ends with it. Raises StateError without a database, or for an old one.
+    """
     if not settings.database_url:
         raise StateError("No database to migrate: set RETENTION_DATABASE_URL, or run `retention up`.")
     _check_version(settings)
-    backend = get_backend(driver_url(settings.database_url))
-    try:
-        migrations = read_migrations(str(settings.include / "sql" / "schema"))
-        with backend.lock():
-            missing = backend.to_apply(migrations)
-            names = [migration.id for migration in missing]
-            backend.apply_migrations(missing)
-    finally:
-        backend.connection.close()
-    return names
+    with connect(settings).connect() as connection:
+        with connection.begin():
+            connection.execute(text("select pg_advisory_lock(:key)"), {"key": lock_key("migrations")})
+            run(connection, "migrations/create")
+            if _has_table(connection, "_yoyo_migration"):
+                run(connection, "migrations/take_over")
+            missing, _ = _missing(connection, settings.include)
+        for name in missing:
+            with connection.begin():
+                execute(connection, f"schema/{name}")
+                run(connection, "migrations/record", name=name)
+    return missing
 
 
 def _check_version(settings: Settings) -> None:

@@ -1,0 +1,3 @@
+-- This migration is done, in the transaction that did it.
+insert into public.migrations (name)
+values (:name)
