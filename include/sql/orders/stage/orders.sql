@@ -95,7 +95,6 @@ from (
                         offset 0
                     ) as p
                     inner join stage_files as f using (file_no)
-                    offset 0
                 ) as told
                 offset 0
             ) as money
