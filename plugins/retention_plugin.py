@@ -12,5 +12,6 @@ class RetentionPlugin(AirflowPlugin):
 
     name = "retention"
     fastapi_apps: ClassVar[list[Any]] = [{"app": in_airflow.Page(), "url_prefix": "/retention", "name": "Retention"}]
+    fastapi_root_middlewares: ClassVar[list[Any]] = in_airflow.middlewares()
     external_views: ClassVar[list[Any]] = in_airflow.views()
     global_operator_extra_links: ClassVar[list[Any]] = [in_airflow.DataQualityLink(), in_airflow.DayLink()]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from sqlalchemy import Engine, text
@@ -81,6 +82,21 @@ def ledger(engine: Engine) -> list[dict[str, Any]]:
         return [dict(row) for row in rows.mappings()]
 
 
+def assert_only_who_logs_in_gets_in(running: dict[str, Any]) -> None:
+    """Nothing answers a request without a login; the printed name and password are one."""
+    paths = ["/api/v2/dags", "/api/v2/connections", "/ui/config", "/retention/", "/retention/quality", "/auth/token"]
+    answers = {path: httpx.get(running["url"] + path, trust_env=False).status_code for path in paths}
+    assert answers == dict.fromkeys(paths, 401) | {"/auth/token": 403}
+    body = {"username": running["user"], "password": "admin"}
+    assert httpx.post(running["url"] + "/auth/token", json=body, trust_env=False).status_code == 401
+    token = httpx.post(
+        running["url"] + "/auth/token", json=body | {"password": running["password"]}, trust_env=False
+    ).json()["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    for path in ("/api/v2/dags", "/retention/"):
+        assert httpx.get(running["url"] + path, headers=headers, trust_env=False).status_code == 200
+
+
 def test_a_backfill_runs_every_stage_of_each_day_once_and_nothing_runs_by_itself(
     running: Settings, engine: Engine
 ) -> None:
@@ -114,6 +130,8 @@ def test_a_backfill_runs_every_stage_of_each_day_once_and_nothing_runs_by_itself
 
     assert stack.status(running)["healthy"]
     first = stack.up(running)
-    assert stack.up(running)["pids"] == first["pids"]
+    again = stack.up(running)
+    assert (again["pids"], again["user"], again["password"]) == (first["pids"], "admin", first["password"])
+    assert_only_who_logs_in_gets_in(first)
     assert set(stack.down(running)["stopped"]) == set(stack.AIRFLOW)
     assert stack.status(running)["airflow"] == dict.fromkeys(stack.AIRFLOW)

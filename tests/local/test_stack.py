@@ -108,3 +108,25 @@ def test_down_and_status_say_so_when_nothing_runs(settings: Settings) -> None:
     assert stack.status(settings)["healthy"] is False
     with pytest.raises(StateError, match="retention up"):
         stack.call(settings, "GET", "/api/v2/dags")
+
+
+def test_airflow_asks_for_a_login_by_default(settings: Settings) -> None:
+    variables = environment.environment(settings)
+    assert variables["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"] == "False"
+    shown = environment.login(settings)
+    assert shown["user"] == "admin"
+    assert len(shown["password"]) >= 16
+    assert environment.login(settings) == shown
+
+
+def test_no_login_is_for_the_outbox_only(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETENTION_AIRFLOW_LOGIN", "no")
+    assert environment.environment(settings)["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"] == "True"
+    assert environment.login(settings) == {}
+    live = settings.evolve(delivery="live", secret="a secret of our own")
+    for start in (environment.environment, environment.login, stack.up):
+        with pytest.raises(InputError, match=r"RETENTION_AIRFLOW_LOGIN is 'no', but RETENTION_DELIVERY is 'live'"):
+            start(live)
+    monkeypatch.setenv("RETENTION_AIRFLOW_LOGIN", "off")
+    with pytest.raises(InputError, match="write yes or no"):
+        environment.environment(settings)

@@ -85,3 +85,31 @@ def test_the_page_is_in_the_side_bar_and_on_each_run(loaded: dict[str, Any]) -> 
         ("nav", "/flow/retention/"),
         ("dag_run", "/flow/retention/run?dag_id={DAG_ID}&run_id={RUN_ID}"),
     ]
+
+
+HOSTS = """
+import json
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from retention.page import in_airflow
+airflow = FastAPI()
+airflow.get("/auth/token")(lambda: "a token")
+for each in in_airflow.middlewares():
+    airflow.add_middleware(each["middleware"], *each["args"], **each["kwargs"])
+hosts = ("127.0.0.1:8080", "localhost:8080", "evil.example", "127.0.0.1.evil.example", "evil.example:8080", "")
+print(json.dumps({host: TestClient(airflow).get("/auth/token", headers={"host": host}).status_code for host in hosts}))
+"""
+
+
+def answers_to(login: str) -> dict[str, int]:
+    environment = os.environ | {"RETENTION_AIRFLOW_LOGIN": login}
+    done = subprocess.run([sys.executable, "-c", HOSTS], env=environment, capture_output=True, text=True, check=True)
+    result: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+@pytest.mark.airflow
+def test_without_a_login_the_server_answers_to_its_own_names_only() -> None:
+    refused = dict.fromkeys(("evil.example", "127.0.0.1.evil.example", "evil.example:8080", ""), 400)
+    assert answers_to("no") == {"127.0.0.1:8080": 200, "localhost:8080": 200, **refused}
+    assert set(answers_to("yes").values()) == {200}

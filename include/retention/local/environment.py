@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
 
-from retention.errors import StateError
-from retention.settings import Settings, check_database_url
+from retention.errors import InputError, StateError
+from retention.settings import Settings, check_database_url, shown
 
 PORT = 8080
 POOL = "retention_db"
@@ -30,14 +30,14 @@ def home(settings: Settings) -> Path:
 def environment(settings: Settings, *, port: int = PORT, start_day: date | None = None) -> dict[str, str]:
     """Every variable that Airflow and our tasks need beyond the usual ones, to be laid over the caller's own.
 
-    Needs `settings.database_url`. With RETENTION_AIRFLOW_LOGIN=yes the page asks for a name and a password (they are in
-    ``passwords.json``); without it whoever reaches the loopback address is an administrator, right for a demo only.
+    Needs `settings.database_url`. Airflow asks for a name and a password, made at the first call and kept in
+    ``passwords.json``; not so with RETENTION_AIRFLOW_LOGIN=no. Raises InputError where that is not allowed.
     """
     project = settings.include.resolve().parent
     folder = home(settings).resolve()
     kept = _secrets(folder)
     url = f"http://127.0.0.1:{port}"
-    login = os.environ.get("RETENTION_AIRFLOW_LOGIN", "").lower() in ("1", "yes", "true")
+    login = asks_for_login(settings)
     return _ours(settings, start_day) | {
         "AIRFLOW_HOME": str(folder),
         "PYTHONPATH": str(settings.include.resolve()),
@@ -50,6 +50,7 @@ def environment(settings: Settings, *, port: int = PORT, start_day: date | None 
         "AIRFLOW__CORE__FERNET_KEY": kept["fernet_key"],
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": str(not login),
+        "RETENTION_AIRFLOW_LOGIN": "yes" if login else "no",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in USERS.items()),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(folder / "passwords.json"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata_url(settings).replace(
@@ -67,6 +68,30 @@ def environment(settings: Settings, *, port: int = PORT, start_day: date | None 
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
+
+
+def asks_for_login(settings: Settings) -> bool:
+    """Whether Airflow asks for a name and a password: RETENTION_AIRFLOW_LOGIN, `yes` by default.
+
+    Raises InputError for `no` where messages are sent: whoever reaches the port may then start any DAG.
+    """
+    word = os.environ.get("RETENTION_AIRFLOW_LOGIN") or "yes"
+    if word not in ("yes", "no"):
+        raise InputError(f"RETENTION_AIRFLOW_LOGIN is {shown(word)}; write yes or no.")
+    if word == "no" and settings.delivery != "outbox":
+        raise InputError(
+            f"RETENTION_AIRFLOW_LOGIN is 'no', but RETENTION_DELIVERY is {settings.delivery!r}: whoever reaches the "
+            "port could send messages. Unset one of the two."
+        )
+    return word == "yes"
+
+
+def login(settings: Settings) -> dict[str, str]:
+    """The administrator's name and password, as a person types them; empty where Airflow asks for none."""
+    if not asks_for_login(settings):
+        return {}
+    name = next(iter(USERS))
+    return {"user": name, "password": json.loads((home(settings) / "passwords.json").read_text())[name]}
 
 
 def metadata_url(settings: Settings) -> str:

@@ -71,13 +71,15 @@ def start_database(settings: Settings) -> Settings:
 
 
 def up(settings: Settings, *, start_day: date | None = None) -> dict[str, Any]:
-    """Start what does not run yet and wait until it is healthy: {url, page_url, pids, logs, seconds}.
+    """Start what does not run yet and wait until it is healthy: {url, page_url, user, password, pids, logs, seconds}.
 
+    The administrator's `user` and `password` are missing with RETENTION_AIRFLOW_LOGIN=no.
     `start_day`: the first day that Airflow syncs by itself, with every day after it (RETENTION_START_DAY); without it
     the schedule begins with the day of the first `up`. Raises StateError, naming the log, when a process ends or is
     not healthy in time.
     """
     began = time.monotonic()
+    environment.asks_for_login(settings)
     settings = start_database(settings)
     home = environment.home(settings)
     home.mkdir(parents=True, exist_ok=True)
@@ -107,6 +109,7 @@ def up(settings: Settings, *, start_day: date | None = None) -> dict[str, Any]:
     return {
         "url": url,
         "page_url": f"{url}/retention/",
+        **environment.login(settings),
         "pids": {name: each.pid for name, each in running.items()},
         "logs": str(home),
         "seconds": round(time.monotonic() - began, 1),
