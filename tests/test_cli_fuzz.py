@@ -201,7 +201,7 @@ class World:
 
 
 def with_password(url: str) -> str:
-    return url.replace("postgres@", f"postgres:{PASSWORD}@")
+    return url if PASSWORD in url else url.replace("postgres@", f"postgres:{PASSWORD}@")
 
 
 @pytest.fixture(scope="module")

@@ -156,7 +156,8 @@ def test_a_schema_older_than_the_program_is_to_be_brought_up_to_date(call: Call,
         ("postgresql://postgres@127.0.0.1:1/none", 1, "the database does not answer"),
         ("postgresql://postgres@no-such-host.invalid/none", 1, "the database does not answer"),
         ("{server}/no_such_database", 1, 'database "no_such_database" does not exist'),
-        ("nobody@{server}/postgres", 1, 'role "nobody" does not exist'),
+        ("nobody@{server}/postgres", 1, "no password supplied"),
+        ("nobody:wrong@{server}/postgres", 1, 'password authentication failed for user "nobody"'),
         ("postgresql://127.0.0.1:{web}/shop", 1, "the database does not answer"),
         ("mysql://127.0.0.1/shop", 2, "RETENTION_DATABASE_URL cannot be used"),
         ("garbage", 2, "RETENTION_DATABASE_URL cannot be used"),
@@ -167,8 +168,8 @@ def test_a_database_that_cannot_be_had_is_said_in_one_sentence(
 ) -> None:
     web = socketserver.TCPServer(("127.0.0.1", 0), NotPostgres)
     threading.Thread(target=web.serve_forever, daemon=True).start()
-    if url.startswith("nobody@"):
-        url = "postgresql://nobody@" + server.rpartition("@")[2] + "/postgres"
+    if url.startswith("nobody"):
+        url = f"postgresql://{url.partition('@')[0]}@{server.rpartition('@')[2]}/postgres"
     url = url.format(server=server, web=web.server_address[1])
     for arguments in (["select", "--day", DAY], ["db", "init"], ["deliver"]):
         told, out, err = call(*arguments, RETENTION_DATABASE_URL=url)

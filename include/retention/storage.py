@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from retention.errors import InputError, RetentionError
@@ -48,3 +50,18 @@ def reaching(url: str, name: str, error: type[RetentionError]) -> Iterator[None]
             ) from problem
         said = (str(problem).strip().splitlines() or [""])[0][:200]
         raise error(f"{name} {shown} cannot be reached ({type(problem).__name__}: {said}).") from problem
+
+
+def write(system: Any, path: str, content: bytes) -> None:
+    """Write a file of somebody's data. On this machine only its owner may read it, from its first byte on."""
+    if "file" in (protocols := system.protocol) or protocols == "file":
+        write_private(Path(path), content)
+    else:
+        system.pipe_file(path, content)
+
+
+def write_private(file: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, from its first byte on; one that is there is replaced."""
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+        stream.write(content)

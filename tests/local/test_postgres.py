@@ -72,3 +72,69 @@ def test_a_folder_with_other_files_is_left_as_it_is(data: Path) -> None:
     with pytest.raises(StateError, match="holds files but no PostgreSQL"):
         postgres.start(data)
     assert (data / "letter.txt").read_text() == "dear"
+
+
+def test_nobody_without_the_password_gets_in(data: Path) -> None:
+    url = postgres.start(data, fsync=False)
+    address = url.rpartition("@")[2]
+    for role in ("postgres", "retention", "nobody"):
+        for password in ("", ":postgres", ":retention"):
+            with pytest.raises(psycopg.OperationalError, match="password"):
+                psycopg.connect(f"postgresql://{role}{password}@{address}/postgres", passfile="/dev/null")
+    kept = data.with_name("postgres.passwords.json")
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert postgres.start(data, fsync=False) == url
+    assert not data.with_name("postgres.initial").exists()
+
+
+def test_our_role_owns_its_databases_and_runs_no_program(data: Path) -> None:
+    url = postgres.ensure_database(postgres.start(data, fsync=False), "shop")
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute("select rolsuper, rolcreaterole, rolreplication from pg_roles where rolname = user")
+        assert row.fetchone() == (False, False, False)
+        connection.execute("create schema mine")
+        connection.execute("create table mine.kept (a integer)")
+        for statement in (
+            "copy mine.kept to program 'id'", "copy mine.kept from program 'id'", "copy mine.kept to '/tmp/kept'",
+            "select pg_read_file('/etc/passwd')", "create role another superuser", "alter role postgres password 'x'",
+            "alter system set log_statement = 'all'",
+        ):  # fmt: skip
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)
+
+
+def test_a_server_of_an_earlier_version_is_closed_and_its_data_become_our_roles(data: Path) -> None:
+    postgres.start(data, fsync=False)
+    passwords = data.with_name("postgres.passwords.json")
+    with psycopg.connect(f"{postgres._url(data, postgres.SUPERUSER)}/postgres", autocommit=True) as connection:
+        connection.execute("create database shop")
+        connection.execute("drop role retention")
+        connection.execute("alter role postgres password null")
+    with _trusted(data, "shop") as connection:
+        connection.execute("create schema kept")
+        connection.execute("create table kept.numbers (id bigint generated always as identity, n integer)")
+        connection.execute("create type kept.colour as enum ('red')")
+        connection.execute("create view kept.seen as select n from kept.numbers")
+        connection.execute("create function kept.one() returns integer language sql return 1")
+        connection.execute("insert into kept.numbers (n) values (7)")
+    passwords.unlink()
+    url = postgres.start(data, fsync=False)
+    with psycopg.connect(f"{url}/shop") as connection:
+        connection.execute("alter table kept.numbers add column more text")
+        connection.execute("create or replace function kept.one() returns integer language sql return 2")
+        connection.execute("alter type kept.colour add value 'blue'")
+        connection.execute("insert into kept.numbers (n) values (8)")
+        assert connection.execute("select array_agg(n order by id) from kept.numbers").fetchone() == ([7, 8],)
+    address = url.rpartition("@")[2]
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(f"postgresql://postgres@{address}/shop", passfile="/dev/null")
+    assert postgres.start(data, fsync=False) == url
+
+
+def _trusted(data: Path, name: str) -> psycopg.Connection[tuple[object, ...]]:
+    """Make the server trust everybody, as it once did; a connection as its superuser."""
+    rules = data / "pg_hba.conf"
+    rules.write_text(rules.read_text().replace("scram-sha-256", "trust"))
+    postgres.stop(data)
+    postgres._run("pg_ctl", "-D", data, "-w", "-l", data.parent / "postgres.log", "start", stdout=-3, stderr=-3)
+    return psycopg.connect(f"postgresql://postgres@127.0.0.1:{postgres._port_of(data)}/{name}")

@@ -156,8 +156,8 @@ def _put(system: Any, root: str, export: Export, files: Sequence[File]) -> bool:
         )
     system.makedirs(folder, exist_ok=True)
     for file in files:
-        system.pipe_file(f"{folder}/{file.name}", file.content)
-    system.pipe_file(f"{folder}/{MANIFEST}", manifest)
+        storage.write(system, f"{folder}/{file.name}", file.content)
+    storage.write(system, f"{folder}/{MANIFEST}", manifest)
     return True
 
 

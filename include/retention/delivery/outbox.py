@@ -19,6 +19,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from retention import storage
 from retention.clock import Clock
 from retention.database import run
 from retention.delivery.channels import Outgoing, Settled, accepted
@@ -40,7 +41,7 @@ class Outbox:
         """Write each message as a file below outbox/<day>/, named by its key."""
         now = self._clock().astimezone(self._settings.shop_time_zone)
         folder = self._settings.local / "outbox" / now.date().isoformat()
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for message in messages:
             if message.channel == "email":
                 _write(folder, message, ".eml", as_email(self._settings, message, now))
@@ -121,7 +122,7 @@ def _crlf(text: str) -> bytes:
 def _write(folder: Path, message: Outgoing, suffix: str, content: bytes) -> None:
     target = folder / f"{_file_name(message.message_key)}{suffix}"
     draft = target.with_suffix(f"{suffix}.{os.getpid()}")
-    draft.write_bytes(content)
+    storage.write_private(draft, content)
     draft.replace(target)  # a reader never sees half a message
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from retention import storage
 from retention.database import lock, run
 from retention.days import Counts
 from retention.delivery.exports import as_csv
@@ -95,7 +96,7 @@ def export(engine: Engine, folder: Path, now: datetime) -> Counts:
         for row in rows:
             ends = row.expires_at.astimezone(UTC).isoformat() if row.expires_at else ""
             lines.append([row.code, row.state, row.percent, ends, row.campaign, row.offer])
-        draft.write_bytes(as_csv(["code", "state", "percent", "expires_at", "campaign", "offer"], lines))
+        storage.write_private(draft, as_csv(["code", "state", "percent", "expires_at", "campaign", "offer"], lines))
         draft.replace(target)  # a reader never sees half a file
     return {"file": str(target), "coupons": dict(Counter(row.state for row in rows))}
 

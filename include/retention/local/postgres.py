@@ -2,13 +2,18 @@
 
 Only the package's binaries are used, not its helper: that one listens on a socket only and creates a system user.
 As root the server runs as ``nobody``, since PostgreSQL refuses uid 0.
+
+Everybody on this machine reaches the port, so the server asks for passwords. They are made once and kept in a file that
+only its owner may read. We connect as the role ``retention``, which owns its databases and is no superuser.
 """
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pwd
+import secrets
 import shutil
 import socket
 import subprocess
@@ -17,8 +22,36 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from retention import storage
 from retention.errors import InputError, StateError
 
+SUPERUSER = "postgres"  # only this module connects as it
+ROLE = "retention"
+TRUST = "trust"  # the method by which clusters of earlier versions let everybody in
+# What a superuser owned in a database of an earlier version; a sequence that belongs to a column goes with its table.
+OWNED = """
+select format('alter schema %I owner to {role}', n.nspname)
+from pg_namespace as n
+where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'public')
+union all
+select format('alter table %s owner to {role}', cast(c.oid as regclass))
+from pg_class as c
+inner join pg_namespace as n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p', 'v', 'm', 'S')
+    and n.nspname !~ '^pg_'
+    and n.nspname <> 'information_schema'
+    and not exists (select from pg_depend as d where d.objid = c.oid and d.deptype in ('a', 'i') and c.relkind = 'S')
+union all
+select format('alter routine %s owner to {role}', cast(p.oid as regprocedure))
+from pg_proc as p
+inner join pg_namespace as n on n.oid = p.pronamespace
+where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+union all
+select format('alter type %s owner to {role}', cast(t.oid as regtype))
+from pg_type as t
+inner join pg_namespace as n on n.oid = t.typnamespace
+where t.typtype in ('e', 'd') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+"""
 CONFIGURATION = """
 listen_addresses = '127.0.0.1'
 port = {port}
@@ -38,8 +71,8 @@ fsync = {fsync}
 def start(data: Path, port: int | None = None, *, fsync: bool = True) -> str:
     """Start the server whose files are in `data` (made if absent) and return its URL without a database name.
 
-    A server that already runs there is used as it is. It outlives the process that started it. Raises StateError
-    when it cannot start; the message ends with the server's own log.
+    The URL holds the password of our own role. A server that already runs there is used as it is. It outlives the
+    process that started it. Raises StateError when it cannot start; the message ends with the server's own log.
     """
     data.parent.mkdir(parents=True, exist_ok=True)
     with data.with_name(f"{data.name}.lock").open("w") as turn:
@@ -52,7 +85,6 @@ def _start(data: Path, port: int | None, fsync: bool) -> str:
         if data.exists() and any(data.iterdir()):
             raise StateError(f"{data} holds files but no PostgreSQL; move them away, or name another folder.")
         _create(data, port or free_port(), fsync)
-    url = f"postgresql://postgres@127.0.0.1:{_port_of(data)}"
     if not is_ready(data):
         log = data.parent / f"{data.name}.log"
         log.touch()
@@ -61,7 +93,50 @@ def _start(data: Path, port: int | None, fsync: bool) -> str:
              stderr=subprocess.DEVNULL)  # fmt: skip
         if not _becomes_ready(data):
             raise StateError(f"PostgreSQL in {data} does not start. Its log ends:\n{log.read_text()[-2000:]}")
-    return url
+    _ensure_role(data)
+    return _url(data, ROLE)
+
+
+def _url(data: Path, role: str) -> str:
+    return f"postgresql://{role}:{_passwords(data)[role]}@127.0.0.1:{_port_of(data)}"
+
+
+def _passwords(data: Path) -> dict[str, str]:
+    """The password of each role, made at the first call and kept beside the data."""
+    file = data.with_name(f"{data.name}.passwords.json")
+    if not file.exists():
+        made = {role: secrets.token_hex(24) for role in (SUPERUSER, ROLE)}
+        storage.write_private(draft := file.with_name(f"{file.name}.new"), json.dumps(made).encode())
+        draft.replace(file)
+    kept: dict[str, str] = json.loads(file.read_text())
+    return kept
+
+
+def _ensure_role(data: Path) -> None:
+    """Make our role, unless it is there. A cluster of an earlier version is closed to whoever has no password."""
+    import psycopg
+    from psycopg import sql
+
+    rules = data / "pg_hba.conf"
+    trusts = any(line.split()[-1:] == [TRUST] for line in rules.read_text().splitlines() if not line.startswith("#"))
+    passwords = _passwords(data)
+    with psycopg.connect(f"{_url(data, SUPERUSER)}/postgres", autocommit=True) as connection:
+        if not connection.execute("select 1 from pg_roles where rolname = %s", (ROLE,)).fetchone():
+            connection.execute(
+                sql.SQL("create role {} login createdb password {}").format(sql.Identifier(ROLE), passwords[ROLE])
+            )
+        if not trusts:
+            return
+        for role, password in passwords.items():
+            connection.execute(sql.SQL("alter role {} password {}").format(sql.Identifier(role), password))
+        found = connection.execute("select datname from pg_database where datname <> 'postgres' and not datistemplate")
+        for (name,) in found.fetchall():
+            connection.execute(sql.SQL("alter database {} owner to {}").format(*map(sql.Identifier, (name, ROLE))))
+            with psycopg.connect(f"{_url(data, SUPERUSER)}/{name}") as inside:
+                for (statement,) in inside.execute(OWNED.format(role=ROLE)).fetchall():
+                    inside.execute(statement)
+        rules.write_text(rules.read_text().replace(TRUST, "scram-sha-256"))
+        connection.execute("select pg_reload_conf()")
 
 
 def stop(data: Path) -> bool:
@@ -118,8 +193,14 @@ def _create(data: Path, port: int, fsync: bool) -> None:
     draft.mkdir(mode=0o700)
     _own(draft)
     _check_reachable(draft)
-    done = _run("initdb", "-D", draft, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8",
-                "--no-sync", check=False, capture_output=True)  # fmt: skip
+    password = data.with_name(f"{data.name}.initial")  # read by initdb as whoever it runs as
+    storage.write_private(password, _passwords(data)[SUPERUSER].encode())
+    _own(password)
+    done = _run(
+        "initdb", "-D", draft, "-U", SUPERUSER, "--auth=scram-sha-256", f"--pwfile={password}", "--encoding=UTF8",
+        "--locale=C.UTF-8", "--no-sync", check=False, capture_output=True,
+    )  # fmt: skip
+    password.unlink()
     if done.returncode != 0:
         raise StateError(f"PostgreSQL cannot create its files in {draft}:\n{done.stderr.decode(errors='replace')}")
     with (draft / "postgresql.conf").open("a") as conf:
@@ -190,3 +271,4 @@ def remove(data: Path) -> None:
     """Stop the server of `data` and delete its files. Only tests call this."""
     stop(data)
     shutil.rmtree(data, ignore_errors=True)
+    data.with_name(f"{data.name}.passwords.json").unlink(missing_ok=True)
