@@ -109,9 +109,16 @@ def test_a_campaign_ends_once_its_file_is_missing_on_two_published_days(house: H
     assert folder.reconcile(house.settings, house.engine) == {}
 
 
-def test_who_is_in_the_audience_of_a_campaign_that_ended_is_taken_out(house: House) -> None:
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_who_is_in_the_audience_of_a_campaign_that_ended_is_taken_out(house: House, is_finished: bool) -> None:
     house.run(D, after(5))
     assert house.rows("select added_in, left_at from delivery.audience_members") == [(1, None)]
+    if is_finished:  # as where the audience outlasts the last message
+        with house.engine.begin() as connection:
+            connection.execute(
+                text("update campaigns.enrolments set exited_on = :day, exit_reason = 'finished'"), {"day": after(5)}
+            )
+            connection.execute(text("update delivery.audience_members set until_on = :day"), {"day": after(60)})
     take_away(house)
     house.run(after(6), after(8))
     assert house.rows("select added_in, left_reason, removed_in from delivery.audience_members") == [

@@ -150,6 +150,18 @@ def test_one_campaign_by_hand_goes_on_beside_a_broken_one_which_is_refused(house
         chain.catch_up(house.settings, house.engine, "winback", D)
 
 
+def test_a_campaign_catches_up_days_that_are_not_played_beside_a_broken_one(house: House) -> None:
+    house.run(D)
+    for number in (1, 2):
+        house.shop.publish(after(number))
+        chain.refresh.select(house.settings, house.engine, after(number))
+    break_yaml(house)
+    chain.catch_up(house.settings, house.engine, "lapsed_30_days", after(2))
+    done = house.rows("select part from shop.days where day = '2026-03-03' and stage in ('campaigns', 'delivery')")
+    assert {("",), ("lapsed_30_days",)} <= set(done)
+    assert ("winback",) not in done
+
+
 def test_a_broken_campaign_can_be_halted(house: House) -> None:
     break_yaml(house)
     assert halts.halt(house.settings, house.engine, campaign="winback") == {"halted": ["campaign:winback"]}

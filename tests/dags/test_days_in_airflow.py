@@ -140,3 +140,13 @@ def test_the_sender_reports_what_it_did(run: Runs, shop_files: Path, settings: S
     sent = run("deliver_messages")
     assert set(states(sent).values()) == {"success"}
     assert set(returned(sent, "deliver")) >= {"accepted", "refused", "unknown", "deferred", "skipped"}
+
+
+def test_the_delivery_says_of_which_campaign_the_file_is_missing(run: Runs, engine: Engine) -> None:
+    with engine.begin() as connection:
+        for statement in (
+            "insert into campaigns.versions values ('gone', 'v', '{}', '{}', '', '2026-06-30')",
+            "insert into campaigns.enrolments values (1, 'gone', 1, 'v', 'treated', '2026-06-30')",
+        ):
+            connection.execute(text(statement))
+    assert "gone.yaml, but the campaign is not over" in returned(run("deliver_messages"), "deliver")["paused"]["gone"]
