@@ -26,9 +26,17 @@ SERVER = ("08", "25", "28", "3D", "53", "55", "57", "58")
 NO_RIGHT = "42501"
 # What is wrong with a path that somebody named; anything else of an operating system is how the machine is.
 PATH = (
-    errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP,
-    errno.ENAMETOOLONG, errno.EINVAL,
-)  # fmt: skip
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.EINVAL,
+)
 MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 # Their messages speak of names in the code. A KeyError or a ValueError quotes what a customer wrote.
 OF_CODE = (AttributeError, TypeError, NameError, ImportError, IndexError, RecursionError, NotImplementedError)
