@@ -54,10 +54,9 @@ def reaching(url: str, name: str, error: type[RetentionError]) -> Iterator[None]
 
 def write(system: Any, path: str, content: bytes) -> None:
     """Write a file of somebody's data. On this machine only its owner may read it, from its first byte on."""
-    if "file" in (protocols := system.protocol) or protocols == "file":
-        write_private(Path(path), content)
-    else:
-        system.pipe_file(path, content)
+    if "file" in (system.protocol, *system.protocol):
+        write_private(Path(path), b"")
+    system.pipe_file(path, content)
 
 
 def write_private(file: Path, content: bytes) -> None:
