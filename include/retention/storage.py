@@ -52,11 +52,22 @@ def reaching(url: str, name: str, error: type[RetentionError]) -> Iterator[None]
         raise error(f"{name} {shown} cannot be reached ({type(problem).__name__}: {said}).") from problem
 
 
+def make_folder(system: Any, path: str) -> None:
+    """Make a folder for somebody's data, unless it is there. On this machine only its owner may enter it."""
+    system.makedirs(path, exist_ok=True)
+    if _is_local(system):
+        Path(path).chmod(0o700)
+
+
 def write(system: Any, path: str, content: bytes) -> None:
-    """Write a file of somebody's data. On this machine only its owner may read it, from its first byte on."""
-    if "file" in (system.protocol, *system.protocol):
-        write_private(Path(path), b"")
+    """Write a file into a folder of `make_folder`. On this machine only its owner may read it."""
     system.pipe_file(path, content)
+    if _is_local(system):
+        Path(path).chmod(0o600)
+
+
+def _is_local(system: Any) -> bool:
+    return "file" in (system.protocol, *system.protocol)
 
 
 def write_private(file: Path, content: bytes) -> None:

@@ -154,7 +154,7 @@ def _put(system: Any, root: str, export: Export, files: Sequence[File]) -> bool:
             f"In {(taken or [folder])[0]} is another export of that number: this database is an older copy of the one "
             "that wrote it. See docs/runbook.md, backup and restore."
         )
-    system.makedirs(folder, exist_ok=True)
+    storage.make_folder(system, folder)
     for file in files:
         storage.write(system, f"{folder}/{file.name}", file.content)
     storage.write(system, f"{folder}/{MANIFEST}", manifest)
