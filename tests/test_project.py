@@ -33,7 +33,7 @@ TOO_LARGE = 500_000  # bytes: nothing that people write is so long
 
 # Where the wall clock is read, and why it may be. Everywhere else a day or an instant is a parameter.
 CLOCK_MAY_BE_READ = {
-    "include/retention/orders/sync.py": "what a history without days tells of happened until now, unless told otherwise",
+    "include/retention/orders/sync.py": "a history without days is of now, unless an instant is given",
     "include/retention/delivery/deliver.py": "sending is now, unless an instant is given",
     "include/retention/delivery/exports.py": "an export is now, unless a day or an instant is given",
     "include/retention/forgetting.py": "a person asks now, unless an instant is given",
