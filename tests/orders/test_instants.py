@@ -372,3 +372,14 @@ def test_what_an_older_version_stored_of_the_future_is_taken_back_by_the_migrati
             if "update" in part:
                 connection.exec_driver_sql(part)
     assert rows(engine, "select distinct updated_at from shop.consents") == [(KNOWN,)]
+
+
+def test_a_cancellation_taken_at_its_landing_does_not_make_the_history_longer(
+    settings: Settings, engine: Engine, tmp_path: Path
+) -> None:
+    gone = order("2", status="cancelled", updated_at=YEAR_9999)
+    path = write_day(tmp_path / "files", orders=[order("1"), gone]).rename(tmp_path / "history") / "orders.csv"
+    at = datetime(2026, 11, 25, 12, tzinfo=UTC)
+    assert sync.load(settings, engine, "demo_shop", str(path), at=at)["corrected"] == 1
+    assert rows(engine, "select status, known_at from shop.orders where order_ref = '2'") == [("cancelled", at)]
+    assert rows(engine, "select day from shop.days") == [(DAY,)]
