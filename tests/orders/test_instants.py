@@ -11,7 +11,7 @@ import pytest
 from shop_files import DAY, consent, customer, line, order, write_day
 from sqlalchemy import Engine, text
 
-from retention import database
+from retention import cli, database
 from retention.errors import ExpectationFailed, InputError
 from retention.orders import sync
 from retention.settings import Settings, from_environment
@@ -383,3 +383,13 @@ def test_a_cancellation_taken_at_its_landing_does_not_make_the_history_longer(
     assert sync.load(settings, engine, "demo_shop", str(path), at=at)["corrected"] == 1
     assert rows(engine, "select status, known_at from shop.orders where order_ref = '2'") == [("cancelled", at)]
     assert rows(engine, "select day from shop.days") == [(DAY,)]
+
+
+def test_the_last_day_of_a_history_can_be_said_on_the_command_line(
+    settings: Settings, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETENTION_DATABASE_URL", str(settings.database_url))
+    monkeypatch.setenv("RETENTION_LOCAL", str(settings.local))
+    path = _cdnow(tmp_path, "19970101", "19980701", "19980702")
+    assert cli.main(["load", "--source", "cdnow", "--path", path, "--until", "1998-06-30"]) == 0
+    assert rejected(engine) == [(3, "in_the_future")]
