@@ -11,7 +11,7 @@ import pytest
 from shop_files import DAY, consent, customer, line, order, write_day
 from sqlalchemy import Engine, text
 
-from retention import database
+from retention import cli, database
 from retention.errors import ExpectationFailed, InputError
 from retention.orders import sync
 from retention.settings import Settings, from_environment
@@ -372,3 +372,24 @@ def test_what_an_older_version_stored_of_the_future_is_taken_back_by_the_migrati
             if "update" in part:
                 connection.exec_driver_sql(part)
     assert rows(engine, "select distinct updated_at from shop.consents") == [(KNOWN,)]
+
+
+def test_a_cancellation_taken_at_its_landing_does_not_make_the_history_longer(
+    settings: Settings, engine: Engine, tmp_path: Path
+) -> None:
+    gone = order("2", status="cancelled", updated_at=YEAR_9999)
+    path = write_day(tmp_path / "files", orders=[order("1"), gone]).rename(tmp_path / "history") / "orders.csv"
+    at = datetime(2026, 11, 25, 12, tzinfo=UTC)
+    assert sync.load(settings, engine, "demo_shop", str(path), at=at)["corrected"] == 1
+    assert rows(engine, "select status, known_at from shop.orders where order_ref = '2'") == [("cancelled", at)]
+    assert rows(engine, "select day from shop.days") == [(DAY,)]
+
+
+def test_the_last_day_of_a_history_can_be_said_on_the_command_line(
+    settings: Settings, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETENTION_DATABASE_URL", str(settings.database_url))
+    monkeypatch.setenv("RETENTION_LOCAL", str(settings.local))
+    path = _cdnow(tmp_path, "19970101", "19980701", "19980702")
+    assert cli.main(["load", "--source", "cdnow", "--path", path, "--until", "1998-06-30"]) == 0
+    assert rejected(engine) == [(3, "in_the_future")]

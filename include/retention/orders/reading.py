@@ -221,7 +221,7 @@ def _begun(file: File, feed: Feed, stream: BinaryIO, *, transcode: bool) -> tupl
         head += more
         if not more:
             break
-    return head.removeprefix(codecs.BOM_UTF8), rest
+    return head, rest
 
 
 def _transcoded(file: File, feed: Feed, source: Iterator[bytes]) -> Iterator[bytes]:
