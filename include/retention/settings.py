@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -43,6 +44,7 @@ class Settings:
     sms_at_once: int = 16  # calls to Twilio that one worker has under way
     inactive_days: int = 180  # no open or click for so long, while we looked: not in send_base
     public_url: str = "http://127.0.0.1:8088"  # where links in messages lead
+    trusted_proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded-For the web service believes
     shop_url: str = DEMO_SHOP_URL  # where they lead from there: the shop's own address
     secret: str = field(default=LOCAL_SECRET, repr=False)  # key of coupon codes and links
     sendgrid_api_key: str | None = field(default=None, repr=False)
@@ -111,6 +113,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     ):
         if value := environ.get(f"RETENTION_{name.upper()}"):
             values[name] = _number(f"RETENTION_{name.upper()}", value, int)
+    if value := environ.get("RETENTION_TRUSTED_PROXIES"):
+        values["trusted_proxies"] = tuple(_network("RETENTION_TRUSTED_PROXIES", each) for each in value.split(","))
     if value := environ.get("RETENTION_PROVIDER_TIMEOUT"):
         values["provider_timeout"] = _number("RETENTION_PROVIDER_TIMEOUT", value, float)
     return Settings(**values)  # type: ignore[arg-type]
@@ -129,6 +133,16 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError) as problem:
         raise InputError(f"RETENTION_SHOP_TIME_ZONE is {name!r}; write a zone like 'Europe/Amsterdam'.") from problem
+
+
+def _network(variable: str, value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value.strip()))
+    except ValueError as problem:
+        raise InputError(
+            f"{variable} holds {value.strip()!r}; write addresses and networks with commas between them, like "
+            "'10.0.0.7,172.16.0.0/12'."
+        ) from problem
 
 
 def _number(variable: str, value: str, kind: type[int] | type[float]) -> int | float:
