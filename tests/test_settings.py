@@ -125,6 +125,9 @@ LONG = "x" * 10_000
         ("RETENTION_BATCH_SIZE", "many"),
         ("RETENTION_BATCH_SIZE", "0"),
         ("RETENTION_INCLUDE", "/nowhere"),
+        ("RETENTION_TRUSTED_PROXIES", "proxy.shop.example"),
+        ("RETENTION_TRUSTED_PROXIES", "10.0.0.1,10.0.0.1/8"),
+        ("RETENTION_TRUSTED_PROXIES", "*"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_by_its_variables_name(variable: str, value: str) -> None:

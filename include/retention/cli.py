@@ -153,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
         "the web service: reports of providers, STOP, unsubscribing, links into the shop",
         events,
     )
-    serve.add_argument("--port", required=True, type=_positive)
+    serve.add_argument("--port", required=True, type=_port)
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: this machine only)")
     coupons = parser_group(commands, "coupons", "codes, for the shop")
     export = command("export", _coupons_export, "write a file of the codes that the shop does not know yet", coupons)
@@ -333,21 +333,10 @@ def _run(settings: Settings, options: argparse.Namespace) -> Any:
 
 
 def _events_serve(settings: Settings, options: argparse.Namespace) -> Any:
-    import uvicorn
+    from retention.events import service, serving
 
-    from retention.events import service
-
-    app = service.create_app(_with_database(settings))
-    # No access log: the paths hold links that unsubscribe.
-    uvicorn.run(
-        app,
-        host=options.host,
-        port=options.port,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        limit_concurrency=200,  # more at once get 503 and come again: what is held in memory stays small
-    )
+    sockets = serving.listen(options.host, options.port)
+    serving.serve(service.create_app(_with_database(settings)), sockets, settings.trusted_proxies)
 
 
 def _events_apply(settings: Settings, options: argparse.Namespace) -> Any:
@@ -453,6 +442,12 @@ def _hours(text: str) -> timedelta:
 def _positive(text: str) -> int:
     if not re.fullmatch("[0-9]{1,9}", text) or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number above 0 of at most nine digits.")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text[:6]) < 65_536:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no port; write a number from 1 to 65535.")
     return int(text)
 
 

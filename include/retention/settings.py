@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import os
 import re
 import unicodedata
@@ -50,6 +51,7 @@ class Settings:
     sms_at_once: int = 16  # calls to Twilio that one worker has under way
     inactive_days: int = 180  # no open or click for so long, while we looked: not in send_base
     public_url: str = "http://127.0.0.1:8088"  # where links in messages lead
+    trusted_proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded-For the web service believes
     shop_url: str = DEMO_SHOP_URL  # where they lead from there: the shop's own address
     secret: str = field(default=LOCAL_SECRET, repr=False)  # key of coupon codes and links
     sendgrid_api_key: str | None = field(default=None, repr=False)
@@ -100,6 +102,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
             values[name] = whole_number(variable(name), value)
     if value := environ.get("RETENTION_ORDERS_SINCE"):
         values["orders_since"] = day("RETENTION_ORDERS_SINCE", value)
+    if value := environ.get("RETENTION_TRUSTED_PROXIES"):
+        values["trusted_proxies"] = tuple(_network("RETENTION_TRUSTED_PROXIES", each) for each in value.split(","))
     if value := environ.get("RETENTION_PROVIDER_TIMEOUT"):
         values["provider_timeout"] = decimal("RETENTION_PROVIDER_TIMEOUT", value)
     return Settings(**values)  # type: ignore[arg-type]
@@ -309,3 +313,13 @@ def hmac_pads(secret: str) -> tuple[bytes, bytes]:
     key = secret.encode()
     key = (hashlib.sha256(key).digest() if len(key) > 64 else key).ljust(64, b"\0")
     return bytes(byte ^ 0x36 for byte in key), bytes(byte ^ 0x5C for byte in key)
+
+
+def _network(variable: str, value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value.strip()))
+    except ValueError as problem:
+        raise InputError(
+            f"{variable} holds {value.strip()!r}; write addresses and networks with commas between them, like "
+            "'10.0.0.7,172.16.0.0/12'."
+        ) from problem

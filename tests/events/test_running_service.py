@@ -4,43 +4,26 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
-from desk import NOW, PUBLIC, PUBLIC_KEY, Desk, signed
+from desk import NOW, PUBLIC, Desk, signed
 from fastapi.testclient import TestClient
+from running import served
 
 from retention import cli, database
 from retention.events import service
 from retention.local import postgres
 from retention.settings import from_environment
-
-
-@contextmanager
-def served(url: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """The service in a process of its own, killed in the end."""
-    environment = {**os.environ, "RETENTION_DATABASE_URL": url, "SENDGRID_WEBHOOK_PUBLIC_KEY": PUBLIC_KEY}
-    command = [sys.executable, "-m", "retention.cli", "events", "serve", "--port", str(port)]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    try:
-        _wait_for(f"http://127.0.0.1:{port}/")
-        yield process
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
 
 
 def test_what_was_acknowledged_is_there_after_a_kill(desk: Desk) -> None:
@@ -123,18 +106,6 @@ def test_kills_of_the_service_and_crashes_of_the_database_lose_nothing_and_doubl
         stopped = connection.execute("select customer_id from shop.suppressions").fetchall()
     assert sorted(events) == sorted((number, kind) for number in sent for kind in ("delivered", "unsubscribe"))
     assert sorted(stopped) == sorted((number,) for number in sent)
-
-
-def _wait_for(url: str) -> None:
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        try:
-            httpx.get(url)
-            return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.1)
-    raise AssertionError("the service does not answer")
 
 
 def test_a_restart_of_the_database_loses_nothing(desk: Desk) -> None:
