@@ -33,6 +33,7 @@ def test_nothing_is_sent_for_real_as_if_it_were_another_time(
             call(live, engine, at=MORNING)
     assert provider.requests == []
     assert planner.state(key) == ("planned", None)
+    assert planner.run("select from delivery.caps") == [], "nothing was begun"
 
 
 def test_another_workers_process_refuses_a_pretended_instant_too(
@@ -134,7 +135,7 @@ def test_what_expires_while_the_orders_are_too_old_is_recorded_and_nothing_is_se
     live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
 ) -> None:
     late = planner.message(shop.customer("ada"), grace=0)
-    waits = planner.message(shop.customer("bob"), grace=9)
+    waits = planner.message("ada", step="other", grace=9)
     counts = deliver(live, engine, wall=Stopped(MORNING + timedelta(days=3)))
     assert "more than 24 hours" in counts["blocked"]
     assert (counts["skipped"], counts["deferred"]) == (1, 1)

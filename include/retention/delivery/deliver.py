@@ -271,7 +271,7 @@ class _Worker:
             return self._ledger.settle(claim, self._time(), channel, settled)
 
     def _render(self, claim: str, rows: Sequence[Row], counts: Counter[str]) -> list[Outgoing]:
-        """The rows as messages; those whose template fails, and texts that are too long, are refused at once."""
+        """The rows as messages; what cannot be made one is refused at once: its template fails, or it is too long."""
         messages: list[Outgoing] = []
         failed: list[tuple[Row, Outcome]] = []
         problems: Counter[str] = Counter()
@@ -287,6 +287,9 @@ class _Worker:
             except TemplateError as problem:
                 problems[f"{problem} (campaign {row['campaign']}, version {row['version']})"] += 1
                 failed.append((row, refused(f"template_error: {problem}"[:500])))
+            except (ArithmeticError, LookupError, TypeError, ValueError) as problem:  # their words may quote a value
+                problems[f"{row['message_key']} is unreadable ({type(problem).__name__})"] += 1
+                failed.append((row, refused("unreadable")))
         for sentence, number in problems.items():
             log.error("%s messages refused: %s", number, sentence)
         if failed:
