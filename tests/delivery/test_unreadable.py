@@ -215,3 +215,12 @@ def test_a_moment_that_no_calendar_holds_fails_the_template_of_one_message_only(
                 templates.render("hello", "sms", "en", given, zone)
         else:
             assert "21 November 2026" in templates.render("hello", "sms", "en", given, zone).text
+
+
+def test_a_message_of_a_version_that_is_not_there_is_set_aside_without_an_offer_too(
+    settings: Settings, engine: Engine, planner: Planner, shop: Shop
+) -> None:
+    odd, fine = (planner.message(shop.customer(name)) for name in ("ada", "bob"))
+    planner.run("update delivery.messages set version = 'v9' where message_key = :key", key=odd)
+    assert deliver(settings, engine, at=MORNING)["accepted"] == 1
+    assert (planner.state(odd), planner.state(fine)) == (("skipped", "unreadable"), ("accepted", None))
