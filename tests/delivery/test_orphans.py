@@ -52,11 +52,17 @@ def test_workers_whose_parent_is_killed_finish_what_they_claimed_and_claim_no_mo
 
     provider.answer = hold
     environ = os.environ | {
-        "RETENTION_DATABASE_URL": live.database_url or "", "RETENTION_LOCAL": str(live.local),
-        "RETENTION_DELIVERY": "live", "RETENTION_SECRET": live.secret, "RETENTION_PUBLIC_URL": live.public_url,
-        "RETENTION_SHOP_URL": live.shop_url, "SENDGRID_API_KEY": "SG.key", "SENDGRID_HOST": provider.url,
-        "RETENTION_BATCH_SIZE": str(BATCH), "RETENTION_PROVIDER_TIMEOUT": "60",
-    }  # fmt: skip
+        "RETENTION_DATABASE_URL": live.database_url or "",
+        "RETENTION_LOCAL": str(live.local),
+        "RETENTION_DELIVERY": "live",
+        "RETENTION_SECRET": live.secret,
+        "RETENTION_PUBLIC_URL": live.public_url,
+        "RETENTION_SHOP_URL": live.shop_url,
+        "SENDGRID_API_KEY": "SG.key",
+        "SENDGRID_HOST": provider.url,
+        "RETENTION_BATCH_SIZE": str(BATCH),
+        "RETENTION_PROVIDER_TIMEOUT": "60",
+    }
     parent = subprocess.Popen([sys.executable, "-m", "retention.cli", "deliver", "--workers", "3"], env=environ)
     workers = workers_of(psutil.Process(parent.pid))
     try:

@@ -102,8 +102,10 @@ def test_a_day_played_for_real_leaves_alone_those_we_know_by_now_not_to_want_it(
         planner.run(
             "insert into shop.suppressions (customer_id, channel, reason, known_at)"
             " values (shop.customer_id(:namespace, 'ada'), 'all', :reason, :known)",
-            namespace=NAMESPACE, reason=since, known=known,
-        )  # fmt: skip
+            namespace=NAMESPACE,
+            reason=since,
+            known=known,
+        )
     play(live, engine, DAY, send_for_real=True, wall=Stopped(NOON))
     assert (planner.state(key)[0], planner.state(fine)[0]) == ("skipped", "accepted")
     assert [each["to"][0]["email"] for each in people(provider)] == ["bob@mail.example"]

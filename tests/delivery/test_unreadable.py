@@ -100,9 +100,14 @@ def sent(provider: Provider) -> list[str]:
 
 @pytest.mark.parametrize("size", [1, 7, 500])
 def test_unreadable_rows_are_set_aside_and_everybody_else_gets_their_message_once(
-    live: Settings, engine: Engine, provider: Provider, planner: Planner, town: dict[str, str], size: int,
+    live: Settings,
+    engine: Engine,
+    provider: Provider,
+    planner: Planner,
+    town: dict[str, str],
+    size: int,
     caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+) -> None:
     settings = live.evolve(batch_size=size)
     counts = deliver(settings, engine, wall=Stopped(MORNING))
     assert ends(planner, town) == as_meant(town)
@@ -155,8 +160,9 @@ def test_what_went_out_at_an_instant_nobody_can_reckon_with_stops_nobody_else(
     after, fine = planner.message("ada"), planner.message(shop.customer("bob"))
     planner.run(
         "update delivery.messages set state = 'accepted', attempts = 1, claim = gen_random_uuid(), provider = 'x',"
-        " attempted_at = '294276-12-31 23:59:59+00', settled_at = due_at where message_key = :key", key=gone,
-    )  # fmt: skip
+        " attempted_at = '294276-12-31 23:59:59+00', settled_at = due_at where message_key = :key",
+        key=gone,
+    )
     assert deliver(settings, engine, at=MORNING)["accepted"] == 2
     assert {planner.state(key)[0] for key in (after, fine)} == {"accepted"}
 
@@ -176,10 +182,15 @@ def test_where_no_claim_can_be_read_at_all_the_fault_is_ours_and_the_queue_is_le
 def test_a_value_that_only_python_cannot_read_sets_its_message_aside(
     settings: Settings, engine: Engine, planner: Planner, shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    odd = planner.message(shop.customer("ada", consents=("audience",), email="a\x1cb@mail.example", phone=None),
-                          step="ads", channel="audience")  # fmt: skip
-    planner.run("update campaigns.versions set definition = definition || cast(:steps as jsonb)",
-                steps=json.dumps({"steps": [{"step": "ads", "until_day": 7}]}))  # fmt: skip
+    odd = planner.message(
+        shop.customer("ada", consents=("audience",), email="a\x1cb@mail.example", phone=None),
+        step="ads",
+        channel="audience",
+    )
+    planner.run(
+        "update campaigns.versions set definition = definition || cast(:steps as jsonb)",
+        steps=json.dumps({"steps": [{"step": "ads", "until_day": 7}]}),
+    )
     fine = planner.message(shop.customer("bob", consents=("audience",)), step="ads", channel="audience")
     deliver(settings, engine, at=MORNING)
     assert planner.state(fine) == ("accepted", None)

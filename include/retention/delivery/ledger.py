@@ -93,9 +93,13 @@ class Ledger:
         is alone.
         """
         which = {
-            "claim": claim, "now": now, "campaign": campaign, "channels": list(channels), "after_at": after[0],
+            "claim": claim,
+            "now": now,
+            "campaign": campaign,
+            "channels": list(channels),
+            "after_at": after[0],
             "after_key": after[1],
-        }  # fmt: skip
+        }
         providers = json.dumps({name: channel.provider for name, channel in channels.items()})
         rest = {"called_at": called_at, "is_blocked": is_blocked, "known_by": now, "providers": providers}
         size = self._settings.batch_size
