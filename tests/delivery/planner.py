@@ -134,7 +134,7 @@ class Planner:
 
     def state(self, key: str) -> tuple[str, str | None]:
         """State and reason of one message."""
-        row = self.one(key)
+        row = self.run("select state, reason from delivery.messages where message_key = :key", key=key)[0]
         return row["state"], row["reason"]
 
     def coupon(self, ref: str) -> dict[str, Any]:

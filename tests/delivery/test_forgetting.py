@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from orders.shop_files import consent, customer, line, order, write_day
 from retention import cli, forgetting
 from retention.database import customer_table
+from retention.delivery import proof
 from retention.delivery.deliver import deliver
 from retention.errors import DeliveryError, InputError, StateError
 from retention.orders import erased, sources, sync
@@ -367,3 +368,14 @@ def test_a_digest_says_nothing_without_the_secret(settings: Settings) -> None:
     mine = erased.digest(settings, "email", "a@mail.example")
     assert mine != erased.digest(settings.evolve(secret="another"), "email", "a@mail.example")
     assert mine != erased.digest(settings, "phone", "a@mail.example")
+
+
+def test_the_proof_says_nothing_of_people_who_were_forgotten(town: Town) -> None:
+    for ref in (REF, "C2"):
+        town.planner.message(ref)
+    assert deliver(town.settings, town.engine, at=MORNING)["accepted"] == 2
+    for _ in range(2):
+        assert proof.must_hold(town.settings, town.engine, NOW) == dict.fromkeys(proof.CHECKS, 0)
+        forgetting.forget(town.settings, town.engine, REF, at=NOW)
+    assert town.value("select count(*) from delivery.messages where state = 'accepted'") == 2
+    assert town.value("select count(*) from shop.customers where customer_ref = :ref", ref=REF) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from retention.delivery.deliver import deliver, play
 from retention.errors import StateError
 from retention.settings import Settings
 from shop import Shop
+
+PROJECT = Path(__file__).resolve().parents[2]
 
 CLEAN = dict.fromkeys(proof.CHECKS, 0)
 LATER = MORNING + timedelta(hours=2)
@@ -44,16 +47,47 @@ def test_a_ledger_that_delivery_made_is_clean(
     assert proof.prove(settings, engine, LATER) == CLEAN
 
 
+IN_CONTROL = (
+    "insert into campaigns.enrolments (customer_id, campaign, entry_no, version, arm, entered_on)"
+    " values (shop.customer_id('test', 'ada'), 'ads', 1, 'v1', 'control', '2026-11-17')"
+)
 PLANTED: dict[str, tuple[str, ...]] = {
     "message_key_twice": (
         "insert into delivery.messages select (m).* from (select jsonb_populate_record(m, jsonb_build_object("
-        "'customer_id', 1, 'state', 'skipped', 'reason', 'x')) as m from delivery.messages as m"
+        "'customer_id', shop.customer_id('test', 'bob'), 'step', 'x', 'state', 'skipped', 'reason', 'x')) as m"
+        " from delivery.messages as m"
         " where message_key = :key) as copied",
     ),
     "step_twice": (
         "insert into delivery.messages select (m).* from (select jsonb_populate_record(m, jsonb_build_object("
         "'channel', 'sms', 'message_key', 'other')) as m from delivery.messages as m"
         " where message_key = :key) as copied",
+    ),
+    "two_steps_one_day": (
+        "update delivery.messages set state = 'accepted', attempts = 1, claim = gen_random_uuid(), provider = 'outbox',"
+        " due_at = :morning, attempted_at = :morning + interval '10 minutes', settled_at = :morning"
+        f" where step = 'other' and {ADA}",
+    ),
+    "control_in_audience": (
+        IN_CONTROL,
+        "insert into delivery.audience_members (customer_id, message_key, campaign, step, entry_no, until_on,"
+        " email_meta, kept_at, added_in, left_at, left_reason, removed_in) values (shop.customer_id('test', 'ada'),"
+        " 'x', 'ads', 'ads', 1, '2026-11-29', 'hash', '2026-11-18 12:00+01', 1, '2026-11-19 12:00+01', 'control', 2)",
+    ),
+    "control_in_postal": (
+        IN_CONTROL,
+        "insert into delivery.cards values (shop.customer_id('test', 'ada'), 'x', 'ads', 'card', 'en', 'Ada',"
+        " 'Street 1', '1000', 'Town', 'NL', 'Hello', '2026-11-18 12:00+01', 1)",
+    ),
+    "without_enrolment": ("delete from campaigns.enrolments where customer_id = shop.customer_id('test', 'tokyo')",),
+    "sent_after_unsubscribing": (
+        "insert into shop.suppressions values (shop.customer_id('test', 'ada'), 'all', 'unsubscribed',"
+        " :morning - interval '2 minutes')",
+    ),
+    "sent_without_ground": (f"update shop.consents set is_granted = false where channel = 'email' and {ADA}",),
+    "sent_expired": (
+        "update delivery.messages set provider = 'sendgrid', called_at = :morning + interval '1 hour',"
+        " expires_at = :morning + interval '30 minutes' where message_key = :key",
     ),
     "control_messaged": (f"update campaigns.enrolments set arm = 'control' where {ADA}",),
     "sent_after_order": ("update shop.orders set known_at = :morning - interval '1 minute'",),
@@ -71,13 +105,16 @@ PLANTED: dict[str, tuple[str, ...]] = {
         " '2026-11-19', 'hash', '2026-11-18 12:00+01', 1)",
     ),
     "stuck_attempting": (
-        "update delivery.messages set state = 'attempting', settled_at = null where message_key = :key",
+        "update delivery.messages set state = 'attempting', settled_at = null, called_at = attempted_at"
+        " where message_key = :key",
     ),
 }
 
 
-def test_every_check_has_a_violation_to_find() -> None:
+def test_every_check_has_a_violation_to_find_and_a_line_in_the_docs() -> None:
     assert set(PLANTED) == set(proof.CHECKS)
+    page = (PROJECT / "docs" / "states.md").read_text()
+    assert not [name for name in proof.CHECKS if f"`{name}`" not in page]
 
 
 @pytest.mark.parametrize("name", proof.CHECKS)
@@ -112,3 +149,107 @@ def test_a_cap_that_came_later_says_nothing_of_what_went_out_before(
     planner.run("insert into delivery.caps values ('all', 1, 24, :later, null)", later=LATER)
     assert proof.prove(settings, engine, LATER) == CLEAN
     assert deliver(settings, engine, at=LATER)["accepted"] == 0
+
+
+# What the real clock showed when ada's message was handed over, and what a provider must not have done then.
+REALLY = {
+    "outside_window": (MORNING + timedelta(hours=14), None),
+    "sent_expired": (MORNING + timedelta(days=4), None),
+    "sent_after_order": (LATER, "order"),
+    "sent_after_unsubscribing": (LATER, "suppression"),
+    "sent_without_ground": (LATER, "withdrawal"),
+}
+
+
+@pytest.mark.parametrize(("provider", "found"), [("sendgrid", 1), ("outbox", 0)])
+@pytest.mark.parametrize("name", REALLY)
+def test_what_a_provider_was_called_for_is_judged_by_the_real_clock(
+    settings: Settings, engine: Engine, shop: Shop, planner: Planner, sent: str, name: str, provider: str, found: int
+) -> None:
+    called_at, happened = REALLY[name]
+    known = MORNING + timedelta(hours=1)  # after the instant that was pretended
+    if happened == "order":
+        shop.order("ada", DAY + timedelta(days=1), known_at=known)
+    elif happened == "suppression":
+        ada = "shop.customer_id('test', 'ada')"
+        planner.run(f"insert into shop.suppressions values ({ada}, 'email', 'hard_bounce', :at)", at=known)
+    elif happened == "withdrawal":
+        planner.withdraw("ada", "email", known)
+    planner.run(
+        "update delivery.messages set called_at = :at, provider = :provider where message_key = :key",
+        at=called_at,
+        provider=provider,
+        key=sent,
+    )
+    counts = proof.prove(settings, engine, MORNING + timedelta(days=5))
+    assert counts[name] == found
+    assert sum(counts.values()) in (found, found + (name == "sent_expired"))  # at that hour the window is open again
+
+
+def test_the_caps_are_held_against_the_real_clock(
+    settings: Settings, engine: Engine, planner: Planner, sent: str
+) -> None:
+    """Three days played for real in one go are three messages at once."""
+    planner.run(
+        "insert into delivery.caps values ('email', 1, 2, :from, null)", **{"from": MORNING - timedelta(days=9)}
+    )
+    planner.run(
+        "update delivery.messages set state = 'accepted', attempts = 1, claim = gen_random_uuid(),"
+        f" attempted_at = due_at, settled_at = due_at, provider = 'outbox' where {ADA}"
+    )
+    at = MORNING + timedelta(days=2)
+    assert proof.prove(settings, engine, at)["cap_exceeded"] == 2  # carol's, at one time
+    planner.run(f"update delivery.messages set called_at = :at, provider = 'sendgrid' where {ADA}", at=at)
+    assert proof.prove(settings, engine, at)["cap_exceeded"] == 4
+
+
+FROM_A_SALE = "update shop.consents set basis = 'soft_opt_in'"
+GROUNDS = {
+    "nobody agreed": ("NL", "email", "update shop.consents set is_granted = false", 1),
+    "there is no consent": ("NL", "email", "delete from shop.consents", 1),
+    "the consent is for another channel": ("NL", "email", "update shop.consents set channel = 'sms'", 1),
+    "the consent is for another purpose": ("NL", "email", "update shop.consents set purpose = 'service'", 1),
+    "a sale, and nothing was bought": (
+        "NL",
+        "email",
+        f"with sale as ({FROM_A_SALE}) update shop.orders set status = 'cancelled'",
+        1,
+    ),
+    "a sale where the law knows it": ("NL", "email", FROM_A_SALE, 0),
+    "a sale where the law does not know it": ("PL", "email", FROM_A_SALE, 1),
+    "a sale in no country": (None, "email", FROM_A_SALE, 1),
+    "a card where nobody has to agree": ("NL", "postal", "delete from shop.consents", 0),
+    "a card, and an objection": ("NL", "postal", "update shop.consents set is_granted = false", 1),
+    "a card to no country": (None, "postal", "delete from shop.consents", 1),
+    "a text that was agreed to": ("US", "sms", "update shop.consents set basis = 'consent'", 0),
+    "a text after a sale": ("NL", "sms", FROM_A_SALE, 1),
+}
+
+
+@pytest.mark.parametrize("what", GROUNDS)
+def test_each_ground_in_law_is_known_to_the_proof(
+    settings: Settings, engine: Engine, shop: Shop, planner: Planner, what: str
+) -> None:
+    country, channel, change, found = GROUNDS[what]
+    shop.customer("ada", country=country, consents=(channel,))
+    shop.order("ada", DAY - timedelta(days=400))
+    key = planner.message("ada", channel=channel)
+    deliver(settings, engine, at=MORNING)  # puts the law in force
+    planner.run(
+        "update delivery.messages set state = 'accepted', reason = null, attempts = 1, claim = gen_random_uuid(),"
+        " provider = 'outbox', attempted_at = :at, settled_at = :at where message_key = :key",
+        at=MORNING,
+        key=key,
+    )
+    planner.run(change)
+    assert proof.prove(settings, engine, LATER)["sent_without_ground"] == found
+
+
+def test_what_became_known_within_the_minute_of_a_claim_is_no_violation(
+    settings: Settings, engine: Engine, planner: Planner, sent: str
+) -> None:
+    planner.run(
+        "insert into shop.suppressions values (shop.customer_id('test', 'ada'), 'all', 'stopped', :at)",
+        at=MORNING - timedelta(seconds=50),
+    )
+    assert proof.prove(settings, engine, LATER) == CLEAN

@@ -19,6 +19,7 @@ MOVERS = [
     "delivery/claim",
     "delivery/declare_dead",
     "delivery/settle_unknown",
+    "delivery/set_aside",
     "events/_reason",
     "delivery/_left_audience",
     "forgetting/skip",

@@ -8,6 +8,7 @@ writes, as files, who came and who left since the last time.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -18,9 +19,11 @@ from sqlalchemy import Connection, Engine
 from retention.database import count, run
 from retention.days import Counts
 from retention.delivery import exports
-from retention.delivery.channels import Outgoing, Settled, accepted
+from retention.delivery.channels import Outgoing, Settled, accepted, refused
 from retention.orders import law
 from retention.settings import Settings
+
+log = logging.getLogger(__name__)
 
 CHANNEL = "audience"
 IDENTIFIERS = ("email_meta", "email_google", "phone_meta", "phone_google")
@@ -38,8 +41,14 @@ class Audience:
     provider = "files"
 
     def send(self, messages: Sequence[Outgoing]) -> list[Settled]:
-        """Nothing is handed over yet: all are accepted."""
-        return [(message, accepted()) for message in messages]
+        """Nothing is handed over yet: all are accepted, but for people whom no platform could find."""
+        settled = []
+        for message in messages:
+            can_be_found = any(identifiers(message.person["email"], message.person["phone"]).values())
+            if not can_be_found:  # PostgreSQL and Python differ in what a space is, so the claim let it through
+                log.error("Message %s is refused as unreadable: see docs/states.md.", message.message_key)
+            settled.append((message, accepted() if can_be_found else refused("unreadable")))
+        return settled
 
     def keep(self, connection: Connection, claim: str, messages: Sequence[Outgoing], now: datetime) -> None:
         """Write the rows of ``delivery.audience_members``."""

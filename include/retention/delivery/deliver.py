@@ -6,11 +6,14 @@ import contextlib
 import gc
 import logging
 import multiprocessing
+import os
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
@@ -167,7 +170,7 @@ def _others(settings: Settings, ledger: Ledger, time: _Time, campaign: str | Non
         yield counts
         return
     # Spawned, not forked: who calls may hold connections and threads, as Airflow does.
-    with ProcessPoolExecutor(number, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(number, multiprocessing.get_context("spawn"), initializer=_watch_parent) as pool:
         working = [pool.submit(_work, settings, time, campaign) for _ in range(number)]
         yield counts
         for each in working:
@@ -178,6 +181,36 @@ def _work(settings: Settings, time: _Time, campaign: str | None) -> Counter[str]
     """What one of the other workers does."""
     with database.connect(settings).connect() as connection:
         return _Worker(settings, Ledger(settings, connection), time).send_all(campaign)
+
+
+class _Parent:
+    """The process that started this one, if it is another worker's: without it this one ends, after its batch."""
+
+    def __init__(self) -> None:
+        self.is_gone = threading.Event()
+        self.sending: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+
+    def watch(self) -> None:
+        """From now on end when the parent is gone."""
+        self.sending = lock = threading.Lock()
+
+        def end() -> None:
+            if parent := multiprocessing.parent_process():
+                parent.join()
+                self.is_gone.set()  # no further claim, and what has been claimed is handed over and settled
+                with lock:
+                    log.error("The process that started this worker is gone, so it ends.")
+                    os._exit(1)  # nobody waits for it, and its pool would for ever
+
+        threading.Thread(target=end, name="parent", daemon=True).start()
+
+
+_parent = _Parent()
+
+
+def _watch_parent() -> None:
+    """What the process of another worker does first."""
+    _parent.watch()
 
 
 @contextlib.contextmanager
@@ -212,8 +245,8 @@ class _Worker:
         names = self._ledger.due_channels(self._time(), campaign)
         channels = {name: open_channel(self._settings, name, self._time) for name in names}
         place, is_moving = START, True
-        while channels:
-            with self._ledger.claim_held() as claim:
+        while channels and not _parent.is_gone.is_set():
+            with _parent.sending, self._ledger.claim_held() as claim:
                 claimed = self._claim(claim, campaign, channels, place, is_blocked)
                 if claimed:
                     counts += Counter({state: claimed.decided.get(state, 0) for state in ("skipped", "unknown")})
@@ -271,7 +304,7 @@ class _Worker:
             return self._ledger.settle(claim, self._time(), channel, settled)
 
     def _render(self, claim: str, rows: Sequence[Row], counts: Counter[str]) -> list[Outgoing]:
-        """The rows as messages; those whose template fails, and texts that are too long, are refused at once."""
+        """The rows as messages; what cannot be made one is refused at once: its template fails, or it is too long."""
         messages: list[Outgoing] = []
         failed: list[tuple[Row, Outcome]] = []
         problems: Counter[str] = Counter()
@@ -287,6 +320,9 @@ class _Worker:
             except TemplateError as problem:
                 problems[f"{problem} (campaign {row['campaign']}, version {row['version']})"] += 1
                 failed.append((row, refused(f"template_error: {problem}"[:500])))
+            except (ArithmeticError, LookupError, TypeError, ValueError) as problem:  # their words may quote a value
+                problems[f"{row['message_key']} is unreadable ({type(problem).__name__})"] += 1
+                failed.append((row, refused("unreadable")))
         for sentence, number in problems.items():
             log.error("%s messages refused: %s", number, sentence)
         if failed:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,16 +17,22 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from retention.database import lock, one, run
 from retention.delivery.channels import Channel, Outcome, Settled
 from retention.orders import law
 from retention.settings import Settings
 
+log = logging.getLogger(__name__)
+
 Row = Mapping[str, Any]
-Place = tuple[datetime | str, str]  # in the queue of due messages: when one is due, and its key
+Place = tuple[str, str]  # in the queue of due messages: when one is due, as PostgreSQL writes it, and its key
 START: Place = ("-infinity", "")
+
+# What a claim ends with that meets a row nobody can read or write on: psycopg's errors, or Python's own.
+UNREADABLE = (DataError, IntegrityError, OverflowError, ValueError)
+MOST_IN_A_ROW = 20  # rows that are set aside one after the other; with more of them the fault is ours
 
 # What a refusal teaches: the channel and the reason of a suppression, as the provider's later reports would write it.
 TAUGHT = {"opted_out": ("all", "stopped"), "invalid_number": ("sms", "invalid_number")}
@@ -49,6 +56,7 @@ class Ledger:
     def __init__(self, settings: Settings, connection: Connection) -> None:
         self._settings = settings
         self.connection = connection
+        self._in_a_row = 0  # messages set aside since the last claim that could be read
         with connection.begin():
             self._zones = law.zones(connection, settings)
 
@@ -79,29 +87,63 @@ class Ledger:
 
         `now` decides; `called_at` is the real instant, which is kept beside it. While `is_blocked` nothing is claimed,
         and only what has expired is decided on.
+
+        What cannot be turned into a message is skipped as `unreadable`, with its key in the log. The statement finds
+        such values by itself; where one is unreadable in a way that it does not know, the page is halved until the row
+        is alone.
         """
+        which = {
+            "claim": claim,
+            "now": now,
+            "campaign": campaign,
+            "channels": list(channels),
+            "after_at": after[0],
+            "after_key": after[1],
+        }
         providers = json.dumps({name: channel.provider for name, channel in channels.items()})
+        rest = {"called_at": called_at, "is_blocked": is_blocked, "known_by": now, "providers": providers}
+        size = self._settings.batch_size
         with self.connection.begin():
-            lock(self.connection, "delivery", "claim")
-            page = self._run(
-                "claim", claim=claim, now=now, known_by=now, called_at=called_at, is_blocked=is_blocked,
-                campaign=campaign, channels=list(channels),
-                size=self._settings.batch_size, providers=providers, after_at=after[0], after_key=after[1],
-                **self._zones,
-            )  # fmt: skip
-            if not page:
-                return None
-            decided = [row for row in page if row["state"]]
-            _release_coupons(self.connection, [row for row in decided if row["state"] == "skipped"])
-            attempting = [row for row in decided if row["state"] == "attempting"]
-            if any(row["offer"] for row in attempting):
-                issued = self._run("issue_coupons", claim=claim, now=now, shop_zone=self._zones["shop_zone"])
-                expiries = {_offer(row): row["expires_at"] for row in issued}
-                for row in attempting:
-                    row["coupon_expires_at"] = expiries.get(_offer(row), row["coupon_expires_at"])
-            if any(row["state"] == "unknown" for row in decided):
-                run(self.connection, "delivery/issue_restored_coupons", shop_zone=self._zones["shop_zone"])
+            lock(self.connection, "delivery", "claim")  # until the row is found: nobody else may move it meanwhile
+            while True:
+                try:
+                    with self.connection.begin_nested():
+                        claimed = self._claim(size=size, **which, **rest)
+                    self._in_a_row = 0
+                    return claimed
+                except UNREADABLE:
+                    if size == 1 and self._in_a_row == MOST_IN_A_ROW:
+                        raise
+                    if size == 1:
+                        self._in_a_row += 1
+                        return self._set_aside(after, **which)
+                    size //= 2
+
+    def _claim(self, **parameters: Any) -> Claimed | None:
+        page = self._run("claim", **parameters, **self._zones)
+        if not page:
+            return None
+        decided = [row for row in page if row["state"]]
+        _release_coupons(self.connection, [row for row in decided if row["state"] == "skipped"])
+        attempting = [row for row in decided if row["state"] == "attempting"]
+        if any(row["offer"] for row in attempting):
+            issued = self._run(
+                "issue_coupons", claim=parameters["claim"], now=parameters["now"], shop_zone=self._zones["shop_zone"]
+            )
+            expiries = {_offer(row): row["expires_at"] for row in issued}
+            for row in attempting:
+                row["coupon_expires_at"] = expiries.get(_offer(row), row["coupon_expires_at"])
+        if any(row["state"] == "unknown" for row in decided):
+            run(self.connection, "delivery/issue_restored_coupons", shop_zone=self._zones["shop_zone"])
+        _log_unreadable(row["message_key"] for row in decided if row["reason"] == "unreadable")
         return Claimed(attempting, _count(decided), (page[0]["page_at"], page[0]["page_key"]))
+
+    def _set_aside(self, after: Place, **parameters: Any) -> Claimed | None:
+        """Skip the first due message after `after`, without reading anything of it but its key."""
+        written = self._run("set_aside", **parameters)
+        _release_coupons(self.connection, written)
+        _log_unreadable(row["message_key"] for row in written)
+        return Claimed([], _count(written), after) if written else None
 
     def settle(self, claim: str, now: datetime, channel: Channel | None, settled: Sequence[Settled]) -> dict[str, int]:
         """Write what became of messages of `claim`; how many got which state. Call it in a transaction."""
@@ -213,6 +255,11 @@ def _release_coupons(connection: Connection, rows: Sequence[Mapping[Any, Any]]) 
             entry_nos=[row["entry_no"] for row in rows],
             offers=[row["offer"] for row in rows],
         )  # fmt: skip
+
+
+def _log_unreadable(keys: Iterable[str]) -> None:
+    for key in keys:
+        log.error("Message %s is set aside as unreadable: see docs/states.md.", key)
 
 
 def _key(claim: str) -> int:

@@ -17,8 +17,9 @@ from retention.settings import Settings
 log = logging.getLogger(__name__)
 
 CHECKS = (
-    "message_key_twice", "step_twice", "control_messaged", "sent_after_order", "outside_window", "cap_exceeded",
-    "stuck_attempting", "audience_overstayed",
+    "message_key_twice", "step_twice", "two_steps_one_day", "control_messaged", "control_in_audience",
+    "control_in_postal", "without_enrolment", "sent_after_order", "sent_after_unsubscribing", "sent_without_ground",
+    "sent_expired", "outside_window", "cap_exceeded", "stuck_attempting", "audience_overstayed",
 )  # fmt: skip
 STUCK = timedelta(hours=24)  # a worker that attempts for so long is dead, and so is an export that has not come
 

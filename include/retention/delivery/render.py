@@ -121,7 +121,10 @@ class Templates:
         words = {}
         for tag, which, form, is_escaped in kept[1]:
             value = variables[which]
-            word = value if type(value) is str else _FORMS[form](value, language, zone) if form else str(value)
+            try:
+                word = value if type(value) is str else _FORMS[form](value, language, zone) if form else str(value)
+            except (ArithmeticError, ValueError) as problem:  # its text may quote the value
+                raise TemplateError(f"{name}: {type(problem).__name__}") from None
             words[tag] = str(escape(word)) if is_escaped else word
         return kept[0], words
 

@@ -48,7 +48,10 @@ theirs as materialized (
             array_agg(m.entry_no) filter (where s.at is not null) over w as sent_entries
         from delivery.messages as m
         cross join lateral (
-            select case when {% include "delivery/_may_have_gone.sql" %} then s.attempted_at end as at
+            select case
+                when {% include "delivery/_may_have_gone.sql" %}
+                    then least(greatest(s.attempted_at, '0002-01-01'), '9998-01-01') -- no reckoning leaves the calendar
+            end as at
             from (select m.channel, m.state, m.attempted_at) as s
         ) as s
         where m.customer_id = any(array(select p.customer_id from page as p))
@@ -123,6 +126,7 @@ due as materialized (
                 when g.claim is not null then 'restored'
                 when m.expires_at <= :now and m.reason = 'capped' then 'capped'
                 when m.expires_at <= :now then 'too_late'
+                when {% include "delivery/_is_unreadable.sql" %} then 'unreadable'
                 when e.customer_id is null then 'no_enrolment'
                 when e.arm <> 'treated' then 'control'
                 when e.exit_reason = 'finished' then 'too_late'
@@ -163,14 +167,7 @@ due as materialized (
         p.code as coupon_code,
         p.percent as offer_percent,
         p.expires_at as coupon_expires_at,
-        (
-            select max(o.ordered_on)
-            from shop.order_versions as o
-            where o.customer_id = m.customer_id
-                and o.status = 'complete'
-                and o.known_at <= :now
-                and o.superseded_at > :now
-        ) as last_order_on
+        latest.last_order_on
     from theirs as m
     cross join lateral (
         select
@@ -188,6 +185,14 @@ due as materialized (
     left join campaigns.versions as v on v.campaign = m.campaign and v.version = m.version
     left join campaigns.coupons as p
         on p.customer_id = m.customer_id and p.campaign = m.campaign and p.entry_no = m.entry_no and p.offer = m.offer
+    cross join lateral (
+        select max(o.ordered_on) as last_order_on
+        from shop.order_versions as o
+        where o.customer_id = m.customer_id
+            and o.status = 'complete'
+            and o.known_at <= :now
+            and o.superseded_at > :now
+    ) as latest
     left join lateral ({% include "delivery/_room.sql" %}) as l on true
     cross join lateral (
         select case
@@ -278,10 +283,13 @@ decided as (
             or d.channel = 'audience'
             or (d.nth_of_entry = 1 and d.nth <= coalesce(d.room, d.nth) and d.nth_of_channel <= coalesce(d.room_of_channel, d.nth_of_channel))
         )
-    returning m.state, m.customer_id, m.message_key, m.campaign, m.version, m.entry_no, m.step, m.channel, m.offer,
-        m.attempts, d.recipient, d.email, d.phone, d.first_name, d.last_name, d.street, d.postal_code, d.city,
-        d.country, d.language, d.time_zone, d.send_before,
-        d.coupon_code, d.offer_percent, d.coupon_expires_at, d.last_order_on
+    returning m.state, m.reason, m.customer_id, m.message_key, m.campaign, m.version, m.entry_no, m.step, m.channel,
+        m.offer, m.attempts, d.recipient, d.email, d.phone, d.first_name, d.last_name, d.street, d.postal_code, d.city,
+        d.country, d.language, d.time_zone, d.coupon_code, d.offer_percent,
+        -- Whoever is not written to may have an instant here that no program can read.
+        case when d.new_state = 'attempting' then d.send_before end as send_before,
+        case when d.new_state = 'attempting' then d.coupon_expires_at end as coupon_expires_at,
+        case when d.new_state = 'attempting' then d.last_order_on end as last_order_on
 )
 
 select
@@ -290,7 +298,7 @@ select
     d.*
 from (
     select
-        due_at as page_at,
+        cast(due_at as text) as page_at,
         message_key as page_key
     from page
     order by due_at desc, message_key desc

@@ -23,7 +23,10 @@ from (
             m.window_start,
             m.window_end,
             m.expires_at,
-            greatest(m.due_at, coalesce(m.retry_at, m.due_at), cast(:from as timestamptz)) as earliest
+            -- Later than :until is of no interest, and may be later than anybody can reckon.
+            least(
+                greatest(m.due_at, coalesce(m.retry_at, m.due_at), cast(:from as timestamptz)), cast(:until as timestamptz)
+            ) as earliest
         from delivery.messages as m
         left join shop.customer_versions as c
             on c.customer_id = m.customer_id and c.known_at <= :from and c.superseded_at > :from

@@ -1,4 +1,11 @@
--- True of a message m that was handed over at attempted_at, or may have been. Not of those a restore made unknown: what
--- stands there is when the restore was, not when they went out.
-m.state in ('attempting', 'accepted', 'delivered', 'bounced', 'unknown')
-and not exists (select from delivery.restores as r where r.claim = m.claim)
+-- Each message that was handed over, or may have been, and went_at, when: what the real clock showed where a provider was
+-- called, the instant that was played where the outbox or a file has it. Not those a restore made unknown: what stands
+-- there is when the restore was, not when they went out.
+select
+    w.*,
+    case
+        when w.provider in ('outbox', 'files') then w.attempted_at else coalesce(w.called_at, w.attempted_at)
+    end as went_at
+from delivery.messages as w
+where w.state in ('attempting', 'accepted', 'delivered', 'bounced', 'unknown')
+    and not exists (select from delivery.restores as r where r.claim = w.claim)

@@ -7,17 +7,15 @@ select
     k.at_most,
     k.hours
 from delivery.caps as k
-inner join delivery.messages as m
+inner join ({% include "proof/_went_out.sql" %}) as m
     on (k.channel = 'all' or k.channel = m.channel)
-    and m.attempted_at >= k.in_force_from
-    and (k.in_force_until is null or m.attempted_at < k.in_force_until)
-where {% include "proof/_went_out.sql" %}
-    and k.at_most < (
-        select count(*) from delivery.messages as s
-        where s.customer_id = m.customer_id
-            and (k.channel = 'all' or s.channel = k.channel)
-            and s.attempted_at > m.attempted_at - k.hours * interval '1 hour'
-            and s.attempted_at <= m.attempted_at
-            and {% include "delivery/_may_have_gone.sql" %}
-            and not exists (select from delivery.restores as r where r.claim = s.claim)
-    )
+    and m.went_at >= k.in_force_from
+    and (k.in_force_until is null or m.went_at < k.in_force_until)
+where k.at_most < (
+    select count(*) from ({% include "proof/_went_out.sql" %}) as s
+    where s.customer_id = m.customer_id
+        and s.channel <> 'audience' -- nobody gets an audience
+        and (k.channel = 'all' or s.channel = k.channel)
+        and s.went_at > m.went_at - k.hours * interval '1 hour'
+        and s.went_at <= m.went_at
+)

@@ -3,10 +3,9 @@
 select
     m.customer_id,
     m.message_key
-from delivery.messages as m
+from ({% include "proof/_went_out.sql" %}) as m
 inner join campaigns.enrolments as e
     on e.customer_id = m.customer_id and e.campaign = m.campaign and e.entry_no = m.entry_no
 inner join campaigns.versions as v on v.campaign = m.campaign and v.version = m.version
-where {% include "proof/_went_out.sql" %}
-    and coalesce(v.definition -> 'exit_on' @> cast('["order"]' as jsonb), true)
-    and {% filter replace(":known_by", "m.attempted_at") %}{% include "campaigns/_ordered_since_entry.sql" %}{% endfilter %}
+where coalesce(v.definition -> 'exit_on' @> cast('["order"]' as jsonb), true)
+    and {% filter replace(":known_by", "m.went_at") %}{% include "campaigns/_ordered_since_entry.sql" %}{% endfilter %}

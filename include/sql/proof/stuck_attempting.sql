@@ -3,4 +3,4 @@ select
     m.customer_id,
     m.message_key
 from delivery.messages as m
-where m.state = 'attempting' and m.attempted_at < :stuck_since
+where m.state = 'attempting' and coalesce(m.called_at, m.attempted_at) < :stuck_since
