@@ -2,8 +2,8 @@
 
 **Purpose.** Every night, one question per promise about sending: is there a row that breaks it? No message twice, no
 step twice, nobody in the control group, nobody who was known to have ordered or unsubscribed, nothing without a legal
-ground, nothing expired or outside the customer's hours, no cap exceeded, nothing forgotten half done. Each question is a file of `include/sql/proof`, with the promise in its
-first line; it selects the rows that break it.
+ground, nothing expired or outside the customer's hours, no cap exceeded, nothing forgotten half done. Each question is
+a file of `include/sql/proof`, with the promise in its first line; it selects the rows that break it.
 
 **Inputs.** None. By hand at any time: trigger it, or `retention prove`.
 
