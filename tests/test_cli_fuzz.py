@@ -223,6 +223,7 @@ def world(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) 
     shutil.copytree(
         settings.include / "sql" / "schema", older / "sql" / "schema", ignore=shutil.ignore_patterns("0009*", "001*")
     )
+    shutil.copytree(settings.include / "sql" / "migrations", older / "sql" / "migrations")
     database.migrate(settings.evolve(include=older, database_url=databases["older"]))
     demo.generate(folder / "demo_shop", customers=40, days=3, until=LAST, zone=settings.shop_time_zone)
     chain.run_days(settings, database.connect(settings), LAST - timedelta(days=2), LAST - timedelta(days=1))

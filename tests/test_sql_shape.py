@@ -176,6 +176,7 @@ def test_migrating_file_by_file_gives_the_same_as_all_at_once(
     url = postgres.ensure_database(server, f"{str(settings.database_url).rpartition('/')[2]}_by_file")
     include = tmp_path / "include"
     (include / "sql" / "schema").mkdir(parents=True)
+    shutil.copytree(SQL / "migrations", include / "sql" / "migrations")
     for file in sorted((SQL / "schema").glob("*.sql")):
         shutil.copy(file, include / "sql" / "schema")
         by_file = from_environment({"RETENTION_DATABASE_URL": url, "RETENTION_INCLUDE": str(include)})
