@@ -215,13 +215,9 @@ def migrate(settings: Settings) -> list[str]:
             missing, _ = _missing(connection, settings.include)
         for name in missing:
             with connection.begin():
-                execute(connection, _migration(name))
+                execute(connection, "/".join(("schema", name)))
                 run(connection, "migrations/record", name=name)
     return missing
-
-
-def _migration(name: str) -> str:
-    return f"schema/{name}"
 
 
 def _check_version(settings: Settings) -> None:
