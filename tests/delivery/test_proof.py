@@ -143,6 +143,16 @@ def test_attempting_for_less_than_a_day_is_no_violation(
     assert proof.prove(settings, engine, MORNING + timedelta(hours=24)) == CLEAN
 
 
+def test_a_day_of_long_ago_that_is_being_played_now_is_not_stuck(
+    settings: Settings, engine: Engine, planner: Planner, sent: str
+) -> None:
+    planner.run(PLANTED["stuck_attempting"][0], key=sent)
+    now = MORNING + timedelta(days=90)
+    planner.run("update delivery.messages set called_at = :now where message_key = :key", now=now, key=sent)
+    assert proof.prove(settings, engine, now)["stuck_attempting"] == 0
+    assert proof.prove(settings, engine, now + timedelta(hours=25))["stuck_attempting"] == 1
+
+
 def test_a_cap_that_came_later_says_nothing_of_what_went_out_before(
     settings: Settings, engine: Engine, planner: Planner, sent: str
 ) -> None:
@@ -221,6 +231,13 @@ GROUNDS = {
     "a card where nobody has to agree": ("NL", "postal", "delete from shop.consents", 0),
     "a card, and an objection": ("NL", "postal", "update shop.consents set is_granted = false", 1),
     "a card to no country": (None, "postal", "delete from shop.consents", 1),
+    "a card to no country where nobody has to agree": (
+        None,
+        "postal",
+        "with gone as (delete from shop.consents) update shop.rules set basis = 'legitimate_interest'"
+        " where country = 'unknown'",
+        0,
+    ),
     "a text that was agreed to": ("US", "sms", "update shop.consents set basis = 'consent'", 0),
     "a text after a sale": ("NL", "sms", FROM_A_SALE, 1),
 }
