@@ -235,3 +235,28 @@ def test_a_message_of_a_version_that_is_not_there_is_set_aside_without_an_offer_
     planner.run("update delivery.messages set version = 'v9' where message_key = :key", key=odd)
     assert deliver(settings, engine, at=MORNING)["accepted"] == 1
     assert (planner.state(odd), planner.state(fine)) == (("skipped", "unreadable"), ("accepted", None))
+
+
+@pytest.mark.parametrize("size", [1, 500])
+def test_while_sending_is_blocked_no_message_that_is_fine_is_set_aside_in_place_of_one_that_has_expired(
+    settings: Settings, engine: Engine, planner: Planner, shop: Shop, size: int
+) -> None:
+    planner.version("broken", "v1", TEMPLATES, priority="no number")
+    fine = planner.message(shop.customer("ada"), grace=9)
+    odd = planner.message(shop.customer("bob"), campaign="broken", grace=0, on=DAY + timedelta(days=2))
+    counts = deliver(settings.evolve(batch_size=size), engine, at=MORNING + timedelta(days=3))
+    assert "more than 24 hours" in counts["blocked"]
+    assert planner.state(odd) == ("skipped", "unreadable")
+    assert planner.state(fine) == ("planned", None)
+
+
+@pytest.mark.parametrize("size", [1, 500])
+def test_another_message_of_the_same_customer_is_sent(
+    settings: Settings, engine: Engine, planner: Planner, shop: Shop, size: int
+) -> None:
+    planner.version("broken", "v1", TEMPLATES, priority="no number")
+    fine = planner.message(shop.customer("ada"), on=DAY)
+    odd = planner.message("ada", campaign="broken")
+    deliver(settings.evolve(batch_size=size), engine, at=MORNING)
+    assert planner.state(odd) == ("skipped", "unreadable")
+    assert planner.state(fine) == ("accepted", None)

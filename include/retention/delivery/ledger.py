@@ -90,7 +90,7 @@ class Ledger:
 
         What cannot be turned into a message is skipped as `unreadable`, with its key in the log. The statement finds
         such values by itself; where one is unreadable in a way that it does not know, the page is halved until the row
-        is alone.
+        is alone, without what else is due of its customer too.
         """
         which = {
             "claim": claim,
@@ -99,25 +99,26 @@ class Ledger:
             "channels": list(channels),
             "after_at": after[0],
             "after_key": after[1],
+            "is_blocked": is_blocked,
         }
         providers = json.dumps({name: channel.provider for name, channel in channels.items()})
-        rest = {"called_at": called_at, "is_blocked": is_blocked, "known_by": now, "providers": providers}
-        size = self._settings.batch_size
+        rest = {"called_at": called_at, "known_by": now, "providers": providers}
+        size, is_alone = self._settings.batch_size, False
         with self.connection.begin():
             lock(self.connection, "delivery", "claim")  # until the row is found: nobody else may move it meanwhile
             while True:
                 try:
                     with self.connection.begin_nested():
-                        claimed = self._claim(size=size, **which, **rest)
+                        claimed = self._claim(size=size, is_alone=is_alone, **which, **rest)
                     self._in_a_row = 0
                     return claimed
                 except UNREADABLE:
-                    if size == 1 and self._in_a_row == MOST_IN_A_ROW:
+                    if is_alone and self._in_a_row == MOST_IN_A_ROW:
                         raise
-                    if size == 1:
+                    if is_alone:
                         self._in_a_row += 1
                         return self._set_aside(after, **which)
-                    size //= 2
+                    size, is_alone = max(size // 2, 1), size == 1
 
     def _claim(self, **parameters: Any) -> Claimed | None:
         page = self._run("claim", **parameters, **self._zones)

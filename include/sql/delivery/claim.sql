@@ -6,7 +6,8 @@
 -- that must not be. What is outside its window, waits to be tried again or is halted is left planned. While sending
 -- :is_blocked only what has expired is decided on. :called_at is what the real clock shows, kept beside :now.
 -- A page takes customers, each with all that is due: their messages compete for the caps by the campaign's priority,
--- then by time. Who is not first counts those before it as sent; if they are not, the next batch finds that out.
+-- then by time. Who is not first counts those before it as sent; if they are not, the next batch finds that out. Where
+-- :is_alone a page takes no messages but its own: one of them cannot be read, and the others go on without it.
 -- Two steps of one enrolment never go out on one local date: the later one waits for the next day's window. To be in an
 -- audience is no message to anybody: it waits for none and holds none up.
 -- The guard on state carries the promise "claimed once"; the advisory lock taken before only saves waiting.
@@ -56,7 +57,13 @@ theirs as materialized (
         ) as s
         where m.customer_id = any(array(select p.customer_id from page as p))
             and (
-                ({% include "delivery/_is_due.sql" %})
+                (
+                    ({% include "delivery/_is_due.sql" %})
+                    and (
+                        not cast(:is_alone as boolean)
+                        or m.message_key = any(array(select p.message_key from page as p))
+                    )
+                )
                 or s.at > cast(:now as timestamptz) - (
                     select greatest(max(k.hours), 72) * interval '1 hour'
                     from delivery.caps as k
