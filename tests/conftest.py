@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
+import throw_away
 from retention import database
 from retention.local import postgres
 from retention.settings import Settings, from_environment
@@ -28,10 +28,8 @@ def server() -> Iterator[str]:
     if url := os.environ.get("RETENTION_TEST_SERVER"):
         yield url
         return
-    folder = Path(tempfile.mkdtemp(prefix="retention-test-"))
-    folder.chmod(0o755)
-    yield postgres.start(folder / "postgres", fsync=False)
-    postgres.remove(folder / "postgres")
+    with throw_away.server() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

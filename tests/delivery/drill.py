@@ -21,6 +21,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from checking_provider import Remote, started
 from drill_schedule import Schedule
 from drill_workers import FORK
 
+import throw_away
 from retention import database
 from retention.delivery import channels, sendgrid_email, twilio_sms
 from retention.local import postgres
@@ -85,13 +87,10 @@ def main() -> int:
     if options.broken:
         break_on_purpose()
     folder = Path(tempfile.mkdtemp(prefix="retention-drill-"))
-    folder.chmod(0o755)
-    server = options.server or postgres.start(folder / "postgres", fsync=False)
     try:
-        return drill(options, server, folder)
+        with nullcontext(options.server) if options.server else throw_away.server() as server:
+            return drill(options, server, folder)
     finally:
-        if not options.server:
-            postgres.remove(folder / "postgres")
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -205,7 +205,7 @@ def test_a_day_that_changes_loses_its_mark_before_its_files(tmp_path: Path, monk
 
 
 def test_a_shop_without_customers_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="customers and days above 0"):
+    with pytest.raises(InputError, match="1 to 100000000 customers"):
         generate(tmp_path, days=1, customers=0)
 
 

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -19,6 +20,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import yaml
+from fsspec.registry import _registry as opened_before
 from shop_files import CUSTOMERS, DAY, ORDERS, customer, order, write_day
 from sqlalchemy import Engine, text
 
@@ -69,8 +71,11 @@ PLACES = [
 
 @pytest.mark.parametrize(("url", "what"), PLACES)
 def test_a_place_that_needs_a_package_or_is_of_no_known_kind_is_one_sentence(
-    settings: Settings, engine: Engine, url: str, what: str
+    settings: Settings, engine: Engine, url: str, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for scheme, package in (("s3", "s3fs"), ("gs", "gcsfs")):  # installed here, so that their own tests can run
+        monkeypatch.setitem(sys.modules, package, None)
+        monkeypatch.delitem(opened_before, scheme, raising=False)
     with pytest.raises(InputError, match=what):
         sync.sync(settings, engine, "demo_shop", DAY, url)
     with pytest.raises(InputError, match=what):
@@ -119,8 +124,8 @@ def test_a_place_that_answers_with_an_error_is_waited_for(settings: Settings, en
 
 def test_exports_that_cannot_be_written_say_where(settings: Settings, engine: Engine, refusing: str) -> None:
     export = exports.Export(
-        campaign="c", step="s", number=1, channel="audience", day=DAY, exported_at=datetime(2026, 11, 3, tzinfo=UTC),
-        added=0, removed=0, written_at=None,
+        campaign="c", known_as="c", step="s", number=1, channel="audience", day=DAY,
+        exported_at=datetime(2026, 11, 3, tzinfo=UTC), added=0, removed=0, written_at=None,
     )  # fmt: skip
     (settings.local / "a file").write_text("")
     for place in (f"ftp://{refusing}/x", f"{settings.local}/a file/below", "http://127.0.0.1:1/x"):
