@@ -17,9 +17,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention import days
+from retention import days, faults
 from retention.campaigns import definitions
-from retention.database import count, lock, one, run
+from retention.database import Table, count, lock, one, run
 from retention.days import Counts
 from retention.errors import InputError, StateError
 from retention.settings import Settings
@@ -39,6 +39,8 @@ def reconcile(settings: Settings, engine: Engine) -> dict[str, str]:
         behind = run(connection, "campaigns/left_behind", names=without_file).scalars().all() if without_file else []
         pauses = [(name, "file_unreadable", str(problem)) for name, problem in broken.items()]
         pauses += [(name, *_why_missing(settings.include, name, names, broken, held)) for name in behind]
+        # The new name waits as the old one does: its own entries must not send what the old one has sent.
+        pauses += [(name, "perhaps_renamed", held[old]) for name in sound if (old := _old_name(sound[name])) in held]
         paused = run(
             connection, "campaigns/pause", day=day, campaigns=[name for name, _, _ in pauses],
             reasons=[reason for _, reason, _ in pauses], messages=[message for _, _, message in pauses],
@@ -112,9 +114,9 @@ def carry_over(connection: Connection, settings: Settings, old: str, new: str) -
     tables = run(connection, "campaigns/renamed/tables").all()
     for table in tables:
         if table.has_entries:
-            run(connection, "campaigns/renamed/number_on", {"table": table.name}, aside=aside, **names)
+            run(connection, "campaigns/renamed/number_on", {"table": Table(table.name)}, aside=aside, **names)
     for table in tables:
-        run(connection, "campaigns/renamed/rename", {"table": table.name}, aside=aside, **names)
+        run(connection, "campaigns/renamed/rename", {"table": Table(table.name)}, aside=aside, **names)
     run(connection, "campaigns/renamed/versions", **names)
     run(connection, "campaigns/renamed/days", **names)
     run(connection, "campaigns/renamed/halt", **names)
@@ -142,12 +144,20 @@ def _carry_over_all(
     """Carry over what was renamed; of each old name that has to wait, why."""
     held: dict[str, str] = {}
     for name, content in sound.items():
-        if old := content.get("renamed_from"):
+        if old := _old_name(content):
             try:
-                carry_over(connection, settings, old, name)
-            except StateError as problem:
-                held[old] = str(problem)
+                with connection.begin_nested():
+                    carry_over(connection, settings, old, name)
+            except Exception as problem:  # of whatever sort: a campaign that cannot be renamed stops no other
+                held[old] = faults.summary(problem)
+                if not isinstance(problem, StateError):
+                    log.exception("Campaign %s could not become %s", old, name)
     return held
+
+
+def _old_name(content: Mapping[str, Any]) -> str | None:
+    name: str | None = content.get("renamed_from")
+    return name
 
 
 def _why_missing(
