@@ -15,10 +15,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from retention import chain, database
 from retention.delivery import proof
+from retention.errors import InputError
 from retention.orders import demo, sync
 from retention.settings import Settings, from_environment
 
@@ -104,6 +105,11 @@ def whole(shops: Callable[[str], Settings], folder: Path) -> Settings:
     settings = shops("whole")
     chain.run_days(settings, database.connect(settings), FIRST, LAST, path=str(folder / "whole"))
     return settings
+
+
+def test_on_the_clock_of_the_days_a_campaign_is_not_delivered_alone(settings: Settings, engine: Engine) -> None:
+    with pytest.raises(InputError, match="leave --campaign out"):
+        chain.deliver(settings.evolve(clock="days"), engine, campaign="nope")
 
 
 def test_days_run_again_change_nothing(whole: Settings, files: Path) -> None:

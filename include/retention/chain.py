@@ -111,6 +111,8 @@ def deliver(settings: Settings, engine: Engine, *, campaign: str | None = None, 
     that cannot be read, or failed on the day, is not waited for. `paused` holds, by campaign, why no message of it is
     sent: its file is missing, or cannot be read.
     """
+    if campaign is not None and settings.clock == "days" and at is None:
+        raise InputError("On the clock `days` all campaigns send together: leave --campaign out.")
     paused = folder.reconcile(settings, engine)
     if settings.clock == "wall" or at is not None:
         report = delivery.deliver(settings, engine, at=at, campaign=campaign)

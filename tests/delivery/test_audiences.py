@@ -202,6 +202,14 @@ def test_live_delivery_keeps_the_same_and_calls_nobody(ads: Ads, live: Settings,
     assert ads.export() == (1, 0)
 
 
+def test_live_nobody_is_put_in_for_a_past_day_who_unsubscribed_by_now(ads: Ads, live: Settings) -> None:
+    ads.member("ada")
+    ads.member("eva")
+    assert deliver(live, ads.engine, wall=Stopped(MORNING))["accepted"] == 2
+    ads.suppress("ada", MORNING + timedelta(days=2))
+    assert export(live, ads.engine, day=MORNING.date(), at=MORNING + timedelta(days=3))["added"] == 1
+
+
 def test_each_rule_is_checked_again_in_the_claim(ads: Ads) -> None:
     keys = {
         "fine": ads.member("fine"),

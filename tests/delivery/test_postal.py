@@ -71,6 +71,46 @@ def cards(settings: Settings, engine: Engine, shop: Shop, planner: Planner) -> C
     return Cards(settings, engine, shop, planner)
 
 
+def suppress(cards: Cards, at: datetime) -> None:
+    cards.planner.run(
+        "insert into shop.suppressions (customer_id, channel, reason, known_at) values"
+        " (shop.customer_id(:namespace, 'ada'), 'all', 'unsubscribed', :at)", namespace=NAMESPACE, at=at,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("why", ["suppressed", "no_consent", "order", "erased"])
+def test_a_card_is_not_printed_once_its_customer_must_not_get_it(cards: Cards, why: str) -> None:
+    key, other = cards.planned("ada"), cards.planned("eva")
+    assert deliver(cards.settings, cards.engine, at=MORNING)["accepted"] == 2
+    at = MORNING + timedelta(hours=1)
+    match why:
+        case "suppressed":
+            suppress(cards, at)
+        case "no_consent":
+            cards.planner.withdraw("ada", "postal", at)
+        case "order":
+            cards.shop.order("ada", at, known_at=at)
+        case "erased":
+            cards.planner.run("update campaigns.enrolments set exited_on = :day, exit_reason = 'erased'"
+                              " where customer_id = shop.customer_id(:namespace, 'ada')", namespace=NAMESPACE,
+                              day=MORNING.date())  # fmt: skip
+    assert cards.export() == 1
+    assert cards.printed() == [[other]]
+    assert cards.planner.one(key)["state"] == "planned"
+    assert deliver(cards.settings, cards.engine, at=EVENING - timedelta(hours=1))["skipped"] == 1
+    assert (cards.planner.one(key)["state"], cards.planner.one(key)["reason"]) == ("skipped", why)
+    assert cards.export(EVENING + timedelta(days=1)) == 0
+
+
+def test_live_nobody_is_printed_for_a_past_day_who_is_suppressed_by_now(cards: Cards, live: Settings) -> None:
+    key, other = cards.planned("ada"), cards.planned("eva")
+    assert deliver(cards.settings, cards.engine, at=MORNING)["accepted"] == 2
+    suppress(cards, EVENING + timedelta(days=1))
+    assert export(live, cards.engine, day=MORNING.date(), at=EVENING + timedelta(days=2))["added"] == 1
+    assert cards.printed() == [[other]]
+    assert cards.planner.one(key)["reason"] == "withdrawn"
+
+
 def test_a_card_is_printed_as_it_is_rendered_with_the_address_beside_it(cards: Cards) -> None:
     key = cards.planned("ada")
     eleni = cards.planned("eleni", first_name="Ελένη", last_name="<Βλάχου>", language="el", country="GR",

@@ -22,6 +22,7 @@ MOVERS = [
     "delivery/set_aside",
     "events/_reason",
     "delivery/_left_audience",
+    "delivery/withdraw_cards",
     "forgetting/skip",
     "forgetting/leave",
 ] + [

@@ -77,7 +77,9 @@ class Desk:
         day = NOW.date() - timedelta(days=1)
         self.shop.publish(day)
         self.run(
-            "insert into campaigns.versions values ('winback', 'v1', '{}', cast(:templates as jsonb), '', :day)",
+            "insert into campaigns.versions"
+            " values ('winback', 'v1', cast(:definition as jsonb), cast(:templates as jsonb), '', :day)",
+            definition='{"offers": {"comeback": {"valid_for": "14 days"}}}',
             templates='{"hello.en.j2": "{% block text %}Hello{% endblock %}"}', day=day,
         )  # fmt: skip
         self.run(

@@ -102,6 +102,45 @@ def test_an_order_changed_in_the_future_or_long_ago_is_rejected(
     assert rejected(engine) == [(2, rule)]
 
 
+@pytest.mark.parametrize("at", [f"{DAY}T18:00:00+01:00", f"{DAY}T23:59:59+01:00", f"{DAY}T00:00:00+01:00"])
+@pytest.mark.parametrize("file_of_no", [DAY, NEXT])
+def test_a_withdrawal_of_the_day_wins_over_a_grant_dated_after_the_landing(
+    settings: Settings, engine: Engine, files: Path, at: str, file_of_no: date
+) -> None:
+    yes, no = consent("C1", changed_at=f"{NEXT}T10:00:00+01:00"), consent("C1", granted="no", changed_at=at)
+    write_day(files, orders=[order("1")], consents=[yes, no] if file_of_no == DAY else [yes])
+    write_day(files, NEXT, orders=[order("2", day=NEXT)], consents=[no] if file_of_no == NEXT else [])
+    for day in (DAY, NEXT):
+        sync.sync(settings, engine, "demo_shop", day)
+    assert [(ref, granted) for ref, granted, _ in consents(engine)] == [("C1", False)]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [{"basis": "legitimate_interest"}, {"channel": "Email"}, {"granted": "No"}, {"granted": " NO ", "basis": "?"}],
+)
+def test_a_withdrawal_is_understood_however_its_other_columns_are_written(
+    settings: Settings, engine: Engine, files: Path, written: dict[str, str]
+) -> None:
+    write_day(files, orders=[order("1")], consents=[consent("C1")])
+    sync.sync(settings, engine, "demo_shop", DAY)
+    no = consent("C1", NEXT, **{"granted": "no", **written})
+    write_day(files, NEXT, orders=[order("2", day=NEXT)], consents=[no])
+    assert sync.sync(settings, engine, "demo_shop", NEXT)["rejected"] == 0
+    assert [(ref, granted) for ref, granted, _ in consents(engine)] == [("C1", False)]
+
+
+def test_a_load_refuses_a_day_that_is_not_over_and_publishes_nothing(
+    settings: Settings, engine: Engine, files: Path
+) -> None:
+    ahead = date(2199, 1, 1)
+    write_day(files, ahead, orders=[order("1", day=ahead)], consents=[consent("C1", ahead)])
+    for until, path in ((None, files), (ahead, write_day(files.parent / "other", orders=[order("1")]).parent)):
+        with pytest.raises(InputError, match="2199-01-01 is not over"):
+            sync.load(settings, engine, "demo_shop", str(path), until=until)
+    assert not rows(engine, "select day from shop.days")
+
+
 @pytest.mark.parametrize(
     ("at", "rule"),
     [
@@ -291,7 +330,7 @@ def test_the_day_in_a_files_path_bounds_its_rows_in_a_history_too(
 ) -> None:
     write_day(files, orders=[order("1"), order("2", created_at="2026-11-05T10:00:00+01:00")])
     write_day(files, NEXT, orders=[order("3", day=NEXT), order("4", created_at="2026-11-04T10:00:00+01:00")])
-    counts = sync.load(settings, engine, "demo_shop", str(files), until=date(2027, 1, 1))
+    counts = sync.load(settings, engine, "demo_shop", str(files), until=date(2026, 11, 20))
     assert (counts["accepted"], counts["rejected"]) == (3, 1)
     assert rows(engine, "select max(day) from shop.days") == [(NEXT,)]
 

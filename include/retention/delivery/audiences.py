@@ -108,9 +108,9 @@ def queue_removal(connection: Connection, customer_id: int, now: datetime) -> No
     run(connection, "delivery/queue_removal", customer_id=customer_id, now=now)
 
 
-def _fix(settings: Settings, connection: Connection, now: datetime) -> None:
-    """Decide who is in at `now`, and note for each audience what its next export changes."""
-    run(connection, "delivery/leave_audiences", known_by=now, **law.zones(connection, settings))
+def _fix(settings: Settings, connection: Connection, now: datetime, known_by: datetime) -> None:
+    """Decide who is in, as known by then, and note for each audience what its export at `now` changes."""
+    run(connection, "delivery/leave_audiences", known_by=known_by, **law.zones(connection, settings))
     for audience in run(connection, "delivery/changed_audiences", now=now).mappings().all():
         removed = count(connection, "delivery/take_out", **audience)
         added = count(connection, "delivery/put_in", now=now, **audience)

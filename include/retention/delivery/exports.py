@@ -69,7 +69,7 @@ class File:
     about: Mapping[str, str]
 
 
-Fix = Callable[[Settings, Connection, datetime], None]
+Fix = Callable[[Settings, Connection, datetime, datetime], None]  # at, and known by
 Files = Callable[[Settings, Export, Sequence[Mapping[str, Any]]], list[File]]
 
 
@@ -85,7 +85,8 @@ def export(
     with engine.begin() as connection:
         lock(connection, "delivery", "export", channel)
         if is_time and _is_latest(connection, channel, now):
-            fix(settings, connection, now)
+            # What is sent for real goes by what is known by now, whatever instant was asked for.
+            fix(settings, connection, now, max(now, clock.now()) if settings.delivery == "live" else now)
     counts = {"exports": 0, "added": 0, "removed": 0}
     for each in _to_write(engine, channel, now.astimezone(settings.shop_time_zone).date()):
         with engine.begin() as connection:

@@ -7,6 +7,7 @@ every browser prints, or makes a PDF of.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -22,8 +23,10 @@ from retention.days import Counts
 from retention.delivery import exports
 from retention.delivery.channels import Outgoing, Settled, accepted, refused
 from retention.delivery.render import one_line
+from retention.orders import law
 from retention.settings import Settings
 
+log = logging.getLogger(__name__)
 CHANNEL = "postal"
 COLUMNS = ("recipient", "street", "postal_code", "city", "country", "language", "card", "message_key")
 PAGE = ImmutableSandboxedEnvironment(autoescape=True, undefined=StrictUndefined).from_string("""\
@@ -86,13 +89,18 @@ class Postal:
 def export(settings: Settings, engine: Engine, day: date | None = None, at: datetime | None = None) -> Counts:
     """Export the cards that are in no file yet, those kept before `at` (now); what is halted waits.
 
+    A card whose customer must not get it any more is withdrawn: deleted, and its message planned once more, so that the
+    next claim skips it with the reason.
     Per step a folder with ``cards.csv`` and ``cards.html``; see docs/exports.md. Each card is in exactly one of them.
     Everything else as in `audiences.export`; `removed` is 0.
     """
     return exports.export(settings, engine, CHANNEL, day, at, _fix, _files)
 
 
-def _fix(settings: Settings, connection: Connection, now: datetime) -> None:
+def _fix(settings: Settings, connection: Connection, now: datetime, known_by: datetime) -> None:
+    withdrawn = run(connection, "delivery/withdraw_cards", known_by=known_by, **law.zones(connection, settings)).all()
+    if withdrawn:
+        log.info("%s cards are withdrawn: the next claim says why", len(withdrawn))
     for step in run(connection, "delivery/waiting_cards", now=now).mappings().all():
         if added := count(connection, "delivery/take_cards", now=now, **step):
             exports.record(connection, settings, CHANNEL, now, added=added, removed=0, **step)

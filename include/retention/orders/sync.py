@@ -85,11 +85,13 @@ def load(
 
     Of a file whose path names no day, everything happened until the end of `until`, or until `at` (default: now); rows
     dated more than a day later are refused. The last day it holds is recorded as published; that day and those before
-    it can then only come as files again.
+    it can then only come as files again. Raises InputError for a day, of a path or `until`, that is not over at `at`.
     """
+    if until is not None:
+        days.require_over(settings, until, at)
     of = read(settings.include, source)
     with turn(engine, of):
-        _land(settings, engine, of, None, path, progress)
+        _land(settings, engine, of, None, path, progress, at)
         _validate(settings, engine, of, None)
         end = days.known_at(until, settings.shop_time_zone) if until else at or clock.now()
         return publishing.publish(settings, engine, of, None, end)
@@ -150,11 +152,19 @@ def _day(
 
 
 def _land(
-    settings: Settings, engine: Engine, source: Source, day: date | None, path: str | None, progress: Progress | None
+    settings: Settings,
+    engine: Engine,
+    source: Source,
+    day: date | None,
+    path: str | None,
+    progress: Progress | None,
+    now: datetime | None = None,
 ) -> Counts:
     found = {feed.name: files.find(settings, source, feed, day, path) for feed in source.landed}
     if not any(found.values()):
         raise DataError(f"{source.name}: there is no file of any feed.")
+    if told := [file.day for each in found.values() for file in each if file.day]:
+        days.require_over(settings, max(told), now)
     if day and not _is_new(engine, source, day, found):
         return {name: load["landed"] for name, load in _loads(engine, source, day).items()}
     counts = {}

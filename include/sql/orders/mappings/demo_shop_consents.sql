@@ -1,12 +1,12 @@
--- One answer of a customer per row. Of a withdrawal the time may be unreadable: then it has none.
+-- One answer of a customer per row. Of a withdrawal the time or the basis may be unreadable: then it has none.
 select
     file_no,
     row_no,
     customer_id as customer_ref,
     purpose,
-    channel,
-    granted = 'yes' as is_granted,
-    nullif(basis, '') as basis,
+    lower(trim(channel)) as channel,
+    lower(trim(granted)) = 'yes' as is_granted,
+    case when basis in ('consent', 'soft_opt_in') then basis end as basis,
     origin,
     text_version,
     case

@@ -1,4 +1,6 @@
--- Typed consent rows. A withdrawal by a wrong clock is kept: it counts from the landing on.
+-- Typed consent rows. A withdrawal by a wrong clock is kept: it counts from the landing on. A grant dated after the
+-- landing, within the day that a clock may run fast, counts from the start of the day: when it was given is doubtful, and
+-- any withdrawal of that day wins.
 insert into stage_consents
 select
     file_no,
@@ -46,6 +48,7 @@ from (
             case
                 when cast(p.updated_at as timestamptz) between timestamptz '1970-01-01 00:00:00+00' and f.landed_at
                     then cast(p.updated_at as timestamptz)
+                when p.is_granted then coalesce(f.starts_at, f.landed_at - interval '1 day')
                 else f.landed_at
             end as updated_at,
             f.known_at,
