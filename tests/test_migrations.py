@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from retention import database
 from retention.local import postgres
@@ -83,6 +84,17 @@ def test_a_migration_that_is_killed_resumes_by_itself(empty: Settings, where: st
     assert applied == [file.stem for file in files if file >= slow]
     assert database.migrate(empty) == []
     assert "delivery.messages" in tables(empty)
+
+
+def test_a_migration_that_cannot_be_recorded_leaves_nothing_of_itself(empty: Settings) -> None:
+    database.migrate(empty)
+    (empty.include / "sql" / "schema" / "9999.unrecorded.sql").write_text(
+        "create table public.half (a integer);\n"
+        "alter table public.migrations add constraint known check (name <> '9999.unrecorded');\n"
+    )
+    with pytest.raises(IntegrityError, match="known"):
+        database.migrate(empty)
+    assert "public.half" not in tables(empty)
 
 
 def test_two_that_migrate_at_once_take_turns(empty: Settings) -> None:
