@@ -46,6 +46,30 @@ def test_secrets_are_made_once_and_only_their_owner_reads_them(settings: Setting
         assert (environment.home(settings) / name).stat().st_mode & 0o777 == 0o600
 
 
+def test_passwords_and_keys_are_kept_over_restarts(settings: Settings) -> None:
+    kept = [environment.home(settings) / name for name in ("passwords.json", "secrets.json")]
+    environment.environment(settings)
+    first = [file.read_text() for file in kept]
+    shown = environment.login(settings)
+    environment.environment(settings, port=8099)
+    assert [file.read_text() for file in kept] == first
+    assert environment.login(settings) == shown
+
+
+def test_the_server_is_reached_from_this_machine_only(settings: Settings) -> None:
+    assert environment.environment(settings)["AIRFLOW__API__HOST"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("login", ["yes", "no"])
+def test_the_server_is_told_whether_a_login_is_asked_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, login: str
+) -> None:
+    """Which names the server answers to hangs on it, and the caller may have it unset."""
+    if login == "no":
+        monkeypatch.setenv("RETENTION_AIRFLOW_LOGIN", login)
+    assert environment.environment(settings)["RETENTION_AIRFLOW_LOGIN"] == login
+
+
 def test_two_installations_have_different_secrets(settings: Settings, tmp_path: Path) -> None:
     other = settings.evolve(local=tmp_path / "other")
     keys = "AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY", "AIRFLOW__CORE__FERNET_KEY"

@@ -89,27 +89,35 @@ def test_the_page_is_in_the_side_bar_and_on_each_run(loaded: dict[str, Any]) -> 
 
 HOSTS = """
 import json
+from airflow import plugins_manager
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from retention.page import in_airflow
+plugins, errors = plugins_manager._get_plugins()
+(plugin,) = [each for each in plugins if each.name == "retention"]
 airflow = FastAPI()
 airflow.get("/auth/token")(lambda: "a token")
-for each in in_airflow.middlewares():
+for each in plugin.fastapi_root_middlewares:
     airflow.add_middleware(each["middleware"], *each["args"], **each["kwargs"])
 hosts = ("127.0.0.1:8080", "localhost:8080", "evil.example", "127.0.0.1.evil.example", "evil.example:8080", "")
 print(json.dumps({host: TestClient(airflow).get("/auth/token", headers={"host": host}).status_code for host in hosts}))
 """
 
 
-def answers_to(login: str) -> dict[str, int]:
-    environment = os.environ | {"RETENTION_AIRFLOW_LOGIN": login}
+def answers_to(login: str, home: Path) -> dict[str, int]:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "RETENTION_AIRFLOW_LOGIN": login,
+    }
     done = subprocess.run([sys.executable, "-c", HOSTS], env=environment, capture_output=True, text=True, check=True)
     result: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
     return result
 
 
 @pytest.mark.airflow
-def test_without_a_login_the_server_answers_to_its_own_names_only() -> None:
+def test_without_a_login_the_server_answers_to_its_own_names_only(tmp_path: Path) -> None:
     refused = dict.fromkeys(("evil.example", "127.0.0.1.evil.example", "evil.example:8080", ""), 400)
-    assert answers_to("no") == {"127.0.0.1:8080": 200, "localhost:8080": 200, **refused}
-    assert set(answers_to("yes").values()) == {200}
+    assert answers_to("no", tmp_path) == {"127.0.0.1:8080": 200, "localhost:8080": 200, **refused}
+    assert set(answers_to("yes", tmp_path).values()) == {200}
