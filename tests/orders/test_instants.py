@@ -171,6 +171,19 @@ def test_a_later_no_ends_a_yes_whose_clock_ran_ahead(settings: Settings, engine:
     assert [(ref, granted) for ref, granted, _ in consents(engine)] == [("C1", False)]
 
 
+def test_a_later_version_of_an_order_replaces_one_whose_clock_ran_ahead(
+    settings: Settings, engine: Engine, files: Path
+) -> None:
+    write_day(files, orders=[order("1", updated_at=f"{NEXT}T01:00:00+01:00")])  # an hour after it landed
+    sync.sync(settings, engine, "demo_shop", DAY)
+    later = order("1", status="cancelled", updated_at=f"{NEXT}T00:30:00+01:00")
+    write_day(files, NEXT, orders=[later, order("2", day=NEXT)])
+    sync.sync(settings, engine, "demo_shop", NEXT)
+    assert rows(engine, "select status, updated_at from shop.orders where order_ref = '1'") == [
+        ("cancelled", KNOWN + timedelta(minutes=30))
+    ]
+
+
 @pytest.mark.parametrize(
     ("at", "rule"),
     [
