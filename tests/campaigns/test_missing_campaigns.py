@@ -190,6 +190,21 @@ def test_a_file_that_cannot_be_read_and_a_folder_without_campaigns_pause_but_end
     assert deliver(house, after(1))["accepted"] >= 1
 
 
+def test_a_file_that_could_not_be_read_and_is_then_deleted_counts_as_missing_from_its_deletion_on(house: House) -> None:
+    plan_only(house, D)
+    break_yaml(house)
+    house.shop.publish(after(1))
+    assert "winback" in folder.reconcile(house.settings, house.engine)
+    take_away(house)
+    house.shop.publish(after(2))
+    for _ in range(2):
+        assert "winback.yaml, but the campaign is not over" in folder.reconcile(house.settings, house.engine)["winback"]
+    assert enrolled(house) == [("ada", "winback", 1, D, None, None)]
+    house.shop.publish(after(3))
+    assert folder.reconcile(house.settings, house.engine) == {}
+    assert enrolled(house) == [("ada", "winback", 1, D, after(3), "campaign_removed")]
+
+
 def test_a_campaign_is_removed_by_command_once_its_file_is_deleted(house: House) -> None:
     plan_only(house, D)
     with pytest.raises(InputError, match=r"winback\.yaml is there"):
