@@ -171,7 +171,7 @@ REALLY = {
 }
 
 
-@pytest.mark.parametrize(("provider", "found"), [("sendgrid", 1), ("outbox", 0)])
+@pytest.mark.parametrize(("provider", "found"), [("sendgrid", 1), ("outbox", 0), ("files", 0)])
 @pytest.mark.parametrize("name", REALLY)
 def test_what_a_provider_was_called_for_is_judged_by_the_real_clock(
     settings: Settings, engine: Engine, shop: Shop, planner: Planner, sent: str, name: str, provider: str, found: int
@@ -260,6 +260,19 @@ def test_each_ground_in_law_is_known_to_the_proof(
     )
     planner.run(change)
     assert proof.prove(settings, engine, LATER)["sent_without_ground"] == found
+
+
+@pytest.mark.parametrize(("answers", "found"), [((False, True), 0), ((True, False), 1), ((False, False), 1)])
+def test_of_several_answers_the_one_that_held_when_the_message_went_out_counts(
+    settings: Settings, engine: Engine, planner: Planner, sent: str, answers: tuple[bool, bool], found: int
+) -> None:
+    which = f"where channel = 'email' and {ADA}"
+    answered = f"update shop.consents set is_granted = :granted, known_at = :known {which}"
+    first, second = MORNING - timedelta(days=9), MORNING - timedelta(days=2)
+    planner.run(answered, granted=answers[0], known=first)
+    planner.run(f"insert into shop.consents_history select *, :until from shop.consents {which}", until=second)
+    planner.run(answered, granted=answers[1], known=second)
+    assert proof.prove(settings, engine, LATER) == CLEAN | {"sent_without_ground": found}
 
 
 def test_what_became_known_within_the_minute_of_a_claim_is_no_violation(
