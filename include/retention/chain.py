@@ -109,10 +109,12 @@ def deliver(settings: Settings, engine: Engine, *, campaign: str | None = None, 
 
     Under the clock ``days``: play each day that all campaigns have done and whose sends have not played yet. A campaign
     that cannot be read, or failed on the day, is not waited for. `paused` holds, by campaign, why no message of it is
-    sent: its file is missing, or cannot be read.
+    sent: its file is missing, or cannot be read. Raises InputError, before anything is written, for an instant without
+    an offset, or for one that is pretended while delivery is live.
     """
     if campaign is not None and settings.clock == "days" and at is None:
         raise InputError("On the clock `days` all campaigns send together: leave --campaign out.")
+    delivery.check_instant(settings, at)
     paused = folder.reconcile(settings, engine)
     if settings.clock == "wall" or at is not None:
         report = delivery.deliver(settings, engine, at=at, campaign=campaign)

@@ -36,6 +36,18 @@ def test_nothing_is_sent_for_real_as_if_it_were_another_time(
     assert planner.run("select from delivery.caps") == [], "nothing was begun"
 
 
+def test_an_instant_that_is_refused_is_refused_before_anything_is_written(
+    live: Settings, settings: Settings, engine: Engine, planner: Planner, shop: Shop
+) -> None:
+    planner.version("gone", "v1", TEMPLATES)  # without a file: the next delivery pauses it, and says so
+    planner.message(shop.customer("ada"), campaign="gone")
+    for each, at in ((live, MORNING), (settings, MORNING.replace(tzinfo=None))):
+        with pytest.raises(InputError, match=r"as if it were|has no offset"):
+            chain.deliver(each, engine, at=at)
+        assert planner.run("select * from campaigns.paused") == []
+    assert "gone" in chain.deliver(settings, engine, at=MORNING)["paused"]
+
+
 def test_another_workers_process_refuses_a_pretended_instant_too(
     live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
 ) -> None:

@@ -401,10 +401,18 @@ def _check_meant(settings: Settings, clock: str, send_for_real: bool) -> None:
         )
 
 
-def _time(settings: Settings, at: datetime | None, wall: Clock) -> _Time:
+def check_instant(settings: Settings, at: datetime | None) -> None:
+    """Whether messages may be delivered as if it were `at`. Changes nothing.
+
+    Raises InputError for an instant without an offset, or for one that is pretended while delivery is live.
+    """
     if at is not None and at.tzinfo is None:
         raise InputError(f"{at.isoformat()} has no offset; write it like 2026-11-21T09:00:00+01:00.")
     _refuse_pretended(settings, at)
+
+
+def _time(settings: Settings, at: datetime | None, wall: Clock) -> _Time:
+    check_instant(settings, at)
     return _Time(wall=wall, at=at)
 
 
