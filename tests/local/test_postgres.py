@@ -51,6 +51,21 @@ def test_data_survive_a_crash_and_the_note_of_a_dead_server_deceives_nobody(data
         assert connection.execute("select seven from kept").fetchone() == (7,)
 
 
+def test_only_its_owner_reads_the_servers_log_and_one_of_an_earlier_version_is_closed(data: Path) -> None:
+    log = data.with_name("postgres.log")
+    before = os.umask(0o022)
+    try:
+        postgres.start(data, fsync=False)
+        assert log.stat().st_mode & 0o777 == 0o600
+        postgres.stop(data)
+        log.chmod(0o644)
+        postgres.start(data, fsync=False)
+        assert log.stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)
+    assert "database system is ready" in log.read_text()
+
+
 def test_it_stops_and_says_whether_it_ran(data: Path) -> None:
     postgres.start(data, fsync=False)
     assert postgres.is_ready(data)

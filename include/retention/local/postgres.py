@@ -87,7 +87,8 @@ def _start(data: Path, port: int | None, fsync: bool) -> str:
         _create(data, port or free_port(), fsync)
     if not is_ready(data):
         log = data.parent / f"{data.name}.log"
-        log.touch()
+        log.touch(mode=0o600)
+        log.chmod(0o600)  # one of an earlier version was for everybody, and it quotes statements with their values
         _own(log)
         _run("pg_ctl", "-D", data, "-w", "-t", "60", "-l", log, "start", check=False, stdout=subprocess.DEVNULL,
              stderr=subprocess.DEVNULL)  # fmt: skip
