@@ -1,4 +1,4 @@
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from sqlalchemy import Engine
@@ -78,6 +78,48 @@ def test_every_day_that_there_is_can_be_written() -> None:
 def test_a_day_that_nobody_can_mean_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="1970-01-01 to 2199-12-31"):
         days.parse(text)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2026-W47-5T09:00+01:00",
+        "20261121T0900+0100",
+        "2026-11-21 09:00+01:00",
+        "2026-11-21t09:00+01:00",
+        "2026-11-21T09+01:00",
+        "2026-11-21T0900+01:00",
+        "2026-11-21T09:00+0100",
+        "2026-11-21T09:00+01",
+        "2026-11-21T09:00,5Z",
+        "2026-11-21T09:00:00,5Z",
+        "2026-11-21T09:00.5Z",
+        "2026-11-21T09:00:00.Z",
+        "2026-11-21T09:00+01:00:30",
+        "2026-11-21T09:00 Z",
+        "2026-11-21T09:00Z\n",
+        "2026-11-21T25:00Z",
+        "2026-11-21",
+        "２０２６-11-21T09:00Z",
+    ],
+)
+def test_an_instant_is_written_in_one_way_only(written: str) -> None:
+    with pytest.raises(InputError, match=r"is not an instant; write it with its offset, like 2026-11-21T09:00\+01:00"):
+        days.parse_instant(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("2026-11-21T09:00+01:00", datetime(2026, 11, 21, 8, tzinfo=UTC)),
+        ("2026-11-21T08:00Z", datetime(2026, 11, 21, 8, tzinfo=UTC)),
+        ("2026-11-21T03:00:05-05:00", datetime(2026, 11, 21, 8, 0, 5, tzinfo=UTC)),
+        ("2026-11-21T08:00:05.5Z", datetime(2026, 11, 21, 8, 0, 5, 500_000, tzinfo=UTC)),
+        ("2026-11-21T08:00:05.123456+00:00", datetime(2026, 11, 21, 8, 0, 5, 123_456, tzinfo=UTC)),
+    ],
+)
+def test_an_instant_may_say_seconds_and_parts_of_them(written: str, meant: datetime) -> None:
+    assert days.parse_instant(written) == meant
 
 
 @pytest.mark.parametrize(

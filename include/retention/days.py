@@ -22,6 +22,9 @@ from retention.settings import Settings
 
 Counts = dict[str, Any]
 FIRST, LAST = date(1970, 1, 1), date(2199, 12, 31)  # of the days that anybody can mean; windows reach a century further
+INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
 
 
 def parse(text: str) -> date:
@@ -38,11 +41,14 @@ def parse(text: str) -> date:
 
 
 def parse_instant(text: str) -> datetime:
-    """An ISO instant from 1970 to 2199 with its offset. Raises InputError for anything else."""
+    """An instant from 1970 to 2199, written like 2026-11-21T09:00+01:00 or 2026-11-21T08:00:00.5Z.
+
+    Raises InputError for any other instant and any other form.
+    """
     try:
-        instant = datetime.fromisoformat(text)
-        if instant.tzinfo is None:
+        if not INSTANT.fullmatch(text):
             raise ValueError(text)
+        instant = datetime.fromisoformat(text)
         day = instant.astimezone(UTC).date()
     except (ValueError, OverflowError) as problem:
         raise InputError(
