@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import ast
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,6 +24,8 @@ from retention.selections import rendering
 PROJECT = Path(__file__).resolve().parents[1]
 ZONE = ZoneInfo("Europe/Amsterdam")
 LINE = 3  # of what is wrong in each file here
+MEMORY = 2 << 30  # bytes of address space that what is rendered here may take, the program included
+PROCESSOR = 20  # seconds of computing, some forty times what a rendering may take
 
 # What reaches for something that is not a template's.
 REACHING = [
@@ -84,6 +93,56 @@ LONG = [
 ALL = [*REACHING, *LARGE, *LONG]
 
 
+class Confined:
+    """Calls functions in a process with little memory and time: a budget that is broken fails a test, no machine."""
+
+    def __init__(self, seconds: int = PROCESSOR) -> None:
+        self._seconds = seconds
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __call__(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What `function` returns or raises; MemoryError, or BrokenProcessPool, for one that takes too much."""
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_limit_memory)
+        try:
+            return self._pool.submit(_within, self._seconds, function, arguments).result()
+        except BrokenProcessPool:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the process."""
+        if self._pool is not None:
+            self._pool.shutdown()
+        self._pool = None
+
+
+def _limit_memory() -> None:
+    _limit(resource.RLIMIT_AS, MEMORY)
+
+
+def _within(seconds: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    _limit(resource.RLIMIT_CPU, int(time.process_time()) + seconds)
+    return function(*arguments)
+
+
+def _limit(what: int, most: int) -> None:
+    resource.setrlimit(what, (most, resource.getrlimit(what)[1]))
+
+
+@pytest.fixture(scope="module")
+def confined() -> Iterator[Confined]:
+    """A process for all that is rendered here."""
+    process = Confined()
+    yield process
+    process.close()
+
+
+def render_message(files: dict[str, str]) -> None:
+    """Render the message `nudge` of a campaign with these templates."""
+    Templates(files).render("nudge", "sms", "en", {"first_name": "Ada"}, ZONE)
+
+
 def names(template: str) -> str:
     """A template as the name of its test."""
     return template[:60]
@@ -95,19 +154,19 @@ def occasion() -> rendering.Occasion:
 
 @pytest.mark.parametrize("template", ALL, ids=names)
 def test_a_selection_that_reaches_out_or_never_ends_is_an_error_with_file_and_line(
-    template: str, tmp_path: Path
+    template: str, tmp_path: Path, confined: Confined
 ) -> None:
     file = tmp_path / "sql" / "selections" / "mine.sql"
     file.parent.mkdir(parents=True)
     file.write_text(f"-- Mine.\nselect customer_id from customers\n{template}\n")
     with pytest.raises(InputError, match=rf"selections/mine\.sql, line (?:1|{LINE}): .+\.$") as problem:
-        rendering.render(tmp_path, file, occasion())
+        confined(rendering.render, tmp_path, file, occasion())
     assert "\n" not in str(problem.value)
 
 
 @pytest.mark.parametrize("template", ALL, ids=names)
 def test_an_order_selection_that_reaches_out_or_never_ends_is_an_error_with_file_and_line(
-    template: str, tmp_path: Path
+    template: str, tmp_path: Path, confined: Confined
 ) -> None:
     for folder in ("selections", "order_selections"):
         (tmp_path / "sql" / folder).mkdir(parents=True)
@@ -115,36 +174,47 @@ def test_an_order_selection_that_reaches_out_or_never_ends_is_an_error_with_file
     file.write_text("-- Mine.\nselect customer_id from customers as c where {{ orders_in('theirs', at_least=1) }}")
     (tmp_path / "sql" / "order_selections" / "theirs.sql").write_text(f"-- Orders.\nselect 1\n{template}\n")
     with pytest.raises(InputError, match=rf"order_selections/theirs\.sql, line (?:1|{LINE}): .+\.$"):
-        rendering.render(tmp_path, file, occasion())
+        confined(rendering.render, tmp_path, file, occasion())
 
 
 @pytest.mark.parametrize("template", ALL, ids=names)
 def test_a_statement_that_reaches_out_or_never_ends_is_an_error_with_file_and_line(
-    template: str, tmp_path: Path
+    template: str, tmp_path: Path, confined: Confined
 ) -> None:
     (tmp_path / "sql" / "orders").mkdir(parents=True)
     (tmp_path / "sql" / "orders" / "mine.sql").write_text(f"-- Mine.\nselect 1\n{template}\n")
     with pytest.raises(InputError, match=rf"orders/mine\.sql, line (?:1|{LINE}): .+\.$"):
-        database.sql(tmp_path, "orders/mine", {"table": "a"})
+        confined(database.sql, tmp_path, "orders/mine", {"table": "a"})
 
 
 @pytest.mark.parametrize("template", ALL, ids=names)
-def test_a_message_that_reaches_out_or_never_ends_is_an_error_with_file_and_line(template: str) -> None:
+def test_a_message_that_reaches_out_or_never_ends_is_an_error_with_file_and_line(
+    template: str, confined: Confined
+) -> None:
     files = {"nudge.en.j2": f"{{% block text %}}\n\n{template}\n{{% endblock %}}"}
     with pytest.raises(TemplateError, match=rf"^nudge\.en\.j2, line (?:1|{LINE}): .+"):
-        Templates(files).render("nudge", "sms", "en", {"first_name": "Ada"}, ZONE)
+        confined(render_message, files)
 
 
-def test_what_a_message_brings_in_is_named_when_it_is_at_fault() -> None:
+def test_what_takes_all_memory_or_never_ends_fails_a_test_and_no_machine() -> None:
+    confined = Confined(seconds=2)
+    for endless, error in (("'x' * 10 ** 10", MemoryError), ("any(iter(int, 1))", BrokenProcessPool)):
+        with pytest.raises(error):
+            confined(eval, endless)
+        assert confined(eval, "1 + 1") == 2
+    confined.close()
+
+
+def test_what_a_message_brings_in_is_named_when_it_is_at_fault(confined: Confined) -> None:
     files = {
         "nudge.en.j2": "{% block text %}{% include 'footer.j2' %}{% endblock %}",
         "footer.j2": "one\ntwo {{ 'x' * 10**10 }}",
     }
     with pytest.raises(TemplateError, match=r"^footer\.j2, line 2: it makes more than 10,000,000 characters"):
-        Templates(files).render("nudge", "sms", "en", {}, ZONE)
+        confined(render_message, files)
 
 
-def test_order_selections_that_double_each_other_draw_on_one_budget(tmp_path: Path) -> None:
+def test_order_selections_that_double_each_other_draw_on_one_budget(tmp_path: Path, confined: Confined) -> None:
     for folder in ("selections", "order_selections"):
         (tmp_path / "sql" / folder).mkdir(parents=True)
     for number in range(40):
@@ -155,14 +225,14 @@ def test_order_selections_that_double_each_other_draw_on_one_budget(tmp_path: Pa
     file = tmp_path / "sql" / "selections" / "mine.sql"
     file.write_text("-- Mine.\nselect customer_id from customers as c where {{ orders_in('o0', at_least=1) }}")
     with pytest.raises(InputError, match=r"order_selections/o\d+\.sql, line 2: it (?:makes|takes) more than"):
-        rendering.render(tmp_path, file, occasion())
+        confined(rendering.render, tmp_path, file, occasion())
 
 
-def test_a_rendering_has_an_end_in_time_too() -> None:
+def test_a_rendering_has_an_end_in_time_too(confined: Confined) -> None:
     loop = "{% for i in range(99999) %}" + "{% if i %}{% endif %}" * 5_000 + "{% endfor %}"
     files = {"nudge.en.j2": f"{{% block text %}}{loop}{{% endblock %}}"}
     with pytest.raises(TemplateError, match=r"it takes more than 0\.5 seconds of computing"):
-        Templates(files).render("nudge", "sms", "en", {}, ZONE)
+        confined(render_message, files)
 
 
 def test_a_budget_is_for_one_rendering_and_the_next_has_its_own() -> None:
