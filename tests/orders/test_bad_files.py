@@ -154,6 +154,25 @@ def test_a_bad_line_of_json_is_a_rejection(run: Run, engine: Engine, folder: Pat
     assert rows(engine, "select count(*) from shop.customers") == [(2,)]
 
 
+@pytest.mark.parametrize("begins", [b"\0", b"\0\0", b"\0" * 5000, b"{\0"])
+def test_a_nul_byte_at_the_beginning_of_json_lines_is_a_rejection(
+    run: Run, engine: Engine, folder: Path, begins: bytes
+) -> None:
+    here = write_day(folder, orders=[order("1")])
+    lines = [json.dumps(customer(ref)).encode() for ref in ("C1", "C2")]
+    (here / "customers.jsonl").write_bytes(begins + b"\n".join(lines))
+    assert run()["rejected"] == 1
+    assert rejections(engine) == [(f"{DAY}/customers.jsonl", 1, "nul_byte")]
+    assert rows(engine, "select customer_ref from shop.customers where email is not null") == [("C2",)]
+
+
+def test_a_nul_byte_at_the_beginning_of_a_header_is_not_told_to_be_utf_16(run: Run, folder: Path) -> None:
+    here = write_day(folder, orders=[order("1")])
+    (here / "orders.csv").write_bytes(b"\0" + (here / "orders.csv").read_bytes())
+    with pytest.raises(DataError, match=r"orders\.csv, line 1: column order_id is missing.* found: '\\x00order_id'"):
+        run()
+
+
 def test_an_extra_column_is_landed_and_reported(run: Run, engine: Engine, folder: Path) -> None:
     here = write_day(folder)
     (here / "orders.csv").write_text(",".join(ORDERS) + ",gift: 50%\n" + csv_row(ref="1").strip() + ",mug\n")

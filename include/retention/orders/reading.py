@@ -26,6 +26,8 @@ MOST_LINES = 1000  # lines within one quoted field; more means that a quote was 
 MOST_COLUMNS = 500
 OTHER_KEYS = "other keys"  # the column for keys of a JSON line that cannot be columns, as one JSON object
 SHORT = 200  # characters of a value kept with a rejection
+# How text begins in UTF-16 without a mark: every other byte is NUL. Anywhere else a NUL is only a bad row.
+UTF_16 = re.compile(rb"(?:[^\0]\0){2}|(?:\0[^\0]){2}")
 READING_RULES = (
     "too_many_fields", "too_few_fields", "nul_byte", "bad_encoding", "row_too_long", "unterminated_quote",
     "not_csv", "not_json", "too_many_keys",
@@ -205,7 +207,7 @@ def _begun(file: File, feed: Feed, stream: BinaryIO, *, transcode: bool) -> tupl
     """
     source = _read(stream)
     first = next(source, b"")
-    is_utf_16 = first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in first[:2]
+    is_utf_16 = first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or UTF_16.match(first)
     if is_utf_16 and feed.encoding != "utf-16":
         raise DataError(f"{file.name}, line 1: the file is UTF-16; write `encoding: utf-16` for feed {feed.name}.")
     if first.startswith(codecs.BOM_UTF8) and feed.encoding != "utf-16":
