@@ -36,6 +36,7 @@ REACHING = [
     "{{ self._TemplateReference__context }}",
     "{{ range.__globals__ }}",
     "{{ namespace.__init__.__globals__ }}",
+    "{{ namespace(b=1).__class__ }}",
     "{{ lipsum.__globals__['os'].popen('id').read() }}",
     "{{ cycler.__init__.__globals__ }}",
     "{{ joiner }}",
