@@ -122,6 +122,107 @@ def test_what_merely_contains_such_a_word_is_no_opt_out(said: str) -> None:
     assert WORDINGS.wish(said) is None
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "“Please stop sending me messages”",
+        '"Please remove me now"',
+        "«keine Nachrichten mehr an mich»",
+        '"please remove me now" thanks',
+    ],
+)
+def test_a_text_wholly_in_quotation_marks_is_the_customers_own(said: str) -> None:
+    assert WORDINGS.wish(said) == "stop"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "STOPSMS",
+        "please STOPSMS me",
+        "stopt",
+        "entfernen",
+        "Bitte löscht meine Nummer",
+        "keine weiteren Nachrichten",
+        "lass mich in ruhe",
+        "ich kündige",
+        "ich kuendige hiermit",
+        "wil afgemeld worden",
+        "schrijf mij a.u.b. uit",
+        "schrijf me s.v.p. uit",
+        "uitschrijf",
+        "meld af",
+        "proszę mnie wykreślić",
+        "zrezygnuj",
+        "wyłącz",
+        "quit texting me",
+        "cancel these texts",
+        "cancel my subscription",
+        "cancel subscription",
+        "End subscription",
+        "quiero baja",
+        "darse de baja",
+        "pas de sms",
+        "je ne veux pas recevoir",
+        "je ne veux pas recevoir vos offres",
+        "plus rien svp",
+        "get me off this list",
+    ],
+)
+def test_more_wordings_of_customers_are_obeyed(said: str) -> None:
+    assert WORDINGS.wish(said) == "stop"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "please don't stop",
+        "Don't stop!! love it",
+        "Love it! Please don’t stop sending these",
+        "never stop",
+        "I don't want to stop getting these",
+        "I do not want to unsubscribe",
+        "please don't remove me",
+        "bitte nicht aufhören, ich mag das",
+        "Ich möchte mich nicht abmelden",
+        "stop niet aub",
+        "Ik wil niet stoppen met jullie berichten",
+        "n'arrêtez pas svp",
+        "Je ne veux pas arrêter",
+        "nie chcę rezygnować",
+        "no quiero darme de baja",
+        "where is the bus stop?",
+        "When does bus stop?",
+        "I read it at the bus stop 🙂",
+    ],
+)
+def test_what_asks_for_the_opposite_or_means_another_stop_is_no_opt_out(said: str) -> None:
+    assert WORDINGS.wish(said) is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "don't, stop",
+        "Don't - stop",
+        "don't\nstop",
+        "don't 🛑 stop",
+        "I don't want this, stop",
+        "if you don't stop I call the police",
+        "these messages never stop",
+        "don't stop me from unsubscribing",
+        "Don't stop! No, do stop",
+        "on the bus stop texting me",
+        "the bus, stop",
+        "warum kann ich mich nicht abmelden?",
+        "ik kan me niet afmelden",
+        "don't want to stop? I do: stop",
+    ],
+)
+def test_in_doubt_a_negation_before_the_word_changes_nothing(said: str) -> None:
+    assert WORDINGS.wish(said) == "stop"
+
+
 @pytest.mark.parametrize("said", ["START", " start! ", "Unstop", "yes", "ＳＴＡＲＴ"])
 def test_a_start_is_a_start(said: str) -> None:
     assert WORDINGS.wish(said) == "start"

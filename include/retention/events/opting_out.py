@@ -36,14 +36,14 @@ SCHEMA: dict[str, Any] = {
         "start": _WORDINGS,
         "languages": {
             "type": "object",
-            "write": "a language like en, with the keys anywhere, alone, polite and keep",
+            "write": "a language like en, with the keys anywhere, alone, polite, keep and other",
             "minProperties": 1,
             "additionalProperties": {
                 "type": "object",
-                "write": "the keys anywhere, alone, polite and keep, each with a list",
+                "write": "the keys anywhere, alone, polite, keep and other, each with a list",
                 "additionalProperties": False,
                 "required": ["anywhere"],
-                "properties": dict.fromkeys(("anywhere", "alone", "polite", "keep"), _WORDINGS),
+                "properties": dict.fromkeys(("anywhere", "alone", "polite", "keep", "other"), _WORDINGS),
             },
         },
     },
@@ -52,7 +52,8 @@ SCHEMA: dict[str, Any] = {
 _QUOTED = re.compile(r"[\"“”„«]([^\"“”„«»]*)[\"“”»]")
 _APOSTROPHES = re.compile(r"['’‘ʼ`´′＇]")
 _WORD = re.compile(r"[^\W_]+")
-_SENTENCE_ENDS = re.compile(r"[.!?;,:…\n]")
+_INITIALS = re.compile(r"(?<!\w)(?:[^\W\d_]\.){2,}[^\W\d_]?(?!\w)")  # a.u.b.
+_BETWEEN_SENTENCES = re.compile(r"[^\w\s-]|\n|(?<!\w)-|-(?!\w)")  # not what joins two words: non-stop
 _DRAWN_OUT = re.compile(r"([^\W\d_])\1{2,}")  # STOOOP
 # Letters that no decomposition takes apart, and capitals that look Latin. The alphabet of texts (GSM 03.38) has only
 # the Latin ones of these, so a Greek phone sends ΔΙΑΓΡΑΦΗ in two alphabets.
@@ -69,25 +70,28 @@ class Wordings:
     anywhere: re.Pattern[str]
     whole: re.Pattern[str]  # one that stands alone but for polite words
     squeezed: frozenset[str]  # all of them without blanks: S.T.O.P. and REMOVEME
-    keep: frozenset[str]
+    polite: re.Pattern[str]  # nothing but polite words
+    keep: re.Pattern[str]  # asks for the opposite, where a sentence begins with it
+    other: re.Pattern[str]  # something else, where a sentence ends in it
     start: frozenset[str]  # without blanks
 
     def wish(self, text: str) -> str | None:
         """What `text` asks for: ``stop``, ``start``, or None for anything else."""
         own = _QUOTED.sub(lambda quoted: quoted[0] if len(_words(quoted[1])) <= OWN_QUOTES else " ", text)
-        words = _words(own)
-        said = " ".join(words)
-        squeezed = "".join(words)
-        if squeezed in self.start:
+        if self.polite.fullmatch(" ".join(_words(own))):
+            own = text  # somebody who puts all of it in quotation marks quotes nobody
+        sentences = _sentences(own)
+        if "".join(sentences).replace(" ", "") in self.start:
             return "start"
-        if said in self.keep and not _SENTENCE_ENDS.search(own.strip(" \n.!?")):
-            return None
+        said = " ".join(self.other.sub("", self.keep.sub("", each)) for each in sentences)
+        words = said.split()
+        said = " ".join(words)
         found = self.anywhere.search(said)
         if found and found.start() == 0:
             return "stop"
         if len(words) > WORDS:
             return None
-        return "stop" if found or squeezed in self.squeezed or self.whole.fullmatch(said) else None
+        return "stop" if found or "".join(words) in self.squeezed or self.whole.fullmatch(said) else None
 
 
 def read(include: Path) -> Wordings:
@@ -104,18 +108,29 @@ def read(include: Path) -> Wordings:
         anywhere=re.compile(rf"(?<!\S){anywhere}(?!\S)"),
         whole=re.compile(rf"(?:{polite} )*{alone}(?: {polite})*"),
         squeezed=frozenset(each.replace(" ", "") for each in folded("anywhere") + folded("alone")),
-        keep=frozenset(folded("keep")),
+        polite=re.compile(rf"(?:{polite}(?: |$))*"),
+        keep=re.compile(rf"^(?:{polite} )*{_any_of(folded('keep'))}(?!\S)"),
+        other=re.compile(rf"(?<!\S){_any_of(folded('other'))}$"),
         start=frozenset("".join(_words(each)) for each in document.content["start"]),
     )
 
 
 def _words(text: str) -> list[str]:
     """The words of `text`, folded: what is written alike, whatever the keyboard, is equal."""
+    return _WORD.findall(_folded(text))
+
+
+def _sentences(text: str) -> list[str]:
+    """The words of each sentence, or part of one, folded: anything but blanks and a hyphen ends a part."""
+    return [" ".join(_WORD.findall(each)) for each in _BETWEEN_SENTENCES.split(_folded(text))]
+
+
+def _folded(text: str) -> str:
     apart = unicodedata.normalize("NFKD", _APOSTROPHES.sub("", text))
     # Accents, and what nobody sees: characters without width, variants of emoji.
     seen = "".join(each for each in apart if unicodedata.category(each) not in ("Mn", "Me", "Cf"))
-    plain = seen.upper().translate(_PLAIN)
-    return _WORD.findall(_DRAWN_OUT.sub(r"\1", plain))
+    plain = _DRAWN_OUT.sub(r"\1", seen.upper().translate(_PLAIN))
+    return _INITIALS.sub(lambda initials: initials[0].replace(".", ""), plain)
 
 
 def _any_of(wordings: Iterable[str]) -> str:
