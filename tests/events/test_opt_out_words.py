@@ -167,6 +167,9 @@ def test_a_text_wholly_in_quotation_marks_is_the_customers_own(said: str) -> Non
         "je ne veux pas recevoir vos offres",
         "plus rien svp",
         "get me off this list",
+        "geen sms",
+        "anuluj subskrypcję",
+        "quit it",
     ],
 )
 def test_more_wordings_of_customers_are_obeyed(said: str) -> None:
