@@ -44,8 +44,8 @@ def retention(settings: Settings) -> Any:
         (["campaign", "../winback", "--day", "2026-11-21"], "../winback"),
         (["deliver", "--at", "2026-11-21T09:00"], "write it with its offset"),
         (["deliver", "--campaign", "no_such_campaign"], "There is no campaign 'no_such_campaign'"),
-        (["deliver", "--workers", "0"], "RETENTION_WORKERS is 0; write a number from 1 to 64"),
-        (["deliver", "--workers", "-3"], "RETENTION_WORKERS is -3; write a number from 1 to 64"),
+        (["deliver", "--workers", "0"], "argument --workers: '0' is no number of processes; write 1 to 64"),
+        (["deliver", "--workers", "-3"], "argument --workers: '-3' is no number of processes; write 1 to 64"),
         (["demo", "--to", "x", "--customers", "0"], "is not a whole number above 0"),
         (["run", "--from", "2026-11-21", "--to", "2026-11-20"], "write the older day first"),
         (["halt", "--channel", "pigeon"], "invalid choice"),
@@ -91,6 +91,13 @@ def test_json_is_one_object_on_the_last_line(retention: Any, shop: Shop) -> None
     assert set(counts["customers"]) == {"size", "entered", "left", "seconds"}
     members = retention("members", "customers")
     assert members.stdout.splitlines() == ["a"]
+
+
+def test_a_person_reads_what_runs_in_words_and_a_script_in_values(retention: Any) -> None:
+    done = retention("status")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["embedded PostgreSQL: not running", "Airflow: not running"]
+    assert json.loads(retention("status", "--json").stdout)["url"] is None
 
 
 def test_halt_and_resume_say_what_is_halted(retention: Any) -> None:

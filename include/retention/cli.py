@@ -23,7 +23,7 @@ from sqlalchemy import Engine
 
 from retention import database, days, faults, output
 from retention.errors import InputError, StateError
-from retention.settings import Settings, from_environment, shown
+from retention.settings import MOST_WORKERS, Settings, from_environment, shown
 
 LOG_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
 
     deliver = command("deliver", _deliver, "send what is due")
     deliver.add_argument("--campaign")
-    deliver.add_argument("--workers", type=int, metavar="N", help="processes (default: RETENTION_WORKERS, or 1)")
+    deliver.add_argument("--workers", type=_workers, metavar="N", help="processes (default: RETENTION_WORKERS, or 1)")
     deliver.add_argument("--at", type=_instant, metavar="TIME", help="an instant with its offset (default: now)")
 
     forget = command("forget", _forget, "remove a person everywhere; orders and messages are kept as nobody's")
@@ -203,7 +203,16 @@ def _down(settings: Settings, options: argparse.Namespace) -> Any:
 def _status(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.local import stack
 
-    return stack.status(settings)
+    found = stack.status(settings)
+    return found if options.json else _status_in_words(found)
+
+
+def _status_in_words(found: dict[str, Any]) -> dict[str, Any]:
+    said: dict[str, Any] = {"embedded PostgreSQL": "running" if found["postgres"] else "not running"}
+    if not any(found["airflow"].values()):
+        return {**said, "Airflow": "not running"}
+    pids = {name: f"running, process {pid}" if pid else "not running" for name, pid in found["airflow"].items()}
+    return {**said, "Airflow": pids, "healthy": "yes" if found["healthy"] else "no", "address": found["url"]}
 
 
 def _db_init(settings: Settings, options: argparse.Namespace) -> Any:
@@ -445,6 +454,12 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _workers(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no number of processes; write 1 to {MOST_WORKERS}.")
+    return int(text)
+
+
 def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text[:6]) < 65_536:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is no port; write a number from 1 to 65535.")
@@ -480,7 +495,7 @@ def _readable(result: Any, indent: str = "") -> str:
         if isinstance(value, dict) and value:
             lines += [f"{indent}{key}", _readable(value, indent + "  ")]
         else:
-            lines.append(f"{indent}{key}: {value if value != {} else 'none'}")
+            lines.append(f"{indent}{key}: {'none' if value is None or value == {} else value}")
     return "\n".join(lines)
 
 

@@ -22,6 +22,7 @@ CLOCKS = ("wall", "days")
 DELIVERIES = ("outbox", "live")
 LOCAL_SECRET = "local-secret-for-the-outbox-only"
 DEMO_SHOP_URL = "https://demo-shop.example"
+MOST_WORKERS = 64
 UNSEEN = ("Cc", "Cs", "Zl", "Zp")  # control characters, bytes that are no UTF-8, line ends
 NO_ZONES = ("posix", "right", "localtime", "posixrules", "Factory")  # of this machine only: PostgreSQL knows none
 
@@ -282,7 +283,7 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
     "clock": _one_of(*CLOCKS),
     "delivery": _one_of(*DELIVERIES),
     "audiences": _text(4000),
-    "workers": _number(1, 64),
+    "workers": _number(1, MOST_WORKERS),
     "batch_size": _number(1, 100_000),
     "emails_per_request": _number(1, 1000),
     "email_delay": _email_delay,

@@ -296,6 +296,22 @@ def test_too_many_rejections_stop_the_day(run: Run, engine: Engine, folder: Path
     assert len(rejections(engine)) == 30
 
 
+def test_rows_that_publishing_rejects_are_named_by_rule_in_the_failure_and_in_the_log(
+    run: Run, engine: Engine, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "retention")
+    write_day(
+        folder, orders=[order(f"{n}", created_at=f"{2031 if n % 2 else 2025}-01-01T00:00:00Z") for n in range(60)]
+    )
+    with pytest.raises(ExpectationFailed, match=r"rejected_share: 30 of 60 rows .*; mostly by in_the_future \(30\)\."):
+        run()
+    assert (
+        f"demo_shop orders {DAY}: 60 rows landed, 30 accepted, 30 rejected, mostly by in_the_future (30)"
+        in caplog.messages
+    )
+    assert not [told for told in caplog.messages if " orders " in told and " 0 rejected" in told]
+
+
 def test_a_short_load_stops_the_day(run: Run, engine: Engine, folder: Path) -> None:
     with engine.begin() as connection:
         connection.execute(

@@ -92,7 +92,9 @@ def publish(settings: Settings, engine: Engine, source: Source, day: date | None
             loads = landing.loads(connection, source, day)
             _require_validated(connection, source, loads, day)
             books = _stage(connection, settings, source, day, at, loads)
-        _check_shares(settings, source, day, books)
+            rules = {name: validation.rejected_by(connection, load, "mostly by ") for name, load in loads.items()}
+        _tell(source, day, books, rules)
+        _check_shares(settings, source, day, books, rules)
         try:
             with connection.begin():
                 return _write(connection, settings, source, day, loads, books)
@@ -327,14 +329,21 @@ def _refuse_collisions(connection: Connection, source: Source) -> None:
         )
 
 
-def _check_shares(settings: Settings, source: Source, day: date | None, books: Books) -> None:
+def _tell(source: Source, day: date | None, books: Books, rules: dict[str, str]) -> None:
+    for name, book in books.items():
+        log.info("%s %s %s: %d rows landed, %d accepted, %d rejected%s", source.name, name, landing.load_key(day),
+                 book["landed"], book["accepted"], book["rejected"], rules[name] and f", {rules[name]}")  # fmt: skip
+
+
+def _check_shares(settings: Settings, source: Source, day: date | None, books: Books, rules: dict[str, str]) -> None:
     """The share of rejected rows once more, now with those refused here; and whether a day is left with any order."""
     orders = source.feeds["orders"]
     book = books[orders.landing]
     if day and not orders.may_be_empty and not book["accepted"] and book["landed"] > book["erased"]:
         raise ExpectationFailed(
-            f"{source.name} orders {day}: not_empty: all {book['landed']} rows are rejected, so the day would have no "
-            "order, and everybody would look lapsed. Nothing was published; the rows stand in landing.rejections."
+            f"{source.name} orders {day}: not_empty: all {book['landed']} rows are rejected, {rules[orders.landing]}. "
+            "The day would have no order, and everybody would look lapsed. Nothing was published; the rejected rows "
+            "stand in landing.rejections."
         )
     for feed in source.landed:
         if feed.name in books:
@@ -345,8 +354,8 @@ def _check_shares(settings: Settings, source: Source, day: date | None, books: B
             if limit is not None and book["rejected"] - book["erased"] > limit * book["landed"]:
                 raise ExpectationFailed(
                     f"{source.name} {feed.name} {landing.load_key(day)}: rejected_share: {book['rejected']} of "
-                    f"{book['landed']} rows are rejected, at most {100 * limit:.3g} % may be. Nothing was published; "
-                    "the rows stand in landing.rejections."
+                    f"{book['landed']} rows are rejected, at most {100 * limit:.3g} % may be; {rules[feed.name]}. "
+                    "Nothing was published; the rejected rows stand in landing.rejections."
                 )
 
 

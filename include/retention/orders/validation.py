@@ -170,6 +170,7 @@ def validate(settings: Settings, engine: Engine, source: Source, feed: Feed, day
             broken = [rule for rule in suite.rules if _unexpected(result, rule.name)]
             _quarantine(connection, load, broken, columns, view, result)
             rejected = database.count(connection, "orders/count_rejected", load_id=load["load_id"])
+            by = rejected_by(connection, load, ": ")
             failed = [entry for entry in result["results"] if not entry["success"]]
             critical = [entry for entry in failed if entry["expectation_config"]["severity"] == "critical"]
             result["notes"] = notes
@@ -179,13 +180,15 @@ def validate(settings: Settings, engine: Engine, source: Source, feed: Feed, day
         with engine.begin() as connection:
             database.execute(connection, "orders/drop_check", {"view": view})
     names = [entry["expectation_config"]["meta"]["rule"] for entry in failed]
-    log.info("%s %s %s: %d rejected; not met: %s", source.name, feed.name, landing.load_key(day), rejected,
-             ", ".join(names) or "none")  # fmt: skip
+    log.info("%s %s %s: of %d rows, %d break a rule of %s%s; not met: %s", source.name, feed.name,
+             landing.load_key(day), load["landed"], rejected, suite.name, by, ", ".join(names) or "none")  # fmt: skip
     if critical:
         reasons = "; ".join(_describe(entry, suite, result) for entry in critical)
+        kept = (
+            f"; the rejected rows stand in landing.rejections, all in {landing.table(source, feed)}" if rejected else ""
+        )
         raise ExpectationFailed(
-            f"{source.name} {feed.name} {landing.load_key(day)}: {reasons}. Nothing was published; the rows stand in "
-            f"landing.rejections and {landing.table(source, feed)}."
+            f"{source.name} {feed.name} {landing.load_key(day)}: {reasons}. Nothing was published{kept}."
         )
     return {"rejected": rejected, "failed": names}
 
@@ -400,16 +403,30 @@ def _quarantine(
             )
 
 
+def rejected_by(connection: Connection, load: dict[str, Any], before: str) -> str:
+    """`before` and the three rules that rejected most rows of a load, with how many; empty if none did.
+
+    Rows of a person who was forgotten are left out: nothing is wrong with them.
+    """
+    found = database.run(connection, "orders/rejected_by_rule", load_id=load["load_id"]).mappings()
+    counts = {row["rule"]: row["rows"] for row in found if row["rule"] != ERASED}
+    return before + _worst(counts) if counts else ""
+
+
+def _worst(counts: dict[str, int]) -> str:
+    ordered = sorted(counts, key=lambda rule: (-counts[rule], rule))
+    return ", ".join(f"{rule} ({counts[rule]})" for rule in ordered[:3])
+
+
 def _describe(entry: dict[str, Any], suite: Suite, result: dict[str, Any]) -> str:
     config, numbers = entry["expectation_config"], entry["result"]
     rule, kwargs = config["meta"]["rule"], config["kwargs"]
     if rule == "rejected_share":
         counts = {one.name: _unexpected(result, one.name) for one in suite.rules}
         counts[READABLE] = _unexpected(result, READABLE)
-        worst = sorted((rule for rule in counts if counts[rule]), key=lambda rule: -counts[rule])[:3]
         return (f"{rule}: {numbers['unexpected_count']} of {numbers['element_count']} rows are rejected, at most "
                 f"{100 * (1 - kwargs['mostly']):.3g} % may be; mostly by "
-                + ", ".join(f"{rule} ({counts[rule]})" for rule in worst))  # fmt: skip
+                + _worst({name: count for name, count in counts.items() if count}))  # fmt: skip
     if rule == "not_empty":
         return (
             "not_empty: its files hold no row, and then everybody would look lapsed; if the shop may have a day "
