@@ -19,6 +19,7 @@ from sqlalchemy import Engine, text
 
 from retention.errors import DataError, RetentionError
 from retention.orders import sync
+from retention.page import quality
 from retention.page.app import create_app
 from retention.page.masking import shown_row
 from retention.settings import Settings
@@ -172,6 +173,32 @@ def test_the_length_of_an_unreadable_row_is_kept(settings: Settings, engine: Eng
     assert [tuple(row) for row in found] == [
         ("not_json", 14), ("too_few_fields", 12), ("unterminated_quote", len(rows[6])),
     ]  # fmt: skip
+
+
+def test_of_a_real_day_the_columns_of_the_file_and_its_newest_instant_are_shown(
+    settings: Settings, engine: Engine, tmp_path: Path
+) -> None:
+    here = tmp_path / "demo_shop" / DAY.isoformat()
+    here.mkdir(parents=True)
+    rows = [",".join([*order(number), "Jannetje"]) for number in range(50)]
+    (here / "orders.csv").write_text("\n".join([",".join([*ORDERS, "Kerkstraat 123b"]), *rows]) + "\n")
+    (here / "order_lines.csv").write_text("order_id,line,sku,category,name,quantity,unit_price\n")
+    somebody = dict.fromkeys(CUSTOMERS) | {"customer_id": "C1", "registered_at": AT, "updated_at": AT}
+    (here / "customers.jsonl").write_text(json.dumps(somebody) + "\n")
+    (here / "_COMPLETE").touch()
+    sync.sync(settings, engine, "demo_shop", DAY)
+    with engine.connect() as connection:
+        load = connection.execute(text("select load_id from landing.loads where feed = 'orders'")).scalar_one()
+        told = quality.read(connection, DAY.isoformat(), "demo_shop")["loads"]
+    found = {each["rule"]: each for one in told if one["load_id"] == load for each in one["suites"][0]["expectations"]}
+    columns, newest = found["columns_as_expected"], found["newest_row_is_recent"]
+    assert columns["observed"] == "unexpected: Aaaaaaaaaa 999a"
+    assert columns["expected"][0] == ("column_set", ", ".join(ORDERS))
+    assert datetime.fromisoformat(newest["observed"]) == datetime.fromisoformat(AT)
+    assert newest["column"] == ""
+    html = client(settings).get(f"/retention/quality?day={DAY}").text
+    assert "r:" + "newest" not in html
+    assert "row_is_readable" not in html.replace("row_is_readable</", "")
 
 
 @pytest.mark.parametrize(

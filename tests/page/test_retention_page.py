@@ -123,6 +123,35 @@ def test_nobody_sees_anything_without_a_user(settings: Settings, shop: Shop) -> 
         assert "log in" in answer.text.lower()
 
 
+def test_who_has_no_session_is_led_to_the_login_and_back(settings: Settings) -> None:
+    def nobody() -> None:
+        raise HTTPException(401)
+
+    html = page(settings, nobody).get("/retention/quality?day=2026-11-20&source=demo_shop").text
+    back = "%2Fretention%2Fquality%3Fday%3D2026-11-20%26source%3Ddemo_shop"
+    assert f'<a href="/auth/login?next={back}" data-airflow>Log in</a>' in html
+    assert "Answer" not in html
+
+
+def test_column_names_of_the_feed_are_shown_and_ours_are_not(settings: Settings, load: Callable[..., int]) -> None:
+    expected = ["file_no", "row_no", "Customer ID", "InvoiceDate", "r:row_is_readable", "r:accepted"]
+    load(
+        [
+            expectation(
+                "table_columns_to_match_set",
+                True,
+                kwargs={"column_set": expected, "exact_match": True},
+                meta={"rule": "columns_as_expected"},
+                result={"observed_value": expected},
+            )
+        ]
+    )
+    html = page(settings).get("/retention/quality").text
+    assert html.count("Customer ID, InvoiceDate") == 2
+    for hidden in ("file_no", "row_no", "r:", "row_is_readable", "accepted</", "a:aaa"):
+        assert hidden not in html.partition("<tbody>")[2].partition("</tbody>")[0], hidden
+
+
 def test_nothing_of_the_documentation_is_served(settings: Settings) -> None:
     for path in ("/docs", "/redoc", "/openapi.json"):
         assert page(settings).get(f"/retention{path}").status_code == 404

@@ -207,4 +207,5 @@ def _answer_errors(app: FastAPI) -> None:
 def _problem(request: Request, status: int, sentence: str) -> Response:
     if "/api/" in request.url.path:
         return JSONResponse({"detail": sentence}, status, headers=_headers())
-    return _page(request, "problem", {"sentence": sentence, "status": status, "path": request.url.path}, status=status)
+    back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return _page(request, "problem", {"sentence": sentence, "status": status, "back": back}, status=status)

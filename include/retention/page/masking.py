@@ -8,7 +8,7 @@ shown, ``Aaaa 99`` for a street with its number; of any other column nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -87,10 +87,10 @@ def shape(text: str) -> str:
     return signs if len(text) <= SHORT else f"{signs}… ({len(text)} characters)"
 
 
-def names(columns: Any) -> str:
-    """Names of columns, as far as they look like some: a file with keys of its own may hold others."""
+def names(columns: Any, known: Collection[str] = ()) -> str:
+    """Names of columns, as far as they are `known` or look like some: a file with keys of its own may hold others."""
     listed = columns if isinstance(columns, (list, tuple)) else [columns]
-    return ", ".join(str(each) if _COLUMN.fullmatch(str(each)) else shape(str(each)) for each in listed)
+    return ", ".join(each if each in known or _COLUMN.fullmatch(each) else shape(each) for each in map(str, listed))
 
 
 def masked_text(text: str) -> str:

@@ -15,6 +15,7 @@ from retention import days
 from retention.database import run
 from retention.orders.landing import HISTORY
 from retention.orders.reading import READING_RULES
+from retention.orders.sources import OURS
 from retention.page.masking import masked_text, names, shortened, shown, shown_row
 
 Row = dict[str, Any]
@@ -34,6 +35,7 @@ HIDDEN = {
     "severity",
     "description",
 }
+OWN_COLUMNS = ("file_no", "row_no")  # beside those that begin with OURS
 NUMBERS = {"checked": "element_count", "unexpected": "unexpected_count", "percent": "unexpected_percent",
            "missing": "missing_count"}  # fmt: skip
 
@@ -151,9 +153,9 @@ def _expectation(result: Mapping[str, Any]) -> Row:
         "about": config.get("description") or kwargs.get("description") or meta.get("about") or "",
         "severity": severity,
         "state": _state(bool(result.get("success")), severity, error),
-        "column": column,
+        "column": "" if column.startswith(OURS) else column,
         "expected": _expected(kwargs, is_row_rule),
-        "observed": _observed(found, column),
+        "observed": _observed(found, column, _of_the_file(kwargs.get("column_set"))),
         "examples": [shown(value, column) for value in examples[:EXAMPLES]],
         "error": error,
         **{name: found.get(key) for name, key in NUMBERS.items()},
@@ -169,23 +171,33 @@ def _expected(kwargs: Mapping[str, Any], is_row_rule: bool) -> list[tuple[str, s
     """The arguments worth showing, as (name, value)."""
     if is_row_rule:
         return [("of rows, at least", f"{100 * _number(kwargs.get('mostly'), 1.0):.4g} %")]
-    return [(key, shortened(_plain(value))) for key, value in kwargs.items() if key not in HIDDEN and value is not None]
+    return [
+        (key, shortened(", ".join(_of_the_file(value)) if key == "column_set" else _plain(value)))
+        for key, value in kwargs.items()
+        if key not in HIDDEN and value is not None
+    ]
 
 
-def _observed(found: Mapping[str, Any], column: str) -> str:
+def _of_the_file(columns: Any) -> list[str]:
+    """The columns without those that validation adds."""
+    listed = map(str, columns) if isinstance(columns, list) else ()
+    return [each for each in listed if not each.startswith(OURS) and each not in OWN_COLUMNS]
+
+
+def _observed(found: Mapping[str, Any], column: str, known: list[str]) -> str:
     """What was seen instead, or at all: the mismatch where Great Expectations names one."""
     mismatched = _mapping(_mapping(found.get("details")).get("mismatched"))
     if mismatched:
-        return "; ".join(f"{kind}: {names(columns)}" for kind, columns in mismatched.items())
+        return "; ".join(f"{kind}: {names(columns, known)}" for kind, columns in mismatched.items())
     observed = found.get("observed_value")
     if observed is None:
         return ""
     if isinstance(observed, (int, float)):
         return _plain(observed)
     return (
-        names(observed)
+        names(_of_the_file(observed), known)
         if isinstance(observed, list)
-        else shown(observed, "updated_at" if column == "newest" else column)
+        else shown(observed, "updated_at" if column == OURS + "newest" else column)  # an instant of all rows: nobody's
     )
 
 
