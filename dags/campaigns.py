@@ -1,7 +1,7 @@
 """# campaign_<name>: one campaign's day
 
-**Purpose.** For one day: enrol who enters, end the enrolment of who bought or left, plan the messages that are due.
-Nothing is sent here: `deliver_messages` is the only sender.
+**Purpose.** For one day: enrol customers who enter, end it for those who bought or left, plan the messages
+that are due. Nothing is sent here: `deliver_messages` is the only sender.
 
 **Tasks**
 

@@ -1,9 +1,9 @@
 """# export_audiences: who sees ads, as files for the platforms
 
-**Purpose.** Every hour, write who came into an audience and who left since the last export, for Meta and for Google: a
-folder each time, below `RETENTION_AUDIENCES` (by default `audiences` in the local folder). Who bought, unsubscribed,
-was erased, or whose last day is over comes out the same day. It does not wait for `deliver_messages`, and pausing that
-one stops no removal. What is in a folder: docs/exports.md.
+**Purpose.** Every hour, write the people who came into an audience and those who left since the last export, for Meta
+and for Google: a folder each time, below `RETENTION_AUDIENCES` (by default `audiences` in the local folder). Customers
+who bought, unsubscribed or were erased, or whose last day is over, come out the same day. It does not wait for
+`deliver_messages`, and pausing that one stops no removal. What is in a folder: docs/exports.md.
 
 **Inputs.** None. With RETENTION_CLOCK=days, exports belong to the sends that are played; this DAG then only completes
 folders that a crash left without their manifest.

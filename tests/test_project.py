@@ -16,17 +16,20 @@ import tomllib
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from retention import cli
+from retention import cli, database
 from retention.campaigns import definitions as campaigns
-from retention.orders import sources
+from retention.local import first_run
+from retention.orders import demo, sources, sync
 from retention.selections import definitions as selections
-from retention.settings import from_environment
+from retention.selections import refresh
+from retention.settings import Settings, from_environment
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = (PROJECT / "README.md").read_text()
@@ -282,6 +285,57 @@ def test_every_link_in_the_documents_leads_somewhere() -> None:
 
 def test_the_changelog_has_a_place_for_what_is_not_released() -> None:
     assert re.search(r"^## Unreleased$", (PROJECT / "CHANGELOG.md").read_text(), re.M)
+
+
+def test_the_commands_of_the_tour_work_for_the_day_that_the_demo_shop_did_last(
+    settings: Settings, tmp_path: Path
+) -> None:
+    include, local = tmp_path / "include", tmp_path / ".local"
+    shutil.copytree(PROJECT / "include", include, ignore=shutil.ignore_patterns("retention", "*.egg-info"))
+    for name, content in re.findall(r"^`(include/[\w/.]+)`\n\n```\w+\n(.*?)^```$", README, re.M | re.S):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    newest = first_run.yesterday(settings)
+    for until in (newest - timedelta(days=1), newest):
+        demo.generate(local / "demo_shop", customers=300, days=100, seed=7, until=until, zone=settings.shop_time_zone)
+        if until < newest:
+            sync.load(settings, database.connect(settings), "demo_shop", str(local / "demo_shop"))
+    sync.sync(settings, database.connect(settings), "demo_shop", newest, str(local / "demo_shop"))
+    refresh.select(settings, database.connect(settings), newest)
+    shutil.copytree(local / "demo_shop", tmp_path / "exports")
+    tour = README.split("## Adding to it")[1].split("\n## ")[0]
+    lines = re.findall(r"^    ((?:DAY=|retention (?!load )).*)$", tour, re.M)
+    assert len(lines) == 5
+    done = subprocess.run(
+        ["bash", "-ec", "\n".join(lines)],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "RETENTION_INCLUDE": str(include),
+            "RETENTION_LOCAL": str(local),
+            "RETENTION_DATABASE_URL": str(settings.database_url),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^enrolled: [1-9]", done.stdout, re.M), done.stdout
+
+
+def test_the_readme_names_every_source_that_comes_with_it_and_how_it_is_loaded() -> None:
+    loaded = re.findall(r"^    retention load --source (\w+) --path \S+", README, re.M)
+    histories = [file.stem for file in (PROJECT / "include" / "sources").glob("*.yaml") if file.stem != "demo_shop"]
+    assert sorted(loaded) == sorted(histories)
+
+
+def test_no_document_has_a_bare_who_for_a_subject() -> None:
+    verbs = "orders?|ordered|bought|completed|enters|has|had|spends|showed|prints|was|were|is|are|opts"
+    bare = re.compile(rf"(?:[.;] [Ww]ho|\b(?:for|of|end|enrols?) who|[|:] Who) (?:{verbs})\b")
+    documents = [PROJECT / "README.md", *(PROJECT / "docs").rglob("*.md"), *(PROJECT / "dags").glob("*.py")]
+    found = {document.name: bare.findall(document.read_text()) for document in documents}
+    assert not {name: each for name, each in found.items() if each}
 
 
 def test_the_tour_of_the_readme_works_as_it_is_written(tmp_path: Path) -> None:

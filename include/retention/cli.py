@@ -103,13 +103,17 @@ def _parser() -> argparse.ArgumentParser:
     load = command("load", _load, "load a whole history of a source")
     load.add_argument("--source", required=True)
     load.add_argument("--path", required=True, help="a file, a folder or a URL")
-    load.add_argument("--until", type=_day, help="the last day it tells of, where no path says it (default: today)")
+    load.add_argument(
+        "--until",
+        type=_day,
+        help="the last day it tells of, where no path says it (default: today); more than a day later is rejected",
+    )
 
     select = command("select", _select, "refresh the selections for a day")
     select.add_argument("--day", required=True, type=_day)
     select.add_argument("names", nargs="*", metavar="NAME", help="only these, and what they refer to")
 
-    members = command("members", _members, "who is in a selection: customer references, one a line")
+    members = command("members", _members, "the customers in a selection: their references, one a line")
     members.add_argument("name")
     members.add_argument("--day", type=_day, help="as it was on that day (default: the newest)")
 
@@ -129,9 +133,9 @@ def _parser() -> argparse.ArgumentParser:
     forget.add_argument("customer_ref", metavar="CUSTOMER_REF", help="as the shop's files name the customer")
     forget.add_argument("--namespace", help="needed where two shops' customers have the same reference")
 
-    audiences = parser_group(commands, "audiences", "who is shown ads by a platform")
+    audiences = parser_group(commands, "audiences", "people who are shown ads by a platform")
     export = command(
-        "export", _audiences_export, "write files of who came in and who left since the last time", audiences
+        "export", _audiences_export, "write files of the people who came in and who left since the last time", audiences
     )
     export.add_argument("--day", type=_day, help="as of the end of that day, which is over (default: now)")
 
@@ -158,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     coupons = parser_group(commands, "coupons", "codes, for the shop")
     export = command("export", _coupons_export, "write a file of the codes that the shop does not know yet", coupons)
     export.add_argument("--to", type=Path, required=True, metavar="DIR")
-    command("apply", _events_apply, "apply what was reported: states of messages, who shows interest", events)
+    command("apply", _events_apply, "apply what was reported: states of messages, customers who show interest", events)
 
     for name, function, help in (("halt", _halt, "stop every later claim"), ("resume", _resume, "lift a halt")):
         halt = command(name, function, help)
@@ -174,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     settle = command("settle", _unknown_settle, "decide about one", unknown)
     settle.add_argument("--key", required=True, help="its message key")
     settle.add_argument("--as", dest="decision", required=True, choices=["sent", "again"], help="it was sent; or: send")
-    settle.add_argument("--by", required=True, metavar="NAME", help="who decides")
+    settle.add_argument("--by", required=True, metavar="NAME", help="the person who decides")
 
     command("prove", _prove, "select whatever breaks a promise about sending; 1 if there is any")
     return parser
