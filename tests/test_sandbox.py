@@ -225,7 +225,8 @@ def test_order_selections_that_double_each_other_draw_on_one_budget(tmp_path: Pa
     (tmp_path / "sql" / "order_selections" / "o40.sql").write_text("-- Orders.\nselect 1\n")
     file = tmp_path / "sql" / "selections" / "mine.sql"
     file.write_text("-- Mine.\nselect customer_id from customers as c where {{ orders_in('o0', at_least=1) }}")
-    with pytest.raises(InputError, match=r"order_selections/o\d+\.sql, line 2: it (?:makes|takes) more than"):
+    # Where the time ends while a file is made ready, before it is rendered, no line is at fault.
+    with pytest.raises(InputError, match=r"order_selections/o\d+\.sql(?:, line 2)?: it (?:makes|takes) more than"):
         confined(rendering.render, tmp_path, file, occasion())
 
 
