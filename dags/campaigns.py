@@ -1,6 +1,6 @@
 """# campaign_<name>: one campaign's day
 
-**Purpose.** For one day: enrol customers who enter, end it for those who bought or left, plan the messages
+**Purpose.** For one day: enrol customers who enter, end the enrolments of those who bought or left, plan the messages
 that are due. Nothing is sent here: `deliver_messages` is the only sender.
 
 **Tasks**

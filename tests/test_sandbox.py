@@ -225,8 +225,16 @@ def test_order_selections_that_double_each_other_draw_on_one_budget(tmp_path: Pa
     (tmp_path / "sql" / "order_selections" / "o40.sql").write_text("-- Orders.\nselect 1\n")
     file = tmp_path / "sql" / "selections" / "mine.sql"
     file.write_text("-- Mine.\nselect customer_id from customers as c where {{ orders_in('o0', at_least=1) }}")
-    # Where the time ends while a file is made ready, before it is rendered, no line is at fault.
-    with pytest.raises(InputError, match=r"order_selections/o\d+\.sql(?:, line 2)?: it (?:makes|takes) more than"):
+    with pytest.raises(InputError, match=r"order_selections/o\d+\.sql, line [12]: it (?:makes|takes) more than"):
+        confined(rendering.render, tmp_path, file, occasion())
+
+
+def test_a_file_whose_plain_text_is_too_much_is_named_with_a_line_too(tmp_path: Path, confined: Confined) -> None:
+    for folder in ("selections", "order_selections"):
+        (tmp_path / "sql" / folder).mkdir(parents=True)
+    file = tmp_path / "sql" / "selections" / "mine.sql"
+    file.write_text("-- Mine.\n{% for each in [" + "1, " * 60 + "] %}" + "x" * 190_000 + "{% endfor %}")
+    with pytest.raises(InputError, match=r"selections/mine\.sql, line \d+: it makes more than 10,000,000 characters"):
         confined(rendering.render, tmp_path, file, occasion())
 
 

@@ -258,11 +258,11 @@ def _counting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return counting
 
 
-def line_of(problem: BaseException, name: str) -> int | None:
-    """The line of the template in the file `name` at which `problem` arose; None where it did not."""
+def line_of(problem: BaseException, name: str) -> int:
+    """The line of the template in the file `name` at which `problem` arose; 1 where the file as a whole is at fault."""
     if isinstance(problem, TemplateSyntaxError):
         return problem.lineno
-    return next((line for file, line in reversed(_lines(problem)) if file == name), None)
+    return next((line for file, line in reversed(_lines(problem)) if file == name), 1)
 
 
 def place(problem: BaseException) -> str:

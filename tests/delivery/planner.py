@@ -112,6 +112,14 @@ class Planner:
         self.run(f"insert into shop.consents_history select *, :known from shop.consents {which}", **who)
         self.run(f"update shop.consents set is_granted = false, known_at = :known {which}", **who)
 
+    def suppress(self, ref: str, known: datetime, channel: str = "all") -> None:
+        """Nobody may write to `ref` any more on `channel`, known from then."""
+        self.run(
+            "insert into shop.suppressions (customer_id, channel, reason, known_at) values"
+            " (shop.customer_id(:namespace, :ref), :channel, 'unsubscribed', :known)",
+            namespace=NAMESPACE, ref=ref, channel=channel, known=known,
+        )  # fmt: skip
+
     def restore(self, messages: Rows) -> None:
         """The ledger as it was, as if nothing had been delivered or played."""
         self.run("delete from delivery.messages")

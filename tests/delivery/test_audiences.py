@@ -92,13 +92,6 @@ class Ads:
         )
         return [(row["customer_ref"], row["left_reason"]) for row in rows]
 
-    def suppress(self, ref: str, at: datetime, channel: str = "all") -> None:
-        self.planner.run(
-            "insert into shop.suppressions (customer_id, channel, reason, known_at) values"
-            " (shop.customer_id(:namespace, :ref), :channel, 'unsubscribed', :at)",
-            namespace=NAMESPACE, ref=ref, channel=channel, at=at,
-        )  # fmt: skip
-
     def end(self, ref: str, **changes: Any) -> None:
         """Change the enrolment of `ref`."""
         assignments = ", ".join(f"{name} = :{name}" for name in changes)
@@ -206,7 +199,7 @@ def test_live_nobody_is_put_in_for_a_past_day_who_unsubscribed_by_now(ads: Ads, 
     ads.member("ada")
     ads.member("eva")
     assert deliver(live, ads.engine, wall=Stopped(MORNING))["accepted"] == 2
-    ads.suppress("ada", MORNING + timedelta(days=2))
+    ads.planner.suppress("ada", MORNING + timedelta(days=2))
     assert export(live, ads.engine, day=MORNING.date(), at=MORNING + timedelta(days=3))["added"] == 1
 
 
@@ -221,7 +214,7 @@ def test_each_rule_is_checked_again_in_the_claim(ads: Ads) -> None:
         "control": ads.member("control"),
         "bought": ads.member("bought"),
     }
-    ads.suppress("out", MORNING, "audience")
+    ads.planner.suppress("out", MORNING, "audience")
     ads.end("control", arm="control")
     ads.shop.order("bought", NEXT, known_at=MORNING)
     deliver(ads.settings, ads.engine, at=MORNING)
@@ -295,7 +288,7 @@ LEAVING: dict[str, Callable[[Ads, datetime], object]] = {
     "unsubscribe": lambda ads, at: ads.end("ada", exited_on=DAY, exit_reason="unsubscribe"),
     "left_selection": lambda ads, at: ads.end("ada", exited_on=DAY, exit_reason="left_selection"),
     "control": lambda ads, at: ads.end("ada", arm="control"),
-    "suppressed": lambda ads, at: ads.suppress("ada", at),
+    "suppressed": lambda ads, at: ads.planner.suppress("ada", at),
     "no_consent": withdrawn,
     "no_enrolment": lambda ads, at: ads.planner.run("delete from campaigns.enrolments where customer_id ="
                                                     " shop.customer_id('test', 'ada')"),
@@ -330,7 +323,7 @@ def test_the_last_day_is_inside_and_the_next_is_not(ads: Ads) -> None:
 def test_who_leaves_before_any_export_is_in_no_file(ads: Ads) -> None:
     ads.member("ada")
     deliver(ads.settings, ads.engine, at=MORNING)
-    ads.suppress("ada", MORNING)
+    ads.planner.suppress("ada", MORNING)
     assert ads.export() == (0, 0)
     assert (ads.folders, ads.who()) == ([], [("ada", "suppressed")])
 
@@ -341,7 +334,7 @@ def test_a_halt_keeps_people_from_being_put_in_and_never_from_being_taken_out(ad
     ads.member("bob")
     deliver(ads.settings, ads.engine, at=MORNING)
     halts.halt(ads.settings, ads.engine, **which)
-    ads.suppress("ada", NOON)
+    ads.planner.suppress("ada", NOON)
     assert ads.export(NOON) == (0, 1)
     assert ads.inside() == set()
     halts.resume(ads.settings, ads.engine, **which)
@@ -364,14 +357,14 @@ def test_somebody_erased_is_taken_out_and_then_nothing_is_kept(ads: Ads) -> None
 
 def test_after_a_month_folders_and_hashes_are_deleted_but_not_of_who_is_in(ads: Ads) -> None:
     ads.put_in("ada", "bob")
-    ads.suppress("ada", NOON)
+    ads.planner.suppress("ada", NOON)
     ads.export(NOON)
     ads.planner.run("update delivery.audience_members set until_on = '2027-12-31' where left_at is null")
     ads.export(NOON + timedelta(days=31))
     assert ads.folders == []
     kept = ads.planner.run("select left_reason, email_meta from delivery.audience_members order by 1 nulls first")
     assert [(row["left_reason"], row["email_meta"]) for row in kept] == [(None, email("bob")), ("suppressed", None)]
-    ads.suppress("bob", NOON + timedelta(days=32))
+    ads.planner.suppress("bob", NOON + timedelta(days=32))
     assert ads.export(NOON + timedelta(days=32)) == (0, 1)
 
 
@@ -382,7 +375,7 @@ def test_a_telephone_that_two_share_is_not_put_in_and_taken_out_at_once(ads: Ads
     ads.export(NOON)
     ads.member("bob", phone=phone)
     deliver(ads.settings, ads.engine, at=NOON)
-    ads.suppress("ada", NOON)
+    ads.planner.suppress("ada", NOON)
     assert ads.export(NOON + timedelta(hours=1)) == (1, 1)
     assert (ads.folders[-1] / "meta_remove.csv").read_text().endswith(f"{email('ada')},{digest(phone[1:])}\n")
     assert (ads.folders[-1] / "meta_add.csv").read_text().endswith(f"{email('bob')},\n")
@@ -427,7 +420,7 @@ def contents(folders: list[Path]) -> dict[str, bytes]:
 
 def test_the_same_day_again_gives_the_same_bytes(ads: Ads) -> None:
     ads.put_in("ada", "bob")
-    ads.suppress("bob", NOON)
+    ads.planner.suppress("bob", NOON)
     ads.export(NOON)
     before = contents(ads.folders)
     for each in ads.folders[0].iterdir():
@@ -459,7 +452,7 @@ def test_a_crash_between_the_database_and_the_files_is_mended_by_the_next_export
     with pytest.raises((DeliveryError, OSError), match="gone"):
         ads.export(NOON)
     monkeypatch.undo()
-    ads.suppress("ada", NOON + timedelta(minutes=1))
+    ads.planner.suppress("ada", NOON + timedelta(minutes=1))
     export(ads.settings, ads.engine, at=NOON + timedelta(hours=1))
     assert [folder.name[-4:] for folder in ads.folders] == ["0001", "0002"]
     assert json.loads((ads.folders[0] / "manifest.json").read_text())["rows"] == {"added": 1, "removed": 0}
@@ -537,7 +530,7 @@ def test_added_less_removed_over_all_exports_is_who_should_be_in(ads: Ads, event
             if event == "bought":
                 ads.shop.order(ref, at.date(), known_at=at)
             elif event == "suppressed":
-                ads.suppress(ref, at)
+                ads.planner.suppress(ref, at)
             elif event == "withdrew" and ref in due:
                 ads.planner.withdraw(ref, "audience", at)
             elif event == "erased":

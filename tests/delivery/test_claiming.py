@@ -95,10 +95,7 @@ def test_each_rule_is_checked_again_in_the_claim(shop: Shop, planner: Planner, s
     keys["phoneless"] = planner.message(shop.customer("phoneless", phone="0612"), step="nudge", channel="sms")
     keys["withdrawn"] = planner.message(shop.customer("withdrawn"))
     keys["void"] = planner.message(shop.customer("void"), step="nudge", channel="sms", offer="comeback")
-    planner.run(
-        "insert into shop.suppressions (customer_id, channel, reason, known_at)"
-        " values (shop.customer_id('test', 'suppressed'), 'all', 'unsubscribed', :known)", known=known,
-    )  # fmt: skip
+    planner.suppress("suppressed", known)
     planner.run("update campaigns.enrolments set exited_on = :day, exit_reason = 'unsubscribe'"
                 " where customer_id = shop.customer_id('test', 'exited')", day=DAY)  # fmt: skip
     planner.run("update campaigns.enrolments set arm = 'control' where customer_id = shop.customer_id('test', 'arm')")

@@ -43,10 +43,10 @@ class Cards:
         self.settings, self.engine, self.shop, self.planner = settings, engine, shop, planner
         planner.version("cards", "v1", TEMPLATES | CARD)
 
-    def planned(self, ref: str, **fields: Any) -> str:
+    def planned(self, ref: str, offer: str | None = None, **fields: Any) -> str:
         """A customer with a home, and the key of the card planned for them."""
         self.shop.customer(ref, **{"consents": POST, **HOME, **fields})
-        return self.planner.message(ref, step="card", channel="postal", campaign="cards")
+        return self.planner.message(ref, step="card", channel="postal", campaign="cards", offer=offer)
 
     def export(self, at: datetime = EVENING) -> int:
         return int(export(self.settings, self.engine, at=at)["added"])
@@ -71,13 +71,6 @@ def cards(settings: Settings, engine: Engine, shop: Shop, planner: Planner) -> C
     return Cards(settings, engine, shop, planner)
 
 
-def suppress(cards: Cards, at: datetime) -> None:
-    cards.planner.run(
-        "insert into shop.suppressions (customer_id, channel, reason, known_at) values"
-        " (shop.customer_id(:namespace, 'ada'), 'all', 'unsubscribed', :at)", namespace=NAMESPACE, at=at,
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize("why", ["suppressed", "no_consent", "order", "erased"])
 def test_a_card_is_not_printed_once_its_customer_must_not_get_it(cards: Cards, why: str) -> None:
     key, other = cards.planned("ada"), cards.planned("eva")
@@ -85,7 +78,7 @@ def test_a_card_is_not_printed_once_its_customer_must_not_get_it(cards: Cards, w
     at = MORNING + timedelta(hours=1)
     match why:
         case "suppressed":
-            suppress(cards, at)
+            cards.planner.suppress("ada", at)
         case "no_consent":
             cards.planner.withdraw("ada", "postal", at)
         case "order":
@@ -102,10 +95,26 @@ def test_a_card_is_not_printed_once_its_customer_must_not_get_it(cards: Cards, w
     assert cards.export(EVENING + timedelta(days=1)) == 0
 
 
+def test_a_card_that_is_withdrawn_gives_back_its_coupon_and_its_room_under_the_caps(cards: Cards) -> None:
+    cards.planned("ada", offer="comeback")
+    assert deliver(cards.settings, cards.engine, at=MORNING)["accepted"] == 1
+    other = cards.planner.message("ada")
+    cards.planner.run("update delivery.messages set reason = 'capped', retry_at = :later where message_key = :key",
+                      later=EVENING + timedelta(days=1), key=other)  # fmt: skip
+    assert cards.planner.coupon("ada")["state"] == "issued"
+    cards.planner.withdraw("ada", "postal", MORNING + timedelta(hours=1))
+    assert cards.export() == 0
+    assert (cards.planner.coupon("ada")["state"], cards.planner.coupon("ada")["expires_at"]) == ("reserved", None)
+    assert cards.planner.one(other)["retry_at"] is None
+    deliver(cards.settings, cards.engine, at=EVENING - timedelta(hours=1))
+    assert cards.planner.coupon("ada")["state"] == "void"
+    assert cards.planner.state(other) == ("accepted", None)
+
+
 def test_live_nobody_is_printed_for_a_past_day_who_is_suppressed_by_now(cards: Cards, live: Settings) -> None:
     key, other = cards.planned("ada"), cards.planned("eva")
     assert deliver(cards.settings, cards.engine, at=MORNING)["accepted"] == 2
-    suppress(cards, EVENING + timedelta(days=1))
+    cards.planner.suppress("ada", EVENING + timedelta(days=1))
     assert export(live, cards.engine, day=MORNING.date(), at=EVENING + timedelta(days=2))["added"] == 1
     assert cards.printed() == [[other]]
     assert cards.planner.one(key)["reason"] == "withdrawn"
@@ -192,10 +201,7 @@ def test_without_a_whole_address_or_against_their_wish_nobody_gets_a_card(cards:
         " ('NL', 'postal', 'legitimate_interest', '2000-01-01', 'x') on conflict do nothing"
     )
     cards.planner.withdraw("objected", "postal", MORNING)
-    cards.planner.run(
-        "insert into shop.suppressions (customer_id, channel, reason, known_at) values"
-        " (shop.customer_id(:namespace, 'out'), 'all', 'unsubscribed', :at)", namespace=NAMESPACE, at=MORNING,
-    )  # fmt: skip
+    cards.planner.suppress("out", MORNING)
     deliver(cards.settings, cards.engine, at=MORNING)
     assert {name: cards.planner.state(key)[1] for name, key in keys.items()} == {
         "fine": None, "asked for nothing": None, "no street": "no_address", "no code": "no_address",

@@ -445,3 +445,12 @@ def test_the_last_day_of_a_history_can_be_said_on_the_command_line(
     path = _cdnow(tmp_path, "19970101", "19980701", "19980702")
     assert cli.main(["load", "--source", "cdnow", "--path", path, "--until", "1998-06-30"]) == 0
     assert rejected(engine) == [(3, "in_the_future")]
+
+
+def test_a_day_is_over_by_the_instant_that_is_given_in_every_part_of_its_sync(
+    settings: Settings, engine: Engine, files: Path
+) -> None:
+    ahead = date(2199, 1, 1)
+    write_day(files, ahead, orders=[order("1", day=ahead)])
+    counts = sync.sync(settings, engine, "demo_shop", ahead, now=datetime(2199, 1, 2, 12, tzinfo=UTC))
+    assert counts["orders_inserted"] == 1

@@ -40,7 +40,7 @@ def reconcile(settings: Settings, engine: Engine) -> dict[str, str]:
         pauses = [(name, "file_unreadable", str(problem)) for name, problem in broken.items()]
         pauses += [(name, *_why_missing(settings.include, name, names, broken, held)) for name in behind]
         # The new name waits as the old one does: its own entries must not send what the old one has sent.
-        pauses += [(name, "perhaps_renamed", held[old]) for name in sound if (old := _old_name(sound[name])) in held]
+        pauses += [(name, "perhaps_renamed", held[name]) for name in sound if name in held]
         paused = run(
             connection, "campaigns/pause", day=day, campaigns=[name for name, _, _ in pauses],
             reasons=[reason for _, reason, _ in pauses], messages=[message for _, _, message in pauses],
@@ -141,23 +141,16 @@ def leave(connection: Connection, settings: Settings, name: str, day: date) -> d
 def _carry_over_all(
     connection: Connection, settings: Settings, sound: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, str]:
-    """Carry over what was renamed; of each old name that has to wait, why."""
+    """Carry over what was renamed; of each name that has to wait, the old and the new, why."""
     held: dict[str, str] = {}
     for name, content in sound.items():
-        if old := _old_name(content):
+        if old := content.get("renamed_from"):
             try:
                 with connection.begin_nested():
                     carry_over(connection, settings, old, name)
             except Exception as problem:  # of whatever sort: a campaign that cannot be renamed stops no other
-                held[old] = faults.summary(problem)
-                if not isinstance(problem, StateError):
-                    log.exception("Campaign %s could not become %s", old, name)
+                held[old] = held[name] = str(faults.explained(problem, settings))
     return held
-
-
-def _old_name(content: Mapping[str, Any]) -> str | None:
-    name: str | None = content.get("renamed_from")
-    return name
 
 
 def _why_missing(

@@ -22,6 +22,7 @@ from retention.database import count, run
 from retention.days import Counts
 from retention.delivery import exports
 from retention.delivery.channels import Outgoing, Settled, accepted, refused
+from retention.delivery.ledger import give_back
 from retention.delivery.render import one_line
 from retention.orders import law
 from retention.settings import Settings
@@ -90,15 +91,17 @@ def export(settings: Settings, engine: Engine, day: date | None = None, at: date
     """Export the cards that are in no file yet, those kept before `at` (now); what is halted waits.
 
     A card whose customer must not get it any more is withdrawn: deleted, and its message planned once more, so that the
-    next claim skips it with the reason.
-    Per step a folder with ``cards.csv`` and ``cards.html``; see docs/exports.md. Each card is in exactly one of them.
-    Everything else as in `audiences.export`; `removed` is 0.
+    next claim skips it with the reason. Per step there is a folder with ``cards.csv`` and ``cards.html``, see
+    docs/exports.md; each card is in exactly one of them. Everything else as in `audiences.export`; `removed` is 0.
     """
     return exports.export(settings, engine, CHANNEL, day, at, _fix, _files)
 
 
 def _fix(settings: Settings, connection: Connection, now: datetime, known_by: datetime) -> None:
-    withdrawn = run(connection, "delivery/withdraw_cards", known_by=known_by, **law.zones(connection, settings)).all()
+    """Withdraw cards by what is known by then, and note for each step what its export at `now` prints."""
+    zones = law.zones(connection, settings)
+    withdrawn = run(connection, "delivery/withdraw_cards", known_by=known_by, **zones).mappings().all()
+    give_back(connection, withdrawn)
     if withdrawn:
         log.info("%s cards are withdrawn: the next claim says why", len(withdrawn))
     for step in run(connection, "delivery/waiting_cards", now=now).mappings().all():

@@ -163,7 +163,7 @@ def _land(
     found = {feed.name: files.find(settings, source, feed, day, path) for feed in source.landed}
     if not any(found.values()):
         raise DataError(f"{source.name}: there is no file of any feed.")
-    if told := [file.day for each in found.values() for file in each if file.day]:
+    if day is None and (told := [file.day for each in found.values() for file in each if file.day]):
         days.require_over(settings, max(told), now)
     if day and not _is_new(engine, source, day, found):
         return {name: load["landed"] for name, load in _loads(engine, source, day).items()}

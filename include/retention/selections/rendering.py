@@ -139,7 +139,7 @@ class _Macros:
             return parsed.template.render(context)
         except sandbox.PROBLEMS as problem:
             line = sandbox.line_of(problem, str(file))
-            where = shown(self.include, file) + (f", line {line}" if line else "")
+            where = f"{shown(self.include, file)}, line {line}"
             raise InputError(f"{where}: {sandbox.sentence(problem).replace('_Macros.', '')}.") from None
 
     def _context(self) -> dict[str, object]:

@@ -33,4 +33,4 @@ update delivery.messages as m
 set state = 'planned', reason = 'withdrawn', settled_at = null, claim = null, provider = null, retry_at = null
 from withdrawn as k
 where k.customer_id = m.customer_id and k.message_key = m.message_key
-returning m.customer_id
+returning m.customer_id, m.campaign, m.entry_no, m.offer, m.state
