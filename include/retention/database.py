@@ -1,20 +1,24 @@
 """The database: connections, SQL files, migrations. The only place that knows how a statement gets to PostgreSQL.
 
-Every statement stands in ``include/sql/<room>/<name>.sql``, one statement a file, values as ``:name``. Where a table's
-name is known only at run time the file says ``{{ table }}``; such names are quoted here. What two statements share is a
-file whose name begins with ``_``, brought in by ``{% include "<room>/_<name>.sql" %}``.
+A statement is asked for as "room/name". It stands in any file of ``include/sql/<room>``, below a line ``-- name: <name>``
+and comments that say what it does, and ends with a semicolon. Mappings, selections and migrations are files of their
+own: ``<room>/<name>.sql`` without such a line. Values are written as ``:name``. Where a table's name is known only at run
+time the statement says ``{{ table }}``; such names are quoted here. What statements share is a macro in
+``<room>/macros.sql``, imported at the top of a file, before its first statement.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from jinja2 import FileSystemLoader
+from jinja2 import BaseLoader, FileSystemLoader, TemplateNotFound
 from sqlalchemy import Connection, CursorResult, Engine, ExceptionContext, NullPool, create_engine, event, text
 
 from retention import sandbox
@@ -23,6 +27,7 @@ from retention.settings import Settings
 
 UNDEFINED = ("3F000", "42P01", "42703", "42883", "42704")  # schema, table, column, function, object or type
 CONNECT_SECONDS = 10
+_NAME = re.compile(r"^-- name: *(.*?) *$", re.MULTILINE)
 
 
 class Fragment(str):
@@ -108,17 +113,17 @@ def driver_url(url: str) -> str:
 
 
 def sql(include: Path, name: str, names: Mapping[str, str] | None = None) -> str:
-    """The statement of ``sql/<name>.sql`` with `names` filled in: quoted as one name, but for a Table or a Fragment.
+    """The statement `name` of ``sql`` with `names` filled in: quoted as one name, but for a Table or a Fragment.
 
-    Raises InputError, with file and line, for a file that is not there or cannot be rendered.
+    Raises InputError, with file and line, for a statement that is not there or cannot be rendered.
     """
     folder = include / "sql"
-    if not (folder / f"{name}.sql").is_file():
-        raise InputError(f"There is no SQL file {name}.sql in {folder}.")
     values = {key: _rendered(value) for key, value in (names or {}).items()}
     try:
         return _environment(folder).get_template(f"{name}.sql").render(values)
     except sandbox.PROBLEMS as problem:
+        if isinstance(problem, TemplateNotFound) and problem.name == f"{name}.sql":
+            raise InputError(f"There is no SQL statement {name} in {folder}.") from None
         where = sandbox.place(problem) or folder / f"{name}.sql"
         raise InputError(f"{where}: {sandbox.sentence(problem)}.") from problem
 
@@ -132,13 +137,13 @@ def _rendered(value: str) -> str:
 def run(
     connection: Connection, name: str, names: Mapping[str, str] | None = None, /, **parameters: Any
 ) -> CursorResult[Any]:
-    """Run the statement of ``sql/<name>.sql``. `parameters` are bound, never pasted."""
+    """Run the statement `name`. `parameters` are bound, never pasted."""
     include = connection.get_execution_options()["include"]
     return connection.execute(text(sql(include, name, names)), parameters)
 
 
 def execute(connection: Connection, name: str, names: Mapping[str, str] | None = None, /) -> None:
-    """Run the statement of ``sql/<name>.sql`` past SQLAlchemy, which would take a colon in a name for a parameter.
+    """Run the statement `name` past SQLAlchemy, which would take a colon in a name for a parameter.
 
     For statements with names that come from files: those may hold anything.
     """
@@ -229,4 +234,67 @@ def _check_version(settings: Settings) -> None:
 
 @lru_cache(maxsize=8)
 def _environment(folder: Path) -> sandbox.Sandbox:
-    return sandbox.Sandbox(loader=FileSystemLoader(folder), autoescape=False)
+    return sandbox.Sandbox(loader=_Statements(folder), autoescape=False)
+
+
+class _Statements(BaseLoader):
+    """Finds "room/name.sql": the statement called so in any file of the room, else the file of this name.
+
+    A change to any file of the room is seen the next time.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files = FileSystemLoader(folder)
+
+    def get_source(self, environment: Any, template: str) -> tuple[str, str | None, Callable[[], bool]]:
+        path, name = (self._folder / template).parent, template.rpartition("/")[2].removesuffix(".sql")
+        state = _state(path)
+        if found := _named(path, state).get(name):
+            file, source = found
+        else:
+            source, file, _ = self._files.get_source(environment, template)
+            if _NAME.search(source):
+                raise TemplateNotFound(template)
+        return source, file, lambda: _state(path) == state
+
+
+def _state(folder: Path) -> tuple[tuple[str, int], ...]:
+    """The SQL files of a folder, each with the time of its last change."""
+    if not folder.is_dir():
+        return ()
+    with os.scandir(folder) as entries:
+        return tuple(sorted((each.name, each.stat().st_mtime_ns) for each in entries if each.name.endswith(".sql")))
+
+
+@lru_cache(maxsize=64)
+def _named(folder: Path, state: tuple[tuple[str, int], ...]) -> dict[str, tuple[str, str]]:
+    """The named statements of a folder: file and text. Raises InputError for a name that is there twice."""
+    found: dict[str, tuple[str, str]] = {}
+    for file in (folder / name for name, _ in state):
+        for name, line, source in named_statements(file):
+            if name in found:
+                raise InputError(f"{file}, line {line}: the statement {name} is in {found[name][0]} already.")
+            found[name] = (str(file), source)
+    return found
+
+
+def named_statements(file: Path) -> list[tuple[str, int, str]]:
+    """Each statement of a file: its name, the line that says so, and its text.
+
+    The text begins with what stands before the first statement, for the macros imported there, and then with as many
+    empty lines as keep its line numbers those of the file. Raises InputError for a statement that has no proper name
+    or does not end with a semicolon.
+    """
+    whole = file.read_text(encoding="utf-8", errors="replace")
+    starts = list(_NAME.finditer(whole))
+    found = []
+    for start, end in zip(starts, [*(each.start() for each in starts[1:]), len(whole)], strict=False):
+        name, line = start[1], whole.count("\n", 0, start.start()) + 1
+        head, text = whole[: starts[0].start()], whole[start.end() : end].rstrip()
+        if not re.fullmatch(r"\w+", name):
+            raise InputError(f"{file}, line {line}: {name[:80]!r} is not a name; use letters, digits and underscores.")
+        if not text.endswith(";"):
+            raise InputError(f"{file}, line {line}: the statement {name} does not end with a semicolon.")
+        found.append((name, line, head + "\n" * (line - 1 - head.count("\n")) + text.removesuffix(";")))
+    return found
