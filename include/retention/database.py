@@ -1,10 +1,10 @@
 """The database: connections, SQL files, migrations. The only place that knows how a statement gets to PostgreSQL.
 
-A statement is asked for as "room/name". It stands in any file of ``include/sql/<room>``, below a line ``-- name: <name>``
-and comments that say what it does, and ends with a semicolon. Mappings, selections and migrations are files of their
-own: ``<room>/<name>.sql`` without such a line. Values are written as ``:name``. Where a table's name is known only at run
-time the statement says ``{{ table }}``; such names are quoted here. What statements share is a macro in
-``<room>/macros.sql``, imported at the top of a file, before its first statement.
+A statement is asked for as "room/name". It stands in any file of ``include/sql/<room>``, below a line
+``-- name: <name>`` and comments that say what it does, and ends with a semicolon. Mappings, selections and migrations
+are files of their own: ``<room>/<name>.sql`` without such a line. Values are written as ``:name``. Where a table's name
+is known only at run time the statement says ``{{ table }}``; such names are quoted here. What statements share is a
+macro in ``<room>/macros.sql``, imported at the top of a file, before its first statement.
 """
 
 from __future__ import annotations
@@ -214,14 +214,14 @@ def migrate(settings: Settings) -> list[str]:
     with connect(settings).connect() as connection:
         with connection.begin():
             connection.execute(text("select pg_advisory_lock(:key)"), {"key": lock_key("migrations")})
-            run(connection, "migrations/create")
+            run(connection, "core/create_migrations")
             if _has_table(connection, "_yoyo_migration"):
-                run(connection, "migrations/take_over")
+                run(connection, "core/take_over_migrations")
             missing, _ = _missing(connection, settings.include)
         for name in missing:
             with connection.begin():
-                execute(connection, "/".join(("schema", name)))
-                run(connection, "migrations/record", name=name)
+                execute(connection, f"schema/{name}")
+                run(connection, "core/record_migration", name=name)
     return missing
 
 

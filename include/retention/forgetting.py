@@ -77,7 +77,7 @@ def forget(
         for source in sorted(mine, key=lambda each: each.name):  # nothing of them is being published meanwhile
             turns.enter_context(sync.turn(engine, source))
         with engine.connect() as connection, connection.begin():
-            rows = run(connection, "forgetting/addresses", customer_id=person.customer_id).mappings()
+            rows = run(connection, "privacy/addresses", customer_id=person.customer_id).mappings()
             contacts = [dict(row) for row in rows]
         counts["provider"] = _erase_at_provider(settings, [row["written_email"] for row in contacts])
         with engine.connect() as connection, connection.begin():  # may take its time: no worker waits for it
@@ -92,7 +92,7 @@ def forget(
 
 def _find(settings: Settings, engine: Engine, ref: str, namespace: str | None) -> _Person:
     with engine.connect() as connection:
-        rows = run(connection, "forgetting/find", ref=ref, namespace=namespace).all()
+        rows = run(connection, "privacy/find", ref=ref, namespace=namespace).all()
         if len(rows) > 1:
             names = ", ".join(row.namespace for row in rows)
             raise InputError(
@@ -102,8 +102,8 @@ def _find(settings: Settings, engine: Engine, ref: str, namespace: str | None) -
             return _Person(customer_id=rows[0].customer_id, namespace=rows[0].namespace, ref=ref)
         for name in [namespace] if namespace else sorted({source.namespace for source in _sources(settings)}):
             digest = erased.digest(settings, "customer", name, ref)
-            if one(connection, "forgetting/is_erased", digest=digest)["is_erased"]:
-                known = one(connection, "forgetting/customer_id", namespace=name, ref=ref)["customer_id"]
+            if one(connection, "contact/is_erased", digest=digest)["is_erased"]:
+                known = one(connection, "privacy/customer_id", namespace=name, ref=ref)["customer_id"]
                 return _Person(customer_id=known, namespace=name, ref=ref)
     raise InputError(f"There is no customer {ref!r}" + (f" in namespace {namespace!r}." if namespace else "."))
 
@@ -118,15 +118,15 @@ def _silence(settings: Settings, engine: Engine, person: _Person, now: datetime)
     who = {"customer_id": person.customer_id}
     with engine.connect() as connection, connection.begin():
         lock(connection, "delivery", "claim")
-        run(connection, "forgetting/silence", now=now, **who)
-        run(connection, "forgetting/leave", today=now.astimezone(settings.shop_time_zone).date(), **who)
-        skipped = run(connection, "forgetting/skip", now=now, **who).mappings().all()
+        run(connection, "contact/suppress_forgotten", now=now, **who)
+        run(connection, "campaigns/end_erased", today=now.astimezone(settings.shop_time_zone).date(), **who)
+        skipped = run(connection, "ledger/skip_erased", now=now, **who).mappings().all()
         give_back(connection, skipped)
     return len(skipped)
 
 
 def _refuse_attempting(connection: Connection, person: _Person) -> None:
-    if count(connection, "forgetting/attempting", customer_id=person.customer_id):
+    if count(connection, "privacy/attempting", customer_id=person.customer_id):
         raise StateError(
             "A message to this customer is being handed over right now. Nothing else will be sent to them; run the "
             "same command again in a minute."
@@ -168,11 +168,11 @@ def _erase_landed(
     _remember(settings, connection, person, contacts, now)
     landed = 0
     for source in mine:
-        refs = run(connection, "forgetting/order_refs", customer_id=person.customer_id, source=source.name)
+        refs = run(connection, "privacy/order_refs", customer_id=person.customer_id, source=source.name)
         landed += erased.set_aside(connection, settings, source, ref=person.ref, order_refs=refs.scalars().all())
     written = [row[name] for row in contacts for name in ("written_email", "written_phone") if row[name]]
     run(
-        connection, "forgetting/blank_rejections", sources=[source.name for source in mine],
+        connection, "orders/blank_rejections", sources=[source.name for source in mine],
         words=[person.ref, *written], addresses=written,
     )  # fmt: skip
     return {"landed": landed, "same_address": erased.suppress(connection, settings, now)}
@@ -182,16 +182,16 @@ def _erase(settings: Settings, connection: Connection, person: _Person, now: dat
     """Every row with their number: kept under another one, or gone."""
     who = {"customer_id": person.customer_id}
     audiences.queue_removal(connection, person.customer_id, now)
-    keys = run(connection, "forgetting/message_keys", **who).scalars().all()
-    tables = run(connection, "forgetting/tables").all()
+    keys = run(connection, "privacy/message_keys", **who).scalars().all()
+    tables = run(connection, "privacy/tables").all()
     kept = {table.name for table in tables if table.name in KEPT or table.name.startswith("selections.")}
     values = {"new_id": secrets.randbits(64) - 2**63, "salt": secrets.token_hex(32)}
     for table in tables:  # all of them before anything goes: an order's code is looked up among the coupons
         if table.name in kept:
-            run(connection, "forgetting/keep", _names(settings, table.name, table.columns), **who, **values)
+            run(connection, "privacy/keep", _names(settings, table.name, table.columns), **who, **values)
     counts = Counter[str]()
     for table in tables:
-        gone = run(connection, "forgetting/remove", {"table": Table(table.name)}, **who).all()
+        gone = run(connection, "privacy/remove", {"table": Table(table.name)}, **who).all()
         counts["kept" if table.name in kept else "removed"] += len(gone)
     # Last before the commit: whoever is cut off here runs it again, and knows the keys again.
     return {"kept": counts["kept"], "removed": counts["removed"], "files": outbox.remove(settings, keys)}
@@ -204,7 +204,7 @@ def _remember(
     digests = {("customer", erased.digest(settings, "customer", person.namespace, person.ref))}
     digests |= {(kind, erased.digest(settings, kind, word)) for kind, word in known}
     run(
-        connection, "forgetting/remember", now=now,
+        connection, "contact/remember_erased", now=now,
         kinds=[kind for kind, _ in digests], digests=[digest for _, digest in digests],
     )  # fmt: skip
 
@@ -220,8 +220,8 @@ def _names(settings: Settings, table: str, columns: Iterable[str]) -> Mapping[st
         if column == "provider_id":
             return "null"
         if column == "coupon_code":
-            return sql(settings.include, "forgetting/_coupon_code")
-        return sql(settings.include, "forgetting/_word", {"column": Fragment(f"t.{identifier(column)}")})
+            return sql(settings.include, "privacy/coupon_code")
+        return sql(settings.include, "privacy/word", {"column": Fragment(f"t.{identifier(column)}")})
 
     listed = list(columns)
     return {

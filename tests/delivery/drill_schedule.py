@@ -309,8 +309,8 @@ class Schedule:
                 "update campaigns.enrolments set exited_on = %(day)s, exit_reason = 'order'"
                 " where customer_id = shop.customer_id('test', %(ref)s) and exited_on is null", who,
             )  # fmt: skip
-            run(connection, "campaigns/skip_left_over", campaign=who["campaign"], day=DAY, known_by=who["at"])
-            run(connection, "campaigns/void_coupons", campaign=who["campaign"], day=DAY)
+            run(connection, "ledger/skip_left_over", campaign=who["campaign"], day=DAY, known_by=who["at"])
+            run(connection, "offers/void_coupons", campaign=who["campaign"], day=DAY)
 
     # --- after -------------------------------------------------------------------------------------------------------
 

@@ -251,7 +251,7 @@ def _plan_version(connection: Connection, settings: Settings, version: Campaign,
     if step.offer and planned:
         inner_pad, outer_pad = hmac_pads(settings.secret)
         count(
-            connection, "campaigns/reserve_coupons", campaign=version.name, version=version.version, step=step.step,
+            connection, "offers/reserve_coupons", campaign=version.name, version=version.version, step=step.step,
             day=day, percent=version.offers[step.offer].percent, inner_pad=inner_pad, outer_pad=outer_pad,
         )  # fmt: skip
     return _counts(planned={step.step: planned}, skipped=written)

@@ -69,14 +69,14 @@ def put_in_force(connection: Connection, caps: list[Cap], now: datetime) -> None
             "hours": [cap.hours for cap in caps],
             "now": now,
         }
-        run(connection, "delivery/close_caps", **values)
-        run(connection, "delivery/open_caps", **values)
-        run(connection, "delivery/free_capped", customer_ids=None)
+        run(connection, "ledger/close_caps", **values)
+        run(connection, "ledger/open_caps", **values)
+        run(connection, "ledger/free_capped", customer_ids=None)
     log.info("caps in force from %s: %s", now.isoformat(), caps)
 
 
 def _in_force(connection: Connection) -> list[Cap]:
-    return sorted(Cap(row.channel, row.at_most, row.hours) for row in run(connection, "delivery/caps"))
+    return sorted(Cap(row.channel, row.at_most, row.hours) for row in run(connection, "ledger/caps"))
 
 
 def _hours(text: str) -> int:

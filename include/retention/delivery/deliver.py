@@ -143,7 +143,7 @@ def play(
                 instant = ledger.next_instant(start, until, instant)
         for leaving in (audiences, postal):
             leaving.export(settings, engine, at=until - timedelta(seconds=1))
-        return one(connection, "delivery/played", **{"from": start, "until": until})
+        return one(connection, "ledger/played", **{"from": start, "until": until})
 
     return days.in_order(engine, "delivery", "", day, do)
 
@@ -360,7 +360,7 @@ class _Worker:
     def _templates_of(self, campaign: str, version: str) -> Templates:
         if (campaign, version) not in self._templates:
             with self._ledger.connection.begin():
-                row = one(self._ledger.connection, "delivery/version", campaign=campaign, version=version)
+                row = one(self._ledger.connection, "delivery/templates", campaign=campaign, version=version)
             self._templates[campaign, version] = Templates(row["templates"])
         return self._templates[campaign, version]
 

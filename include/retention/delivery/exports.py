@@ -35,6 +35,8 @@ _FORMULA = re.compile(
     r"^(?=[\t\n])|(?:^|(?<=[;\t]))(?=[\s\x00-\x1f\xad\u200b-\u200f\u2060\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20])"
 )
 PLACE = "RETENTION_AUDIENCES:"  # how errors name where exports are written
+LINES = {"audience": "delivery/audience_lines", "postal": "delivery/postal_lines"}  # by channel: what an export holds
+EMPTY = {"audience": "delivery/empty_audience", "postal": "delivery/empty_postal"}  # and what is deleted with its files
 KEPT = timedelta(days=30)  # how long a folder stays: it holds personal data, and was applied or printed long ago
 
 
@@ -91,7 +93,7 @@ def export(
     for each in _to_write(engine, channel, now.astimezone(settings.shop_time_zone).date()):
         with engine.begin() as connection:
             key = {"campaign": each.campaign, "step": each.step, "number": each.number}
-            lines = [dict(line) for line in run(connection, f"delivery/{channel}_lines", **key).mappings()]
+            lines = [dict(line) for line in run(connection, LINES[channel], **key).mappings()]
         if write(settings, engine, each, files(settings, each, lines), now):
             counts["exports"] += 1
             counts["added"] += each.added
@@ -176,7 +178,7 @@ def _delete_old(settings: Settings, engine: Engine, channel: str, now: datetime)
                 system.rm(folder, recursive=True)
         with engine.begin() as connection:
             key = {"campaign": each.campaign, "step": each.step, "number": each.number}
-            run(connection, f"delivery/empty_{channel}", **key)
+            run(connection, EMPTY[channel], **key)
             run(connection, "delivery/export_deleted", at=now, **key)
 
 

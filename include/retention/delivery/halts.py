@@ -36,24 +36,24 @@ def resume(settings: Settings, engine: Engine, campaign: str | None = None, chan
     """Lift that halt, and no other. Returns the halts still in force."""
     with engine.begin() as connection:
         kind, name = _which(settings, connection, campaign, channel)
-        run(connection, "delivery/resume", kind=kind, name=name)
+        run(connection, "ledger/resume", kind=kind, name=name)
         return {"halted": in_force(connection)}
 
 
 def in_force(connection: Connection) -> list[str]:
     """What is halted: ``all``, ``campaign:<name>``, ``channel:<name>``."""
-    return [":".join(filter(None, (row.kind, row.name))) for row in run(connection, "delivery/halts")]
+    return [":".join(filter(None, (row.kind, row.name))) for row in run(connection, "ledger/halts")]
 
 
 def write(connection: Connection, kind: str, name: str) -> None:
     """Write a halt; one that is there stays."""
-    run(connection, "delivery/halt", kind=kind, name=name)
+    run(connection, "ledger/halt", kind=kind, name=name)
 
 
 def check_known(settings: Settings, connection: Connection, campaign: str) -> None:
     """Raises InputError for a campaign that has no file and that nobody was ever enrolled in."""
     files = {path.stem for path in (settings.include / "campaigns").glob("*.y*ml")}
-    if campaign not in files and not one(connection, "delivery/is_campaign", campaign=campaign)["is_known"]:
+    if campaign not in files and not one(connection, "ledger/is_campaign", campaign=campaign)["is_known"]:
         raise InputError(f"There is no campaign {campaign!r} in {settings.include / 'campaigns'} nor in the database.")
 
 

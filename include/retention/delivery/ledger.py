@@ -65,12 +65,12 @@ class Ledger:
         """A new claim, its lock held."""
         claim = str(uuid4())
         with self.connection.begin():
-            run(self.connection, "delivery/hold_claim", key=_key(claim))
+            run(self.connection, "ledger/hold_claim", key=_key(claim))
         try:
             yield claim
         finally:
             with contextlib.suppress(DBAPIError), self.connection.begin():  # a lost session has let go of its locks
-                run(self.connection, "delivery/let_go_of_claim", key=_key(claim))
+                run(self.connection, "ledger/let_go_of_claim", key=_key(claim))
 
     def claim(
         self,
@@ -121,7 +121,7 @@ class Ledger:
                     size, is_alone = max(size // 2, 1), size == 1
 
     def _claim(self, **parameters: Any) -> Claimed | None:
-        page = self._run("claim", **parameters, **self._zones)
+        page = self._run("delivery/claim", **parameters, **self._zones)
         if not page:
             return None
         decided = [row for row in page if row["state"]]
@@ -129,19 +129,22 @@ class Ledger:
         attempting = [row for row in decided if row["state"] == "attempting"]
         if any(row["offer"] for row in attempting):
             issued = self._run(
-                "issue_coupons", claim=parameters["claim"], now=parameters["now"], shop_zone=self._zones["shop_zone"]
+                "offers/issue_coupons",
+                claim=parameters["claim"],
+                now=parameters["now"],
+                shop_zone=self._zones["shop_zone"],
             )
             expiries = {_offer(row): row["expires_at"] for row in issued}
             for row in attempting:
                 row["coupon_expires_at"] = expiries.get(_offer(row), row["coupon_expires_at"])
         if any(row["state"] == "unknown" for row in decided):
-            run(self.connection, "delivery/issue_restored_coupons", shop_zone=self._zones["shop_zone"])
+            run(self.connection, "offers/issue_restored_coupons", shop_zone=self._zones["shop_zone"])
         _log_unreadable(row["message_key"] for row in decided if row["reason"] == "unreadable")
         return Claimed(attempting, _count(decided), (page[0]["page_at"], page[0]["page_key"]))
 
     def _set_aside(self, after: Place, **parameters: Any) -> Claimed | None:
         """Skip the first due message after `after`, without reading anything of it but its key."""
-        written = self._run("set_aside", **parameters)
+        written = self._run("ledger/set_aside", **parameters)
         _release_coupons(self.connection, written)
         _log_unreadable(row["message_key"] for row in written)
         return Claimed([], _count(written), after) if written else None
@@ -167,7 +170,7 @@ class Ledger:
         few = list({id(outcome): outcome for outcome in outcomes}.values())  # one for all that shared a request
         numbers = {id(outcome): number for number, outcome in enumerate(few, start=1)}
         written = self._run(
-            "settle", claim=claim, now=now,
+            "ledger/settle", claim=claim, now=now,
             customer_ids=_array(customer_id for customer_id, _, _ in whom),
             message_keys=_array(_quoted(key) for _, key, _ in whom),
             segments=_array("null" if number is None else number for _, _, number in whom),
@@ -191,12 +194,12 @@ class Ledger:
         """Settle what workers that died left behind; how many messages got which state."""
         counts: dict[str, int] = {}
         with self.connection.begin():
-            claims = [str(claim) for claim in run(self.connection, "delivery/attempting_claims").scalars()]
+            claims = [str(claim) for claim in run(self.connection, "ledger/attempting_claims").scalars()]
         for claim in claims:
             with self.connection.begin():
-                if not one(self.connection, "delivery/is_worker_dead", key=_key(claim))["is_dead"]:
+                if not one(self.connection, "ledger/is_worker_dead", key=_key(claim))["is_dead"]:
                     continue
-                written = self._run("declare_dead", claim=claim, now=now)
+                written = self._run("ledger/declare_dead", claim=claim, now=now)
                 give_back(self.connection, [row for row in written if row["state"] == "planned"])
             for state, number in _count(written).items():
                 counts[state] = counts.get(state, 0) + number
@@ -205,12 +208,12 @@ class Ledger:
     def due_channels(self, now: datetime, campaign: str | None) -> list[str]:
         """The channels, not halted, that have due messages."""
         with self.connection.begin():
-            return sorted(run(self.connection, "delivery/due_channels", now=now, campaign=campaign).scalars())
+            return sorted(run(self.connection, "ledger/due_channels", now=now, campaign=campaign).scalars())
 
     def deferred(self, now: datetime, campaign: str | None) -> tuple[int, int]:
         """How many messages are due and still planned, and how many of these a cap holds back."""
         with self.connection.begin():
-            row = one(self.connection, "delivery/deferred", now=now, campaign=campaign)
+            row = one(self.connection, "ledger/deferred", now=now, campaign=campaign)
             return row["messages"], row["capped"]
 
     def next_instant(self, start: datetime, until: datetime, after: datetime | None) -> datetime | None:
@@ -218,12 +221,12 @@ class Ledger:
         parameters = {"from": start, "until": until, "after": after}
         with self.connection.begin():
             instant: datetime | None = one(
-                self.connection, "delivery/next_instant", **parameters, **self._zones
+                self.connection, "ledger/next_instant", **parameters, **self._zones
             )["instant"]  # fmt: skip
         return instant
 
     def _run(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
-        result = run(self.connection, f"delivery/{name}", **parameters)
+        result = run(self.connection, name, **parameters)
         names = tuple(result.keys())
         return [dict(zip(names, row, strict=True)) for row in result.all()]
 
@@ -244,13 +247,13 @@ def give_back(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> None
         # In turn with the claims: one that has not committed yet may be counting on the same coupon.
         lock(connection, "delivery", "claim")
         _release_coupons(connection, rows)
-        run(connection, "delivery/free_capped", customer_ids=[row["customer_id"] for row in rows])
+        run(connection, "ledger/free_capped", customer_ids=[row["customer_id"] for row in rows])
 
 
 def _release_coupons(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> None:
     if rows := [row for row in rows if row["offer"]]:
         run(
-            connection, "delivery/release_coupons",
+            connection, "offers/release_coupons",
             customer_ids=[row["customer_id"] for row in rows],
             campaigns=[row["campaign"] for row in rows],
             entry_nos=[row["entry_no"] for row in rows],

@@ -29,7 +29,7 @@ def unknown(
 ) -> list[dict[str, Any]]:
     """The messages nobody knows of whether they were sent, attempted `older_than` before `at` (now) or earlier."""
     with engine.connect() as connection:
-        rows = run(connection, "delivery/unknown", before=_instant(at) - older_than).mappings()
+        rows = run(connection, "ledger/unknown", before=_instant(at) - older_than).mappings()
         return [dict(row) for row in rows]
 
 
@@ -47,7 +47,7 @@ def settle(
         lock(connection, "delivery", "claim")
         written = _decide(connection, key, decision, decided_by, now)
         if written is None:
-            found = run(connection, "delivery/state_of", message_key=key).first()
+            found = run(connection, "ledger/state_of", message_key=key).first()
             if found is None:
                 raise InputError(f"There is no message with the key {key[:80]!r}.")
             if found.state != "unknown":
@@ -68,7 +68,7 @@ def lost(settings: Settings, engine: Engine, older_than: timedelta = LOST_AFTER,
     """
     now = _instant(at)
     with engine.connect() as connection:
-        rows = run(connection, "delivery/lost", before=now - older_than, now=now).mappings().all()
+        rows = run(connection, "ledger/lost", before=now - older_than, now=now).mappings().all()
     return {"lost": [{**row, **_question(settings, dict(row))} for row in rows]}
 
 
@@ -90,7 +90,7 @@ def settle_lost(
     which = {name: group[name] for name in ("claim", "campaign", "step", "channel", "reason", "until")}
     with engine.begin() as connection:
         lock(connection, "delivery", "claim")
-        keys = run(connection, "delivery/lost_keys", **which).scalars().all()
+        keys = run(connection, "ledger/lost_keys", **which).scalars().all()
         written = [row for key in keys if (row := _decide(connection, key, decision, decided_by, now))]
         give_back(connection, [row for row in written if row["state"] == "planned"])
     counts[STATES[decision]] = len(written)
@@ -108,7 +108,7 @@ def resend(
     now = _instant(at)
     with engine.begin() as connection:
         lock(connection, "delivery", "claim")
-        rows = run(connection, "delivery/resend", before=now - older_than, now=now).mappings().all()
+        rows = run(connection, "ledger/resend", before=now - older_than, now=now).mappings().all()
         for row in rows:
             _record(connection, row["customer_id"], row["message_key"], "again", "policy: resend", now)
         give_back(connection, rows)
@@ -124,7 +124,7 @@ def _check(decision: str, decided_by: str) -> None:
 
 def _decide(connection: Connection, key: str, decision: str, decided_by: str, now: datetime) -> Row | None:
     """Settle one message, and who decided that; None where it is not unknown, or cannot be sent again any more."""
-    written = run(connection, "delivery/settle_unknown", message_key=key, decision=decision, now=now).mappings().first()
+    written = run(connection, "ledger/settle_unknown", message_key=key, decision=decision, now=now).mappings().first()
     if written is None:
         return None
     _record(connection, written["customer_id"], key, decision, decided_by.strip(), now)
@@ -133,7 +133,7 @@ def _decide(connection: Connection, key: str, decision: str, decided_by: str, no
 
 def _record(connection: Connection, customer_id: int, key: str, decision: str, decided_by: str, now: datetime) -> None:
     run(
-        connection, "delivery/record_decision", customer_id=customer_id, message_key=key, now=now, decision=decision,
+        connection, "ledger/record_decision", customer_id=customer_id, message_key=key, now=now, decision=decision,
         decided_by=decided_by,
     )  # fmt: skip
 
@@ -173,9 +173,9 @@ def restored(settings: Settings, engine: Engine, backup_at: datetime, at: dateti
         raise InputError(f"The backup is of {backup_at.isoformat()}, which is later than now.")
     with engine.begin() as connection:
         lock(connection, "delivery", "claim")
-        run(connection, "delivery/record_restore", claim=str(uuid4()), backup_at=backup_at, now=now)
-        became = len(run(connection, "delivery/restored", backup_at=backup_at).all())
-        run(connection, "delivery/issue_restored_coupons", shop_zone=settings.shop_time_zone.key)
+        run(connection, "ledger/record_restore", claim=str(uuid4()), backup_at=backup_at, now=now)
+        became = len(run(connection, "ledger/restored", backup_at=backup_at).all())
+        run(connection, "offers/issue_restored_coupons", shop_zone=settings.shop_time_zone.key)
         return {"unknown": became}
 
 

@@ -60,7 +60,7 @@ def _apply_batch(settings: Settings, connection: Connection, now: datetime, size
     taken = len(run(connection, "events/take", batch=batch, now=now, size=size).all())
     if not taken:
         return 0
-    moved = run(connection, "events/settle", batch=batch, now=now).mappings().all()
+    moved = run(connection, "ledger/settle_reported", batch=batch, now=now).mappings().all()
     counts.update(row["state"] for row in moved)
     give_back(connection, [row for row in moved if row["state"] == "refused"])
     engaged = list(

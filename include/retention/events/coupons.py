@@ -38,7 +38,7 @@ def redeem_ordered(settings: Settings, connection: Connection, now: datetime) ->
     """Coupons of which an order known at `now` carries the code; how many orders, by outcome (docs/states.md)."""
     lock(connection, "events", "redeem")  # one coupon is redeemed once, whoever tells of it first
     return _redeem(
-        connection, run(connection, "events/redeem_ordered", now=now, since=now - LATE, **_zone(settings)).all()
+        connection, run(connection, "offers/redeem_ordered", now=now, since=now - LATE, **_zone(settings)).all()
     )
 
 
@@ -47,7 +47,7 @@ def redeem_told(
 ) -> list[dict[str, str]]:
     """Coupons that the shop says were redeemed; for each use its outcome, the same each time it is told."""
     lock(connection, "events", "redeem")
-    found = run(connection, "events/coupons_of", codes=sorted({use.code for use in uses})).all()
+    found = run(connection, "offers/coupons_of", codes=sorted({use.code for use in uses})).all()
     owners = Counter(row.code for row in found)
     customers = {row.code: row.customer_id for row in found if owners[row.code] == 1}
     by_key = {(use.code, use.order_ref): use for use in uses if use.code in customers}
@@ -60,10 +60,12 @@ def redeem_told(
     _redeem(
         connection,
         run(
-            connection, "events/redeem_told", known_at=known_at, redeemed_ats=times, **known, **_zone(settings)
+            connection, "offers/redeem_told", known_at=known_at, redeemed_ats=times, **known, **_zone(settings)
         ).all(),
     )  # fmt: skip
-    outcomes = {(row.code, row.order_ref): row.outcome for row in run(connection, "events/outcomes", **known)}
+    outcomes = {
+        (row.code, row.order_ref): row.outcome for row in run(connection, "offers/redemption_outcomes", **known)
+    }
     return [
         {
             "code": use.code, "order_ref": use.order_ref,
@@ -80,11 +82,11 @@ def export(engine: Engine, folder: Path, now: datetime) -> Counts:
     """
     with engine.begin() as connection:
         lock(connection, "events", "coupons")
-        rows = run(connection, "events/coupons_to_tell").all()
+        rows = run(connection, "offers/coupons_to_tell").all()
         if not rows:
             return {"file": None, "coupons": {}}
         run(
-            connection, "events/coupons_were_told", told_at=now,
+            connection, "offers/coupons_were_told", told_at=now,
             customer_ids=[row.customer_id for row in rows], campaigns=[row.campaign for row in rows],
             entry_nos=[row.entry_no for row in rows], offers=[row.offer for row in rows],
             states=[row.state for row in rows], expires_ats=[row.expires_at for row in rows],
@@ -139,7 +141,7 @@ def _instant(when: Any, received_at: datetime) -> datetime:
 def _redeem(connection: Connection, rows: Sequence[Any]) -> Counter[str]:
     redeemed = [row.customer_id for row in rows if row.outcome == "redeemed"]
     if redeemed:
-        run(connection, "events/redeem", customer_ids=redeemed).all()
+        run(connection, "offers/redeem", customer_ids=redeemed).all()
     return Counter(row.outcome for row in rows)
 
 

@@ -75,4 +75,4 @@ def _keep(settings: Settings, connection: Connection, row: dict[str, Any], event
             receive(settings, connection, "sendgrid" if row["channel"] == "email" else "twilio", [event], now)
         else:
             key = {"customer_id": row["customer_id"], "message_key": row["message_key"]}
-            run(connection, "events/looked_up", **key, now=now)
+            run(connection, "ledger/looked_up", **key, now=now)

@@ -84,22 +84,22 @@ def read(include: Path) -> list[Rule]:
 def put_in_force(connection: Connection, include: Path) -> None:
     """From now on the rules of the file hold and no others. Call it in a transaction. Raises InputError as `read`."""
     rules, zones = read(include), country_zones()
-    if [Rule(**row) for row in run(connection, "orders/law/rules").mappings()] != rules:
+    if [Rule(**row) for row in run(connection, "contact/rules").mappings()] != rules:
         lock(connection, "law")
-        run(connection, "orders/law/forget_rules")
-        run(connection, "orders/law/write_rules", rules=json.dumps([asdict(rule) for rule in rules], default=str))
+        run(connection, "contact/forget_rules")
+        run(connection, "contact/write_rules", rules=json.dumps([asdict(rule) for rule in rules], default=str))
         log.info("%s rules are in force", len(rules))
-    if {(row.country, row.zone) for row in run(connection, "orders/law/zones")} != set(zones):
+    if {(row.country, row.zone) for row in run(connection, "contact/zones")} != set(zones):
         lock(connection, "law")
-        run(connection, "orders/law/forget_zones")
+        run(connection, "contact/forget_zones")
         countries, names = zip(*zones, strict=True)
-        run(connection, "orders/law/write_zones", countries=list(countries), zones=list(names))
+        run(connection, "contact/write_zones", countries=list(countries), zones=list(names))
 
 
 def zones(connection: Connection, settings: Settings) -> dict[str, Any]:
     """What a statement that asks for a customer's zone binds: the zones that PostgreSQL knows, and the shop's."""
     return {
-        "zones": list(run(connection, "orders/law/known_zones").scalars()),
+        "zones": list(run(connection, "contact/known_zones").scalars()),
         "shop_zone": settings.shop_time_zone.key,
     }
 

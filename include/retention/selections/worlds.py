@@ -30,7 +30,15 @@ STAGE = "selections"
 MEMBERS = "customer_id bigint primary key"  # the columns of every table of members
 
 # In this order: the later views read the earlier ones.
-_FACTS = ("customers", "orders", "order_lines", "customer_stats", "consents", "suppressions", "engagement")
+_FACTS = (  # a view each, of what was known
+    "selections/refresh/as_of_customers",
+    "selections/refresh/as_of_orders",
+    "selections/refresh/as_of_order_lines",
+    "selections/refresh/as_of_customer_stats",
+    "selections/refresh/as_of_consents",
+    "selections/refresh/as_of_suppressions",
+    "selections/refresh/as_of_engagement",
+)
 
 
 def situation(connection: Connection, definitions: Mapping[str, Definition], name: str) -> tuple[object, ...]:
@@ -115,7 +123,7 @@ class World:
         self._make()
         view = Table(f"{self.schema}.selection_{name}")
         names = {"view": view, "name": Fragment(f"'{name}'"), "day": Fragment(f"date '{self.day}'")}
-        database.run(self.connection, "refresh/as_of_membership", names)
+        database.run(self.connection, "selections/refresh/as_of_membership", names)
         return view
 
     def open_facts(self) -> None:
@@ -128,22 +136,22 @@ class World:
             "order_lines": Table(f"{self.schema}.order_lines"),
             "known_by": Fragment(f"timestamptz '{known_by}'"),
         }
-        for fact in _FACTS:
-            database.run(self.connection, f"refresh/as_of_{fact}", names)
+        for view in _FACTS:
+            database.run(self.connection, view, names)
         self.search_path = f'"{self.schema}", "shop"'
 
     def _make(self) -> None:
         if not self._is_made:
-            database.run(self.connection, "refresh/create_world", {"schema": self.schema})
+            database.run(self.connection, "selections/refresh/create_world", {"schema": self.schema})
             self._is_made = True
 
     def _search(self) -> None:
-        database.run(self.connection, "refresh/set_search_path", search_path=self.search_path)
+        database.run(self.connection, "selections/refresh/set_search_path", search_path=self.search_path)
 
     def drop(self) -> None:
         """Leave nothing behind."""
         if self._is_made:
-            database.run(self.connection, "refresh/drop_world", {"schema": self.schema})
+            database.run(self.connection, "selections/refresh/drop_world", {"schema": self.schema})
 
 
 @contextmanager
