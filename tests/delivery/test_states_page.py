@@ -21,7 +21,7 @@ MOVERS = [
     "ledger/declare_dead",
     "ledger/settle_unknown",
     "ledger/set_aside",
-    "events/_reason",
+    "ledger/macros",
     "delivery/_left_audience",
     "delivery/withdraw_cards",
     "ledger/skip_erased",

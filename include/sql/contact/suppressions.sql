@@ -1,3 +1,5 @@
+{% from "contact/macros.sql" import compared_email, compared_phone, digest %}
+
 -- name: suppress
 -- One row per suppression that is new: per person, so whoever is suppressed for that reason already is left alone.
 insert into shop.suppressions (customer_id, channel, reason, known_at)
@@ -35,8 +37,8 @@ where {{ which }}
     and exists (
         select from shop.erased as e
         where e.digest in (
-            {% with kind = "email" %}{% set value %}{% include "orders/erased/_email.sql" %}{% endset %}{% include "orders/erased/_digest.sql" %}{% endwith %},
-            {% with kind = "phone" %}{% set value %}{% include "orders/erased/_phone.sql" %}{% endset %}{% include "orders/erased/_digest.sql" %}{% endwith %}
+            {{ digest("email", compared_email("c")) }},
+            {{ digest("phone", compared_phone("c")) }}
         )
     )
     and not exists (

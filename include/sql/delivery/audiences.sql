@@ -1,3 +1,5 @@
+{% from "delivery/macros.sql" import is_halted %}
+
 -- name: leave_audiences
 -- One row per member who belongs in an audience no longer, as known by then, with the reason; in a file or not.
 update delivery.audience_members as m
@@ -62,7 +64,7 @@ with written as (
         and m.kept_at < :now
         and m.added_in is null
         and m.left_at is null
-        and not {% with channel = "'audience'" %}{% include "delivery/_is_halted.sql" %}{% endwith %}
+        and not {{ is_halted(":campaign", "'audience'") }}
         and not exists (
             select from delivery.audience_members as o
             where o.customer_id = m.customer_id

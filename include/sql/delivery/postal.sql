@@ -1,3 +1,5 @@
+{% from "delivery/macros.sql" import is_halted %}
+
 -- name: withdraw_cards
 -- One row per card in no export whose customer must not get it any more, as known at :known_by: they may not be written
 -- to, their entry has ended, or they ordered. The card is deleted and its message is planned once more, so that the next
@@ -57,7 +59,7 @@ with written as (
         and k.step = :step
         and k.kept_at < :now
         and k.exported_in is null
-        and not {% with channel = "'postal'" %}{% include "delivery/_is_halted.sql" %}{% endwith %}
+        and not {{ is_halted(":campaign", "'postal'") }}
     returning k.customer_id
 )
 

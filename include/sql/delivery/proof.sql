@@ -1,3 +1,5 @@
+{% from "delivery/macros.sql" import went_out %}
+
 -- name: message_key_twice
 -- No message is there twice. One row per message key that stands more than once in the ledger.
 select m.message_key
@@ -25,8 +27,8 @@ having count(*) > 1;
 select distinct
     m.customer_id,
     m.message_key
-from ({% include "proof/_went_out.sql" %}) as m
-inner join ({% include "proof/_went_out.sql" %}) as earlier
+from ({{ went_out() }}) as m
+inner join ({{ went_out() }}) as earlier
     on earlier.customer_id = m.customer_id
     and earlier.campaign = m.campaign
     and earlier.entry_no = m.entry_no
@@ -92,7 +94,7 @@ where not exists (
 select
     m.customer_id,
     m.message_key
-from ({% include "proof/_went_out.sql" %}) as m
+from ({{ went_out() }}) as m
 inner join campaigns.enrolments as e
     on e.customer_id = m.customer_id and e.campaign = m.campaign and e.entry_no = m.entry_no
 inner join campaigns.versions as v on v.campaign = m.campaign and v.version = m.version
@@ -105,7 +107,7 @@ where coalesce(v.definition -> 'exit_on' @> cast('["order"]' as jsonb), true)
 select distinct
     m.customer_id,
     m.message_key
-from ({% include "proof/_went_out.sql" %}) as m
+from ({{ went_out() }}) as m
 inner join shop.suppressions as s on s.customer_id = m.customer_id and s.channel in (m.channel, 'all')
 where s.known_at <= m.went_at - interval '1 minute'
     and (s.lifted_at is null or s.lifted_at > m.went_at);
@@ -118,7 +120,7 @@ where s.known_at <= m.went_at - interval '1 minute'
 select
     m.customer_id,
     m.message_key
-from ({% include "proof/_went_out.sql" %}) as m
+from ({{ went_out() }}) as m
 left join shop.customer_versions as c
     on c.customer_id = m.customer_id and c.known_at <= m.went_at and c.superseded_at > m.went_at
 cross join lateral (
@@ -158,7 +160,7 @@ where exists (select from shop.customers as known where known.customer_id = m.cu
 select
     m.customer_id,
     m.message_key
-from ({% include "proof/_went_out.sql" %}) as m
+from ({{ went_out() }}) as m
 where m.went_at >= m.expires_at;
 
 -- name: outside_window
@@ -168,7 +170,7 @@ where m.went_at >= m.expires_at;
 select distinct
     m.customer_id,
     m.message_key
-from ({% include "proof/_went_out.sql" %}) as m
+from ({{ went_out() }}) as m
 left join shop.customer_versions as c
     on c.customer_id = m.customer_id and c.known_at <= m.went_at and c.superseded_at > m.went_at
 left join ({% include "campaigns/_places.sql" %}) as z on z.country = c.country
@@ -194,12 +196,12 @@ select
     k.at_most,
     k.hours
 from delivery.caps as k
-inner join ({% include "proof/_went_out.sql" %}) as m
+inner join ({{ went_out() }}) as m
     on (k.channel = 'all' or k.channel = m.channel)
     and m.went_at >= k.in_force_from
     and (k.in_force_until is null or m.went_at < k.in_force_until)
 where k.at_most < (
-    select count(*) from ({% include "proof/_went_out.sql" %}) as s
+    select count(*) from ({{ went_out() }}) as s
     where s.customer_id = m.customer_id
         and s.channel <> 'audience' -- nobody gets an audience
         and (k.channel = 'all' or s.channel = k.channel)

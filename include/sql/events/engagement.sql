@@ -1,3 +1,5 @@
+{% from "events/macros.sql" import is_machine %}
+
 -- name: engage
 -- One row per customer of :batch whose engagement changed. It is computed from all events of the customer, since a later
 -- event can show that an earlier click was a machine's: so the order of events does not matter.
@@ -14,7 +16,7 @@ from (
         e.customer_id,
         e.received_at,
         cast(e.occurred_at at time zone cast(:shop_zone as text) as date) as day,
-        e.kind = 'click' and not {% include "events/_is_machine.sql" %} as is_interest
+        e.kind = 'click' and not {{ is_machine("e") }} as is_interest
     from events.received as e
     where e.provider in ('sendgrid', 'retention')
         and e.batch is not null

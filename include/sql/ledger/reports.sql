@@ -1,3 +1,5 @@
+{% from "ledger/macros.sql" import reason_reported, state_reported %}
+
 -- name: settle_reported
 -- One row per message that the events of :batch move: accepted, delivered, bounced, refused, in this order and never
 -- back, so the order in which events come does not matter. Not what is being attempted, that is its worker's; not what
@@ -10,9 +12,9 @@ with reported as (
         e.provider,
         e.provider_id,
         e.occurred_at,
-        array_position(array['accepted', 'delivered', 'bounced', 'refused'], {% include "events/_state.sql" %}) as place,
-        {% include "events/_state.sql" %} as state,
-        {% include "events/_reason.sql" %} as reason
+        array_position(array['accepted', 'delivered', 'bounced', 'refused'], {{ state_reported("e") }}) as place,
+        {{ state_reported("e") }} as state,
+        {{ reason_reported("e") }} as reason
     from events.received as e
     where e.batch = cast(:batch as uuid)
     order by e.customer_id, e.message_key, place desc, e.occurred_at, e.event_key

@@ -1,3 +1,5 @@
+{% from "offers/macros.sql" import redeem %}
+
 -- name: coupons_of
 -- One row per coupon with one of :codes. A code is one customer's; two with the same are not told apart.
 select customer_id, code
@@ -7,7 +9,7 @@ where code = any(cast(:codes as text[]));
 -- name: redeem_ordered
 -- One row per order that came with a coupon code of its customer, was not cancelled, and is new here: redeemed, or why
 -- not. As known at :now; nothing that became known later. Coupons whose time was over by :since are looked at no more.
-{% set uses %}
+{% call redeem() -%}
 from campaigns.coupons as p
 inner join lateral (
     select
@@ -24,12 +26,11 @@ inner join lateral (
     group by o.order_ref
 ) as u on true
 where (p.expires_at > :since or (p.expires_at is null and p.reserved_on > cast(:since as date)))
-{% endset %}
-{% include "events/_redeem.sql" %};
+{%- endcall %};
 
 -- name: redeem_told
 -- One row per use of a coupon that the shop's own system tells of and that is new here: redeemed, or why not.
-{% set uses %}
+{% call redeem() -%}
 from campaigns.coupons as p
 inner join (
     select
@@ -42,8 +43,7 @@ inner join (
     ) as t (customer_id, code, order_ref, redeemed_at)
 ) as u on u.customer_id = p.customer_id and u.code = p.code
 where p.code is not null
-{% endset %}
-{% include "events/_redeem.sql" %};
+{%- endcall %};
 
 -- name: redeem
 -- One row per coupon that is redeemed from now on: those of :customer_ids with a redemption that counted.

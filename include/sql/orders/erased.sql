@@ -1,18 +1,20 @@
+{% from "orders/macros.sql" import is_erased, reject %}
+
 -- name: erased_order_refs
 -- One row per order in landed rows of a customer who was erased.
 select distinct ({{ order_ref }}) as order_ref
 from {{ table }} as landed
-where {% include "orders/erased/_is_erased.sql" %};
+where {{ is_erased("landed", customer_ref) }};
 
 -- name: set_aside
 -- One row per landed row of a customer who was erased: it goes, and a rejection takes its place.
 with gone as (
     delete from {{ table }} as landed
-    where {% include "orders/erased/_is_erased.sql" %}
+    where {{ is_erased("landed", customer_ref) }}
     returning landed.load_key, landed.file_no, landed.row_no
 )
 
-{% include "orders/erased/_reject.sql" %};
+{{ reject("gone") }};
 
 -- name: set_aside_lines
 -- One row per landed line of the orders given, whose customer was erased: it goes, and a rejection takes its place.
@@ -23,7 +25,7 @@ with gone as (
     returning landed.load_key, landed.file_no, landed.row_no
 )
 
-{% include "orders/erased/_reject.sql" %};
+{{ reject("gone") }};
 
 -- name: count_set_aside
 -- How many rows of this load were set aside since their customer was erased.

@@ -1,3 +1,5 @@
+{% from "orders/macros.sql" import rate %}
+
 -- name: take_known_order
 -- A cancellation that dates its order impossibly is kept where the order is known: in the shop, or from other rows of
 -- the load. Then the order's own instant stands in its place.
@@ -11,7 +13,7 @@ set
 from (
     select
         *,
-        {% include "orders/stage/_rate.sql" %} as rate
+        {{ rate("money") }} as rate
     from (
         select
             o.file_no,

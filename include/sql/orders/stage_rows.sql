@@ -1,3 +1,5 @@
+{% from "orders/macros.sql" import broken_by, rate %}
+
 -- name: accepted_rows
 -- The landed rows of a load that no rule rejects. Offset 0: no cast of a mapping may run before the bad rows are gone.
 (
@@ -64,11 +66,11 @@ from (
             when total is null or refunded is null then 'number_out_of_range'
             when octet_length(order_ref) > 1000 then 'key_too_long'
             when is_ordered_wrongly then
-                {% with told = "told_ordered_at", future = "in_the_future" %}{% include "orders/stage/_broken_by.sql" %}{% endwith %}
+                {{ broken_by("told_ordered_at", "in_the_future") }}
             when rate is null then 'no_rate'
             when total_reporting is null or refunded_reporting is null then 'number_out_of_range'
             when is_changed_wrongly then
-                {% with told = "told_updated_at", future = "changed_in_the_future" %}{% include "orders/stage/_broken_by.sql" %}{% endwith %}
+                {{ broken_by("told_updated_at", "changed_in_the_future") }}
         end as rule
     from (
         select
@@ -78,7 +80,7 @@ from (
         from (
             select
                 *,
-                {% include "orders/stage/_rate.sql" %} as rate
+                {{ rate("money") }} as rate
             from (
                 select
                     *,
@@ -205,9 +207,9 @@ select
     coalesce(known_at, {% include "orders/stage/_midnight_after.sql" %}),
     case
         when is_changed_wrongly then
-            {% with told = "told_updated_at", future = "changed_in_the_future" %}{% include "orders/stage/_broken_by.sql" %}{% endwith %}
+            {{ broken_by("told_updated_at", "changed_in_the_future") }}
         when is_registered_wrongly then
-            {% with told = "registered_at", future = "registered_in_the_future" %}{% include "orders/stage/_broken_by.sql" %}{% endwith %}
+            {{ broken_by("registered_at", "registered_in_the_future") }}
     end,
     case
         when is_changed_wrongly then cast(told_updated_at as text)
@@ -293,7 +295,7 @@ from (
         case
             when octet_length(purpose) > 1000 then 'key_too_long'
             when is_changed_wrongly then
-                {% with told = "told_updated_at", future = "changed_in_the_future" %}{% include "orders/stage/_broken_by.sql" %}{% endwith %}
+                {{ broken_by("told_updated_at", "changed_in_the_future") }}
         end as rule
     from (
         select

@@ -1,3 +1,5 @@
+{% from "orders/macros.sql" import customer_statistics %}
+
 -- name: forget_statistics
 -- Statistics of customers with changed orders are computed anew.
 delete from shop.customer_stats as s
@@ -14,5 +16,5 @@ select
     customer_id, orders_count, complete_orders, first_order_on, last_order_on, last_order_at, revenue, last_gap_days,
     median_gap_days, categories
 from (
-{% include "orders/_customer_statistics.sql" %}
+{{ customer_statistics(orders, order_lines) }}
 ) as s;

@@ -1,6 +1,8 @@
+{% from "privacy/macros.sql" import word %}
+
 -- name: word
 -- What stands in place of a reference, key or code of the customer: the same wherever it stood, and nothing else.
-left(encode(sha256(convert_to(cast(:salt as text) || {{ column }}, 'UTF8')), 'hex'), 32);
+{{ word(column) }};
 
 -- name: coupon_code
 -- The code of an order t: another where it was the customer's own, as it was where everybody could have it.
@@ -8,6 +10,6 @@ case
     when exists (
         select from campaigns.coupons as p
         where p.customer_id = t.customer_id and p.code = t.coupon_code
-    ) then {% with column = "t.coupon_code" %}{% include "privacy/word.sql" %}{% endwith %}
+    ) then {{ word("t.coupon_code") }}
     else t.coupon_code
 end;

@@ -1,3 +1,5 @@
+{% from "contact/macros.sql" import compared_email, compared_phone %}
+
 -- name: find
 -- One row per customer with this reference, in one namespace or in any.
 select distinct c.customer_id, c.namespace
@@ -14,8 +16,8 @@ select shop.customer_id(:namespace, :ref) as customer_id;
 select distinct
     c.email as written_email,
     c.phone as written_phone,
-    {% include "orders/erased/_email.sql" %} as email,
-    {% include "orders/erased/_phone.sql" %} as phone
+    {{ compared_email("c") }} as email,
+    {{ compared_phone("c") }} as phone
 from shop.customer_versions as c
 where c.customer_id = :customer_id and num_nonnulls(c.email, c.phone) > 0;
 

@@ -1,3 +1,5 @@
+{% from "orders/macros.sql" import customer_statistics %}
+
 -- name: create_world
 -- The schema of one world; it is dropped in the transaction that made it.
 create schema {{ schema }};
@@ -37,7 +39,7 @@ where v.known_at <= {{ known_by }} and v.superseded_at > {{ known_by }};
 -- name: as_of_customer_stats
 -- One row per customer with an order known by then: the statistics as a sync would have left them.
 create view {{ schema }}.customer_stats as
-{% include "orders/_customer_statistics.sql" %};
+{{ customer_statistics(orders, order_lines) }};
 
 -- name: as_of_consents
 -- One row per customer, purpose and channel known by then, as known then.
