@@ -23,7 +23,7 @@ MOVERS = [
     "ledger/set_aside",
     "ledger/macros",
     "delivery/_left_audience",
-    "delivery/withdraw_cards",
+    "ledger/plan_withdrawn",
     "ledger/skip_erased",
     "campaigns/end_erased",
     "campaigns/_not_allowed",

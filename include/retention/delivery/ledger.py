@@ -233,12 +233,17 @@ class Ledger:
     def _suppress(self, taught: Sequence[tuple[int, tuple[str, str]]], now: datetime) -> None:
         """Write whom nobody may write to any more: customer, channel and reason."""
         if taught:
-            run(
-                self.connection, "delivery/suppress", now=now, day=now.astimezone(self._settings.shop_time_zone).date(),
+            new = run(
+                self.connection,
+                "contact/suppress",
                 customer_ids=[customer_id for customer_id, _ in taught],
                 channels=[channel for _, (channel, _) in taught],
                 reasons=[reason for _, (_, reason) in taught],
-            )  # fmt: skip
+                known_ats=[now] * len(taught),
+            )
+            if ids := sorted({row.customer_id for row in new}):
+                day = now.astimezone(self._settings.shop_time_zone).date()
+                run(self.connection, "core/touch", customer_ids=ids, day=day)
 
 
 def give_back(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> None:

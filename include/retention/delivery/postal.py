@@ -100,9 +100,15 @@ def export(settings: Settings, engine: Engine, day: date | None = None, at: date
 def _fix(settings: Settings, connection: Connection, now: datetime, known_by: datetime) -> None:
     """Withdraw cards by what is known by then, and note for each step what its export at `now` prints."""
     zones = law.zones(connection, settings)
-    withdrawn = run(connection, "delivery/withdraw_cards", known_by=known_by, **zones).mappings().all()
-    give_back(connection, withdrawn)
+    withdrawn = run(connection, "delivery/withdraw_cards", known_by=known_by, **zones).all()
     if withdrawn:
+        again = run(
+            connection,
+            "ledger/plan_withdrawn",
+            customer_ids=[card.customer_id for card in withdrawn],
+            message_keys=[card.message_key for card in withdrawn],
+        )
+        give_back(connection, again.mappings().all())
         log.info("%s cards are withdrawn: the next claim says why", len(withdrawn))
     for step in run(connection, "delivery/waiting_cards", now=now).mappings().all():
         if added := count(connection, "delivery/take_cards", now=now, **step):

@@ -75,5 +75,7 @@ def call_back(settings: Settings, engine: Engine, campaign: str | None, at: date
             log.error("Not called back: %s", counts["not_called_back"])
             break
         with engine.begin() as connection:
-            counts["called_back"] += len(run(connection, "delivery/call_back", batch_id=batch_id, now=now).all())
+            cancelled = run(connection, "delivery/cancel_batch", batch_id=batch_id, now=now).all()
+            claims, campaigns = [row.claim for row in cancelled], [row.campaign for row in cancelled]
+            counts["called_back"] += len(run(connection, "ledger/call_back", claims=claims, campaigns=campaigns).all())
     return counts

@@ -15,3 +15,10 @@ where b.cancelled_at is null
     and (cast(:campaign as text) is null or b.campaign = :campaign)
 group by b.batch_id
 order by max(b.send_at) desc, b.batch_id;
+
+-- name: cancel_batch
+-- One row per claim and campaign of a batch that SendGrid has cancelled.
+update delivery.batches
+set cancelled_at = :now
+where batch_id = :batch_id and cancelled_at is null
+returning claim, campaign;

@@ -116,3 +116,12 @@ from delivery.messages as m
 where m.state = 'planned'
     and m.due_at <= :now
     and (cast(:campaign as text) is null or m.campaign = :campaign);
+
+-- name: plan_withdrawn
+-- One row per message whose card was withdrawn: planned once more, so that the next claim decides on it again and skips
+-- it with the reason.
+update delivery.messages as m
+set state = 'planned', reason = 'withdrawn', settled_at = null, claim = null, provider = null, retry_at = null
+from unnest(cast(:customer_ids as bigint[]), cast(:message_keys as text[])) as k (customer_id, message_key)
+where k.customer_id = m.customer_id and k.message_key = m.message_key
+returning m.customer_id, m.campaign, m.entry_no, m.offer, m.state;

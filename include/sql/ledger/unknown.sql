@@ -136,3 +136,15 @@ update delivery.messages as m
 set looked_up_at = :now
 where m.customer_id = :customer_id and m.message_key = :message_key and m.state = 'unknown'
 returning m.customer_id;
+
+-- name: call_back
+-- One row per message of a batch that SendGrid has cancelled, by claim and campaign. It promises nothing for what is due
+-- within ten minutes, so they are unknown, not refused: a report can still show that one went out.
+update delivery.messages as m
+set state = 'unknown', reason = 'cancelled'
+from unnest(cast(:claims as uuid[]), cast(:campaigns as text[])) as b (claim, campaign)
+where m.claim = b.claim
+    and m.campaign = b.campaign
+    and m.channel = 'email'
+    and m.state = 'accepted'
+returning m.customer_id;

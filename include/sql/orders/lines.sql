@@ -49,7 +49,7 @@ create temporary table lines_changed (
 
 -- name: find_changed_lines
 -- Orders with a line that the shop has not, or has otherwise.
-insert into lines_changed
+insert into lines_changed (customer_id, source, order_ref)
 select distinct n.customer_id, n.source, n.order_ref
 from lines_new as n
 left join shop.order_lines as l using (customer_id, source, order_ref, line_no)
@@ -59,7 +59,7 @@ where l.customer_id is null
 
 -- name: find_shortened_orders
 -- Orders with a line in the shop that the load no longer has.
-insert into lines_changed
+insert into lines_changed (customer_id, source, order_ref)
 select distinct l.customer_id, l.source, l.order_ref
 from shop.order_lines as l
 inner join (select distinct customer_id, source, order_ref from lines_new) as k using (customer_id, source, order_ref)

@@ -14,14 +14,14 @@ alter table merge_several add primary key ({{ keys }});
 
 -- name: find_repeated_keys
 -- Keys of which the load holds several versions.
-insert into merge_several
+insert into merge_several ({{ keys }})
 select {{ keys }} from {{ stage }}
 group by {{ keys }}
 having count(*) > 1;
 
 -- name: find_changed_keys
 -- Keys whose version in the load differs from the shop's, or is newer.
-insert into merge_several
+insert into merge_several ({{ keys }})
 select distinct {{ stage_keys }}
 from {{ stage }} as s
 inner join {{ table }} as t on {{ join }}
@@ -72,7 +72,9 @@ from (
 
 -- name: add_versions
 -- The versions of the load; of equal precedence the load's come after those of the shop.
-insert into merge_versions
+insert into merge_versions (
+    {{ keys }}, {{ content }}, updated_at, known_at, from_load, file_no, row_no, content_text, superseded_at
+)
 select {{ stage_keys }}, {{ stage_content }}, s.updated_at, s.known_at, 1, s.file_no, s.row_no,
     cast(row({{ stage_content }}) as text), null
 from {{ stage }} as s

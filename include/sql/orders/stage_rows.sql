@@ -22,7 +22,11 @@ limit 0;
 -- name: stage_orders
 -- Typed order rows. Offset 0 keeps the mapping's expressions, and ours, from being computed once per use.
 -- What cannot be breaks a rule, and something that can be stands in its place. A cancellation by a wrong clock is kept.
-insert into stage_orders
+insert into stage_orders (
+    file_no, row_no, row_count, customer_ref, customer_id, source, order_ref, ordered_at, ordered_on, status, total,
+    refunded, currency, total_reporting, refunded_reporting, coupon_code, store, updated_at, known_at, rule, told,
+    taken_at
+)
 select
     file_no,
     row_no,
@@ -129,7 +133,10 @@ from (
 
 -- name: stage_order_lines
 -- Typed order lines.
-insert into stage_order_lines
+insert into stage_order_lines (
+    file_no, row_no, row_count, customer_ref, order_ref, line_no, product_ref, category, description, quantity,
+    unit_price, known_at, rule, told, taken_at
+)
 select
     file_no,
     row_no,
@@ -183,7 +190,11 @@ from (
 
 -- name: stage_customers
 -- Typed customer rows. A time zone that PostgreSQL does not know is none at all; then the shop's counts.
-insert into stage_customers
+insert into stage_customers (
+    file_no, row_no, row_count, customer_id, namespace, customer_ref, email, phone, first_name, last_name, language,
+    country, time_zone, household_ref, registered_at, street, postal_code, city, updated_at, known_at, rule, told,
+    taken_at
+)
 select
     file_no,
     row_no,
@@ -268,7 +279,10 @@ left join (
 -- Typed consent rows. A withdrawal by a wrong clock is kept: it counts from the landing on. A grant dated after the
 -- landing, within the day that a clock may run fast, counts from the start of the day: when it was given is doubtful, and
 -- any withdrawal of that day wins.
-insert into stage_consents
+insert into stage_consents (
+    file_no, row_no, row_count, customer_ref, customer_id, purpose, channel, is_granted, basis, origin, text_version,
+    updated_at, known_at, rule, told, taken_at
+)
 select
     file_no,
     row_no,
