@@ -10,14 +10,15 @@ from local_provider import Answer, Provider
 from planner import MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
-from retention.clock import Stopped
-from retention.delivery import halts, unknown
-from retention.delivery.deliver import deliver
-from retention.errors import InputError
+from retention.core.clock import Stopped
+from retention.core.errors import InputError
+from retention.core.settings import Settings, from_environment
+from retention.delivery.operations import unknown
+from retention.delivery.worker import deliver
 from retention.events import applying, lookups
 from retention.events.receiving import receive
 from retention.events.reports import Event
-from retention.settings import Settings, from_environment
+from retention.ledger import halts
 from shop import Shop
 
 DELAY = timedelta(minutes=20)

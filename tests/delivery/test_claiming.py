@@ -11,12 +11,12 @@ import pytest
 from planner import AMSTERDAM, DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
-from retention import days
-from retention.clock import Stopped
-from retention.delivery import halts
-from retention.delivery.deliver import deliver
-from retention.errors import DeliveryError, InputError
-from retention.settings import Settings
+from retention.core import days
+from retention.core.clock import Stopped
+from retention.core.errors import DeliveryError, InputError
+from retention.core.settings import Settings
+from retention.delivery.worker import deliver
+from retention.ledger import halts
 from shop import Shop
 
 NOTHING = {"accepted": 0, "refused": 0, "unknown": 0, "deferred": 0, "skipped": 0}

@@ -9,10 +9,10 @@ import pytest
 from planner import AMSTERDAM, DAY, MORNING, Planner
 from sqlalchemy import Engine
 
-from retention.delivery import halts
-from retention.delivery.deliver import play
-from retention.errors import DeliveryError, StateError
-from retention.settings import Settings
+from retention.core.errors import DeliveryError, StateError
+from retention.core.settings import Settings
+from retention.delivery.worker import play
+from retention.ledger import halts
 from shop import Shop
 
 NEXT = DAY + timedelta(days=1)

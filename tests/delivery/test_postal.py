@@ -18,14 +18,15 @@ from hypothesis import strategies as st
 from planner import DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
-from retention import days
 from retention.campaigns import definitions, steps
 from retention.campaigns.templates import LONGEST_CARD
-from retention.delivery import exports, halts
-from retention.delivery.deliver import deliver, play
-from retention.delivery.postal import export
-from retention.errors import DeliveryError, InputError
-from retention.settings import Settings, from_environment
+from retention.core import days
+from retention.core.errors import DeliveryError, InputError
+from retention.core.settings import Settings, from_environment
+from retention.delivery.exports import writing as exports
+from retention.delivery.exports.postal import export
+from retention.delivery.worker import deliver, play
+from retention.ledger import halts
 from shop import LONG_AGO, NAMESPACE, Shop
 
 NEXT = DAY + timedelta(days=1)
@@ -211,7 +212,7 @@ def test_without_a_whole_address_or_against_their_wish_nobody_gets_a_card(cards:
 
 def test_a_card_counts_in_the_cap_over_all_channels(cards: Cards, monkeypatch: pytest.MonkeyPatch) -> None:
     cards.planner.run("insert into delivery.caps values ('all', 1, 24, :morning, null)", morning=MORNING)
-    monkeypatch.setattr("retention.delivery.caps.put_in_force", lambda *_: None)
+    monkeypatch.setattr("retention.ledger.caps.put_in_force", lambda *_: None)
     cards.planned("ada")
     deliver(cards.settings, cards.engine, at=MORNING)
     mail = cards.planner.message("ada")

@@ -17,12 +17,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention import days, faults
 from retention.campaigns import definitions
-from retention.database import Table, count, lock, one, run
-from retention.days import Counts
-from retention.errors import InputError, StateError
-from retention.settings import Settings
+from retention.core import days, faults
+from retention.core.database import Table, count, lock, one, run
+from retention.core.days import Counts
+from retention.core.errors import InputError, StateError
+from retention.core.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -15,14 +15,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention import days, faults
 from retention.campaigns import definitions, folder
 from retention.campaigns.definitions import Campaign, Step
-from retention.database import Fragment, count, one, run, sql
-from retention.days import Counts
-from retention.errors import InputError, StateError
-from retention.orders import law
-from retention.settings import Settings, hmac_pads
+from retention.contact import law
+from retention.core import days, faults
+from retention.core.database import Fragment, count, one, run, sql
+from retention.core.days import Counts
+from retention.core.errors import InputError, StateError
+from retention.core.settings import Settings, hmac_pads
 
 log = logging.getLogger(__name__)
 STAGE = "campaigns"

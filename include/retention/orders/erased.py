@@ -14,11 +14,11 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from retention.database import Fragment, Table, count, one, qualified, run
-from retention.errors import InputError
+from retention.core.database import Fragment, Table, count, one, qualified, run
+from retention.core.errors import InputError
+from retention.core.settings import Settings, hmac_pads
 from retention.orders import landing
 from retention.orders.sources import Feed, Source
-from retention.settings import Settings, hmac_pads
 
 ERASED = "erased"  # the rule that their rows break
 
