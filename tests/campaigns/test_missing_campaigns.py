@@ -22,8 +22,7 @@ from retention.core import database
 from retention.core.errors import InputError, StateError
 from retention.core.settings import Settings
 from retention.delivery.exports import audiences
-from retention.delivery.operations import proof
-from retention.ledger import halts
+from retention.delivery.operations import halting, proof
 
 FILE = "campaigns/winback.yaml"
 
@@ -279,7 +278,7 @@ def test_a_rename_that_fails_stops_both_names_and_no_other_campaign(house: House
 
 def test_nothing_is_left_under_the_old_name_of_a_renamed_campaign(house: House) -> None:
     house.run(D, after(5))
-    halts.halt(house.settings, house.engine, campaign="winback")
+    halting.halt(house.settings, house.engine, campaign="winback")
     rename(house)
     folder.reconcile(house.settings, house.engine)
     with house.engine.connect() as connection:

@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from retention import pipeline
 from retention.core.errors import InputError
+from retention.delivery.operations import halting
 from retention.ledger import halts
 
 
@@ -164,7 +165,7 @@ def test_a_campaign_catches_up_days_that_are_not_played_beside_a_broken_one(hous
 
 def test_a_broken_campaign_can_be_halted(house: House) -> None:
     break_yaml(house)
-    assert halts.halt(house.settings, house.engine, campaign="winback") == {"halted": ["campaign:winback"]}
+    assert halting.halt(house.settings, house.engine, campaign="winback") == {"halted": ["campaign:winback"]}
     assert halts.resume(house.settings, house.engine, campaign="winback") == {"halted": []}
 
 

@@ -25,7 +25,7 @@ from retention.core.settings import Settings
 from retention.delivery.exports import audiences
 from retention.delivery.exports import writing as exports
 from retention.delivery.exports.audiences import export, google_email, identifiers, meta_email
-from retention.delivery.operations import proof
+from retention.delivery.operations import halting, proof
 from retention.delivery.worker import deliver, play
 from retention.ledger import halts
 from retention.ledger.claims import Ledger
@@ -336,7 +336,7 @@ def test_a_halt_keeps_people_from_being_put_in_and_never_from_being_taken_out(ad
     ads.put_in("ada")
     ads.member("bob")
     deliver(ads.settings, ads.engine, at=MORNING)
-    halts.halt(ads.settings, ads.engine, **which)
+    halting.halt(ads.settings, ads.engine, **which)
     ads.planner.suppress("ada", NOON)
     assert ads.export(NOON) == (0, 1)
     assert ads.inside() == set()
@@ -543,7 +543,7 @@ def test_added_less_removed_over_all_exports_is_who_should_be_in(ads: Ads, event
             due.discard(ref)
         elif event in ("halt", "resume"):
             halted = event == "halt"
-            (halts.halt if halted else halts.resume)(mine, ads.engine, campaign=campaign)
+            (halting.halt if halted else halts.resume)(mine, ads.engine, campaign=campaign)
         elif event == "days pass":
             at += timedelta(days=number)
         elif event == "crash":

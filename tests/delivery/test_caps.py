@@ -17,11 +17,12 @@ from sqlalchemy import Engine
 
 from retention.core.errors import InputError
 from retention.core.settings import Settings
-from retention.delivery.channels.base import Settled, refused
+from retention.delivery.channels.base import Settled
 from retention.delivery.channels.outbox import Outbox
 from retention.delivery.operations import proof
 from retention.delivery.worker import deliver, play
 from retention.ledger.caps import Cap, read
+from retention.ledger.outcomes import refused
 from shop import Shop
 
 NEXT = DAY + timedelta(days=1)

@@ -369,10 +369,10 @@ def _coupons_export(settings: Settings, options: argparse.Namespace) -> Any:
 
 
 def _halt(settings: Settings, options: argparse.Namespace) -> Any:
-    from retention.ledger import halts
+    from retention.delivery.operations import halting
 
     settings, engine = _database(settings)
-    return halts.halt(settings, engine, campaign=options.campaign, channel=options.channel)
+    return halting.halt(settings, engine, campaign=options.campaign, channel=options.channel)
 
 
 def _resume(settings: Settings, options: argparse.Namespace) -> Any:

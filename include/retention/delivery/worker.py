@@ -26,13 +26,14 @@ from retention.core.database import one
 from retention.core.days import Counts
 from retention.core.errors import DeliveryError, InputError
 from retention.core.settings import DEMO_SHOP_URL, Settings
-from retention.delivery.channels.base import Channel, ChannelRefused, Outcome, Outgoing, refused, returned
+from retention.delivery.channels.base import Channel, ChannelRefused, Outgoing
 from retention.delivery.channels.outbox import Outbox
 from retention.delivery.exports import audiences, postal
 from retention.delivery.rendering.gaps import Content
 from retention.delivery.rendering.render import Rendered, TemplateError, Templates, variables
 from retention.ledger import caps, halts
 from retention.ledger.claims import START, Claimed, Ledger, Place, Row
+from retention.ledger.outcomes import Outcome, refused, returned
 
 log = logging.getLogger(__name__)
 
@@ -260,7 +261,7 @@ class _Worker:
             claim,
             self._time.at or called_at,
             campaign,
-            channels,
+            {name: channel.provider for name, channel in channels.items()},
             after,
             called_at=called_at,
             is_blocked=is_blocked,
@@ -295,7 +296,11 @@ class _Worker:
         with connection.begin():
             if halted:  # in the transaction that plans the rest again, so that nobody claims it in between
                 halts.write(connection, "channel", name)
-            return self._ledger.settle(claim, self._time(), channel, settled)
+            now = self._time()
+            counts = self._ledger.settle(claim, now, settled)
+            if kept := [message for message, outcome in settled if outcome.state == "accepted"]:
+                channel.keep(connection, claim, kept, now)
+            return counts
 
     def _render(self, claim: str, rows: Sequence[Row], counts: Counter[str]) -> list[Outgoing]:
         """The rows as messages; what cannot be made one is refused at once: its template fails, or it is too long."""

@@ -13,16 +13,17 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
-from retention.contact import law
+from retention.contact import law, suppressions
 from retention.core.database import lock, one, run
 from retention.core.settings import Settings
-from retention.delivery.channels.base import Channel, Outcome, Settled
+from retention.ledger.outcomes import Outcome
+from retention.offers import coupons
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,18 @@ MOST_IN_A_ROW = 20  # rows that are set aside one after the other; with more of 
 
 # What a refusal teaches: the channel and the reason of a suppression, as the provider's later reports would write it.
 TAUGHT = {"opted_out": ("all", "stopped"), "invalid_number": ("sms", "invalid_number")}
+
+
+class Handed(Protocol):
+    """What the ledger asks of a message that was handed over."""
+
+    customer_id: int
+    message_key: str
+
+    @property
+    def segments(self) -> int | None:
+        """What operators charge, of an SMS."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -77,7 +90,7 @@ class Ledger:
         claim: str,
         now: datetime,
         campaign: str | None,
-        channels: Mapping[str, Channel],
+        providers: Mapping[str, str],
         after: Place = START,
         *,
         called_at: datetime,
@@ -85,8 +98,8 @@ class Ledger:
     ) -> Claimed | None:
         """Claim due messages from the page of the queue that begins after `after`, and commit. None: it ends there.
 
-        `now` decides; `called_at` is the real instant, which is kept beside it. While `is_blocked` nothing is claimed,
-        and only what has expired is decided on.
+        `providers` has, for each channel that is open, who is called. `now` decides; `called_at` is the real instant,
+        which is kept beside it. While `is_blocked` nothing is claimed, and only what has expired is decided on.
 
         What cannot be turned into a message is skipped as `unreadable`, with its key in the log. The statement finds
         such values by itself; where one is unreadable in a way that it does not know, the page is halved until the row
@@ -96,13 +109,12 @@ class Ledger:
             "claim": claim,
             "now": now,
             "campaign": campaign,
-            "channels": list(channels),
+            "channels": list(providers),
             "after_at": after[0],
             "after_key": after[1],
             "is_blocked": is_blocked,
         }
-        providers = json.dumps({name: channel.provider for name, channel in channels.items()})
-        rest = {"called_at": called_at, "known_by": now, "providers": providers}
+        rest = {"called_at": called_at, "known_by": now, "providers": json.dumps(dict(providers))}
         size, is_alone = self._settings.batch_size, False
         with self.connection.begin():
             lock(self.connection, "delivery", "claim")  # until the row is found: nobody else may move it meanwhile
@@ -125,34 +137,29 @@ class Ledger:
         if not page:
             return None
         decided = [row for row in page if row["state"]]
-        _release_coupons(self.connection, [row for row in decided if row["state"] == "skipped"])
+        coupons.release(self.connection, [row for row in decided if row["state"] == "skipped"])
         attempting = [row for row in decided if row["state"] == "attempting"]
         if any(row["offer"] for row in attempting):
-            issued = self._run(
-                "issue_coupons", claim=parameters["claim"], now=parameters["now"], shop_zone=self._zones["shop_zone"]
-            )
+            issued = coupons.issue(self.connection, parameters["claim"], parameters["now"], self._zones["shop_zone"])
             expiries = {_offer(row): row["expires_at"] for row in issued}
             for row in attempting:
                 row["coupon_expires_at"] = expiries.get(_offer(row), row["coupon_expires_at"])
         if any(row["state"] == "unknown" for row in decided):
-            run(self.connection, "delivery/issue_restored_coupons", shop_zone=self._zones["shop_zone"])
+            coupons.issue_restored(self.connection, self._zones["shop_zone"])
         _log_unreadable(row["message_key"] for row in decided if row["reason"] == "unreadable")
         return Claimed(attempting, _count(decided), (page[0]["page_at"], page[0]["page_key"]))
 
     def _set_aside(self, after: Place, **parameters: Any) -> Claimed | None:
         """Skip the first due message after `after`, without reading anything of it but its key."""
         written = self._run("set_aside", **parameters)
-        _release_coupons(self.connection, written)
+        coupons.release(self.connection, written)
         _log_unreadable(row["message_key"] for row in written)
         return Claimed([], _count(written), after) if written else None
 
-    def settle(self, claim: str, now: datetime, channel: Channel | None, settled: Sequence[Settled]) -> dict[str, int]:
+    def settle(self, claim: str, now: datetime, settled: Sequence[tuple[Handed, Outcome]]) -> dict[str, int]:
         """Write what became of messages of `claim`; how many got which state. Call it in a transaction."""
         whom = [(message.customer_id, message.message_key, message.segments) for message, _ in settled]
-        counts = self._settle(claim, now, whom, [outcome for _, outcome in settled])
-        if channel and (kept := [message for message, outcome in settled if outcome.state == "accepted"]):
-            channel.keep(self.connection, claim, kept, now)
-        return counts
+        return self._settle(claim, now, whom, [outcome for _, outcome in settled])
 
     def settle_rows(self, claim: str, now: datetime, settled: Sequence[tuple[Row, Outcome]]) -> dict[str, int]:
         """The same for rows that never became a message. Call it in a transaction."""
@@ -184,7 +191,7 @@ class Ledger:
             for (customer_id, _, _), outcome in zip(whom, outcomes, strict=True)
             if outcome.reason in TAUGHT
         ]
-        self._suppress(taught, now)
+        suppressions.suppress(self._settings, self.connection, taught, now)
         return _count(written)
 
     def bury_the_dead(self, now: datetime) -> dict[str, int]:
@@ -227,35 +234,14 @@ class Ledger:
         names = tuple(result.keys())
         return [dict(zip(names, row, strict=True)) for row in result.all()]
 
-    def _suppress(self, taught: Sequence[tuple[int, tuple[str, str]]], now: datetime) -> None:
-        """Write whom nobody may write to any more: customer, channel and reason."""
-        if taught:
-            run(
-                self.connection, "delivery/suppress", now=now, day=now.astimezone(self._settings.shop_time_zone).date(),
-                customer_ids=[customer_id for customer_id, _ in taught],
-                channels=[channel for _, (channel, _) in taught],
-                reasons=[reason for _, (_, reason) in taught],
-            )  # fmt: skip
-
 
 def give_back(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> None:
     """What messages that were not sent after all had taken: their coupons, and their room under the caps."""
     if rows:
         # In turn with the claims: one that has not committed yet may be counting on the same coupon.
         lock(connection, "delivery", "claim")
-        _release_coupons(connection, rows)
+        coupons.release(connection, rows)
         run(connection, "delivery/free_capped", customer_ids=[row["customer_id"] for row in rows])
-
-
-def _release_coupons(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> None:
-    if rows := [row for row in rows if row["offer"]]:
-        run(
-            connection, "delivery/release_coupons",
-            customer_ids=[row["customer_id"] for row in rows],
-            campaigns=[row["campaign"] for row in rows],
-            entry_nos=[row["entry_no"] for row in rows],
-            offers=[row["offer"] for row in rows],
-        )  # fmt: skip
 
 
 def _log_unreadable(keys: Iterable[str]) -> None:
@@ -267,7 +253,7 @@ def _key(claim: str) -> int:
     return int.from_bytes(hashlib.sha256(f"claim\x1f{claim}".encode()).digest()[:8], "big", signed=True)
 
 
-def _offer(row: Row) -> tuple[Any, ...]:
+def _offer(row: Mapping[Any, Any]) -> tuple[Any, ...]:
     return row["customer_id"], row["campaign"], row["entry_no"], row["offer"]
 
 

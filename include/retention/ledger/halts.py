@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from sqlalchemy import Connection, Engine
 
 from retention.core.database import one, run
 from retention.core.days import Counts
 from retention.core.errors import InputError
 from retention.core.settings import Settings
-from retention.delivery.operations import recall
 
 CHANNELS = ("email", "sms", "audience", "postal")
 
 
-def halt(
-    settings: Settings, engine: Engine, campaign: str | None = None, channel: str | None = None,
-    at: datetime | None = None,
-) -> Counts:  # fmt: skip
-    """Halt a campaign, a channel, or, with neither, everything. Returns all halts now in force.
-
-    E-mails that SendGrid still holds at `at` (now) are called back: see `recall.call_back` for what it adds.
-    """
+def halt(settings: Settings, engine: Engine, campaign: str | None = None, channel: str | None = None) -> Counts:
+    """Halt a campaign, a channel, or, with neither, everything. Returns all halts now in force."""
     with engine.begin() as connection:
         kind, name = _which(settings, connection, campaign, channel)
         write(connection, kind, name)
-        report: Counts = {"halted": in_force(connection)}
-    if channel in (None, "email"):
-        report |= recall.call_back(settings, engine, campaign, at)
-    return report
+        return {"halted": in_force(connection)}
 
 
 def resume(settings: Settings, engine: Engine, campaign: str | None = None, channel: str | None = None) -> Counts:

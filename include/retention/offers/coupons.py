@@ -1,23 +1,24 @@
-"""Coupons that were redeemed: by an order that came with the code, or because the shop's own system says so."""
+"""The life of a coupon: reserved with the plan, issued at the claim, redeemed by an order or the shop, or void."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, RowMapping
 
 from retention.core import storage
-from retention.core.database import lock, run
+from retention.core.database import count, lock, run
 from retention.core.days import Counts
-from retention.core.settings import Settings
-from retention.delivery.exports.writing import as_csv
+from retention.core.settings import Settings, hmac_pads
+from retention.core.spreadsheets import as_csv
 
 LATE = timedelta(days=30)  # how long after a coupon's end an order with it is still looked for
 MOST = 1_000  # uses in one request
@@ -32,6 +33,49 @@ class Use:
     code: str
     order_ref: str
     redeemed_at: datetime
+
+
+def reserve(
+    settings: Settings, connection: Connection, campaign: str, version: str, step: str, day: date, percent: Decimal
+) -> int:
+    """Reserve a coupon for each message of the step planned on `day`, one a customer, entry and offer; how many."""
+    inner_pad, outer_pad = hmac_pads(settings.secret)
+    return count(
+        connection, "campaigns/reserve_coupons", campaign=campaign, version=version, step=step, day=day,
+        percent=percent, inner_pad=inner_pad, outer_pad=outer_pad,
+    )  # fmt: skip
+
+
+def issue(connection: Connection, claim: str, now: datetime, shop_zone: str) -> Sequence[RowMapping]:
+    """Issue the coupons of the messages of `claim`, their ends fixed by `now`; whose they are and when they end."""
+    return run(connection, "delivery/issue_coupons", claim=claim, now=now, shop_zone=shop_zone).mappings().all()
+
+
+def issue_restored(connection: Connection, shop_zone: str) -> None:
+    """Issue the coupons of messages that may have gone out before a restore: the customer's code has to work."""
+    run(connection, "delivery/issue_restored_coupons", shop_zone=shop_zone)
+
+
+def release(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> None:
+    """What becomes of the coupons of messages, given by customer, campaign, entry and offer, that are not sent."""
+    if rows := [row for row in rows if row["offer"]]:
+        run(
+            connection, "delivery/release_coupons",
+            customer_ids=[row["customer_id"] for row in rows],
+            campaigns=[row["campaign"] for row in rows],
+            entry_nos=[row["entry_no"] for row in rows],
+            offers=[row["offer"] for row in rows],
+        )  # fmt: skip
+
+
+def void(connection: Connection, campaign: str, day: date) -> int:
+    """Void the reserved coupons of enrolments of a campaign that ended on `day`; how many."""
+    return count(connection, "campaigns/void_coupons", campaign=campaign, day=day)
+
+
+def void_all(connection: Connection, campaign: str) -> int:
+    """Void the reserved coupons of a campaign that is over; how many."""
+    return count(connection, "campaigns/void_all", campaign=campaign)
 
 
 def redeem_ordered(settings: Settings, connection: Connection, now: datetime) -> Counter[str]:

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, StatementError
 
-from retention.contact import law
+from retention.contact import erasures, law
 from retention.core import database, days
 from retention.core.database import Fragment, Table
 from retention.core.days import Counts
@@ -368,7 +368,7 @@ def _write(
     run(connection, "orders/more_memory")
     had_orders = _has_orders(connection, source)
     _merge(connection, "customers")
-    erased.suppress(connection, settings)
+    erasures.suppress(connection, settings)
     run(connection, "orders/add_minimal_customers", namespace=source.namespace)
     run(connection, "orders/earlier_minimal_customers")
     repeated = database.count(connection, "orders/stage/count", {"table": "stage_repeated"}) > 0

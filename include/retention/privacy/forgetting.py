@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from retention.contact import erasures
 from retention.core import clock
 from retention.core.database import Fragment, Table, count, identifier, lock, one, run, sql
 from retention.core.days import Counts
@@ -102,7 +103,7 @@ def _find(settings: Settings, engine: Engine, ref: str, namespace: str | None) -
         if rows:
             return _Person(customer_id=rows[0].customer_id, namespace=rows[0].namespace, ref=ref)
         for name in [namespace] if namespace else sorted({source.namespace for source in _sources(settings)}):
-            digest = erased.digest(settings, "customer", name, ref)
+            digest = erasures.digest(settings, "customer", name, ref)
             if one(connection, "forgetting/is_erased", digest=digest)["is_erased"]:
                 known = one(connection, "forgetting/customer_id", namespace=name, ref=ref)["customer_id"]
                 return _Person(customer_id=known, namespace=name, ref=ref)
@@ -176,7 +177,7 @@ def _erase_landed(
         connection, "forgetting/blank_rejections", sources=[source.name for source in mine],
         words=[person.ref, *written], addresses=written,
     )  # fmt: skip
-    return {"landed": landed, "same_address": erased.suppress(connection, settings, now)}
+    return {"landed": landed, "same_address": erasures.suppress(connection, settings, now)}
 
 
 def _erase(settings: Settings, connection: Connection, person: _Person, now: datetime) -> Counts:
@@ -202,8 +203,8 @@ def _remember(
     settings: Settings, connection: Connection, person: _Person, contacts: list[dict[str, Any]], now: datetime
 ) -> None:
     known = {(kind, row[kind]) for row in contacts for kind in ("email", "phone") if row[kind]}
-    digests = {("customer", erased.digest(settings, "customer", person.namespace, person.ref))}
-    digests |= {(kind, erased.digest(settings, kind, word)) for kind, word in known}
+    digests = {("customer", erasures.digest(settings, "customer", person.namespace, person.ref))}
+    digests |= {(kind, erasures.digest(settings, kind, word)) for kind, word in known}
     run(
         connection, "forgetting/remember", now=now,
         kinds=[kind for kind, _ in digests], digests=[digest for _, digest in digests],

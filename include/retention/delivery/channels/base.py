@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from retention.campaigns import sms
 from retention.delivery.rendering.render import Rendered
+from retention.ledger.outcomes import Outcome
 
 LONGEST_WAIT = timedelta(hours=6)
 
@@ -54,43 +55,7 @@ class Outgoing:
         return sms.segments(self.text) if self.channel == "sms" else None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of one message; `state` is the one its row gets, `planned` where another try is safe."""
-
-    state: str
-    reason: str | None = None
-    provider_id: str | None = None
-    after: timedelta | None = None  # for planned: not before this much later
-    is_burned: bool = True  # False: the attempt does not count
-
-
 Settled = tuple[Outgoing, Outcome]
-
-
-def accepted(provider_id: str | None = None) -> Outcome:
-    """The provider has taken it."""
-    return Outcome(state="accepted", provider_id=provider_id)
-
-
-def refused(reason: str) -> Outcome:
-    """The provider will not take this message, or it cannot be made: nothing was sent, and trying again is useless."""
-    return Outcome(state="refused", reason=reason)
-
-
-def retry(reason: str, after: timedelta) -> Outcome:
-    """Provably not sent, and worth another try."""
-    return Outcome(state="planned", reason=reason, after=max(after, timedelta(seconds=1)))
-
-
-def unknown(reason: str) -> Outcome:
-    """It may have been sent. Only evidence settles it."""
-    return Outcome(state="unknown", reason=reason)
-
-
-def returned(reason: str) -> Outcome:
-    """Provably not sent, for a cause that has nothing to do with it: as if it had never been claimed."""
-    return Outcome(state="planned", reason=reason, is_burned=False)
 
 
 class ChannelRefused(Exception):

@@ -23,7 +23,8 @@ from retention.core import storage
 from retention.core.clock import Clock
 from retention.core.database import run
 from retention.core.settings import Settings
-from retention.delivery.channels.base import Outgoing, Settled, accepted
+from retention.delivery.channels.base import Outgoing, Settled
+from retention.ledger.outcomes import accepted
 
 LONGEST_LINE = 990  # bytes, without its end: RFC 5322 allows 998
 

@@ -27,19 +27,10 @@ from sqlalchemy import Connection
 from retention.core.clock import Clock
 from retention.core.errors import DeliveryError
 from retention.core.settings import Settings
-from retention.delivery.channels.base import (
-    ChannelRefused,
-    Outcome,
-    Outgoing,
-    Settled,
-    accepted,
-    backoff,
-    refused,
-    retry,
-    unknown,
-)
+from retention.delivery.channels.base import ChannelRefused, Outgoing, Settled, backoff
 from retention.delivery.operations.recall import Batches
 from retention.delivery.rendering.gaps import Content
+from retention.ledger.outcomes import Outcome, accepted, refused, retry, unknown
 
 # The client writes whole requests, addresses included, to its log when debugging is on.
 logging.getLogger("python_http_client").setLevel(logging.INFO)

@@ -26,17 +26,8 @@ from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnection
 from retention.core.clock import Clock
 from retention.core.errors import DeliveryError
 from retention.core.settings import Settings
-from retention.delivery.channels.base import (
-    ChannelRefused,
-    Outcome,
-    Outgoing,
-    Settled,
-    accepted,
-    backoff,
-    refused,
-    retry,
-    unknown,
-)
+from retention.delivery.channels.base import ChannelRefused, Outgoing, Settled, backoff
+from retention.ledger.outcomes import Outcome, accepted, refused, retry, unknown
 
 # The client logs answers, numbers and texts included, as information: it gets a logger that keeps quiet.
 _quiet = logging.getLogger("retention.delivery.twilio_client")

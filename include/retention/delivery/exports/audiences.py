@@ -20,8 +20,10 @@ from retention.contact import law
 from retention.core.database import count, run
 from retention.core.days import Counts
 from retention.core.settings import Settings
-from retention.delivery.channels.base import Outgoing, Settled, accepted, refused
+from retention.core.spreadsheets import as_csv
+from retention.delivery.channels.base import Outgoing, Settled
 from retention.delivery.exports import writing as exports
+from retention.ledger.outcomes import accepted, refused
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +135,7 @@ def _files(settings: Settings, export: exports.Export, lines: Sequence[Mapping[s
             if rows:
                 files.append(
                     exports.File(
-                        name=f"{platform}_{action}.csv", content=exports.as_csv(header, rows), rows=len(rows),
+                        name=f"{platform}_{action}.csv", content=as_csv(header, rows), rows=len(rows),
                         about={"platform": platform, "action": action, "format": "CSV, UTF-8, SHA-256 in hex"},
                     )
                 )  # fmt: skip

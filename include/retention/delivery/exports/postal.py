@@ -22,10 +22,12 @@ from retention.contact import law
 from retention.core.database import count, run
 from retention.core.days import Counts
 from retention.core.settings import Settings
-from retention.delivery.channels.base import Outgoing, Settled, accepted, refused
+from retention.core.spreadsheets import as_csv
+from retention.delivery.channels.base import Outgoing, Settled
 from retention.delivery.exports import writing as exports
 from retention.delivery.rendering.render import one_line
 from retention.ledger.claims import give_back
+from retention.ledger.outcomes import accepted, refused
 
 log = logging.getLogger(__name__)
 CHANNEL = "postal"
@@ -113,7 +115,7 @@ def _files(settings: Settings, export: exports.Export, lines: Sequence[Mapping[s
     names = Locale("en").territories
     cards = [{**line, "country_name": names.get(line["country"], line["country"]).upper()} for line in lines]
     page = PAGE.render(export=export, cards=cards, sender=f"{settings.shop_name}\n{settings.shop_address}")
-    table = exports.as_csv(COLUMNS, [[line[name] for name in COLUMNS] for line in lines])
+    table = as_csv(COLUMNS, [[line[name] for name in COLUMNS] for line in lines])
     return [
         exports.File(name="cards.csv", content=table, rows=len(lines), about={"format": "CSV, UTF-8"}),
         exports.File(

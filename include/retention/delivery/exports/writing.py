@@ -6,17 +6,13 @@ between leaves it unwritten: the next one begins by writing it, byte for byte. S
 
 from __future__ import annotations
 
-import csv
 import glob
 import hashlib
-import io
 import json
 import logging
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -29,11 +25,6 @@ from retention.core.settings import Settings
 
 log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
-# Where a spreadsheet would begin to compute: at the beginning of a field, and after what parts fields elsewhere.
-# Blanks, invisible signs and full-width forms do not keep it from doing so.
-_FORMULA = re.compile(
-    r"^(?=[\t\n])|(?:^|(?<=[;\t]))(?=[\s\x00-\x1f\xad\u200b-\u200f\u2060\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20])"
-)
 PLACE = "RETENTION_AUDIENCES:"  # how errors name where exports are written
 KEPT = timedelta(days=30)  # how long a folder stays: it holds personal data, and was applied or printed long ago
 
@@ -190,20 +181,6 @@ def place(settings: Settings) -> tuple[Any, str]:
 
 def _url(settings: Settings) -> str:
     return settings.audiences or str(settings.local / "audiences")
-
-
-def as_csv(header: Sequence[str], rows: Iterable[Sequence[str | Decimal | None]]) -> bytes:
-    """Rows as UTF-8, comma, line feed; None is an empty field. Text that a spreadsheet would compute is made text."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([_no_formula(field) if isinstance(field, str) else field for field in row] for row in rows)
-    return text.getvalue().encode()
-
-
-def _no_formula(field: str) -> str:
-    # The writer leaves a carriage return without quotes, and readers take it for the end of the row.
-    return _FORMULA.sub("'", field.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _is_written(engine: Engine, export: Export, at: datetime) -> None:
