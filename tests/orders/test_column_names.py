@@ -19,7 +19,6 @@ from sqlalchemy import Engine, text
 from retention.core import database
 from retention.core.errors import DataError, InputError
 from retention.core.settings import Settings
-from retention.core.spreadsheets import as_csv
 from retention.orders import sources, sync
 
 SIGNS = (
