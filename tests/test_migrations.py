@@ -19,7 +19,7 @@ from retention.core import database
 from retention.core.settings import Settings, from_environment
 from retention.local import postgres
 
-MIGRATE = "from retention import database, settings; database.migrate(settings.from_environment())"
+MIGRATE = "from retention.core import database, settings; database.migrate(settings.from_environment())"
 
 
 @pytest.fixture
