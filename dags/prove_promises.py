@@ -14,7 +14,8 @@ red.
 
 - *Promises are broken*: first `retention halt`, so that it does not go on. Run the statement that the
   message names (in `include/sql/delivery/proof.sql`) to see the rows. `stuck_attempting` means that no delivery has
-  run for a day: see `deliver_messages`. Anything else should be impossible, and is worth a report with the rows' message keys.
+  run for a day: see `deliver_messages`. Anything else should be impossible, and is worth a report with the rows'
+  message keys.
 - Anything else is the database; clear the task.
 
 **Running it again** is harmless: it only reads.
@@ -23,8 +24,8 @@ red.
 from airflow.sdk import DAG, task
 from pendulum import datetime
 
-from retention.delivery import proof
-from retention.local.airflow import DEFAULTS, do
+from retention.airflow.dags import DEFAULTS, do
+from retention.delivery.operations import proof
 
 with DAG(
     "prove_promises",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from retention import database
+from retention.core import database
 
 SQL = Path(__file__).resolve().parents[1] / "include" / "sql"
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from retention import database
+from retention.core import database
+from retention.core.settings import Settings, from_environment
 from retention.local import postgres
 from retention.orders import sources
-from retention.settings import Settings, from_environment
 from sql_text import SQL, Text, texts, without_comments
 
 PROJECT = Path(__file__).resolve().parents[1]

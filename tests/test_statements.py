@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from retention import database
-from retention.errors import InputError
+from retention.core import database
+from retention.core.errors import InputError
 
 TWO = """{% from "shop/macros.sql" import times %}
 

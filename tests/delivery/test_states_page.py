@@ -11,7 +11,9 @@ from sql_text import SQL, text_of
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGE = (PROJECT / "docs" / "states.md").read_text()
-PYTHON = "\n".join(path.read_text() for path in (PROJECT / "include/retention/delivery").glob("*.py"))
+PYTHON = "\n".join(
+    path.read_text() for room in ("delivery", "ledger") for path in (PROJECT / "include/retention" / room).rglob("*.py")
+)
 SCHEMA = "\n".join(
     (SQL / f"schema/{name}.sql").read_text()
     for name in ("0001.ground", "0004.campaigns", "0005.delivery", "0014.paused")

@@ -17,12 +17,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention import days, faults
 from retention.campaigns import definitions
-from retention.database import Table, count, lock, one, run
-from retention.days import Counts
-from retention.errors import InputError, StateError
-from retention.settings import Settings
+from retention.core import days, faults
+from retention.core.database import Table, count, lock, one, run
+from retention.core.days import Counts
+from retention.core.errors import InputError, StateError
+from retention.core.settings import Settings
+from retention.offers import coupons
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +136,7 @@ def leave(connection: Connection, settings: Settings, name: str, day: date) -> d
         row.reason: row.messages
         for row in run(connection, "ledger/skip_left_over", campaign=name, day=day, known_by=known_by)
     }
-    count(connection, "offers/void_coupons", campaign=name, day=day)
+    coupons.void(connection, name, day)
     return skipped
 
 
@@ -186,7 +187,7 @@ def _remove(connection: Connection, settings: Settings, name: str, day: date) ->
     counts = {
         "exited": count(connection, "campaigns/end_all", campaign=name, day=day),
         "skipped": count(connection, "ledger/take_back", campaign=name, known_by=known_by),
-        "coupons": count(connection, "offers/void_all_coupons", campaign=name),
+        "coupons": coupons.void_all(connection, name),
         "audience_members": count(connection, "delivery/leave_audiences_of_campaign", campaign=name, known_by=known_by),
     }
     run(connection, "campaigns/close", campaign=name, day=day, message="Its file was deleted, and it was removed.")
