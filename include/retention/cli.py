@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from sqlalchemy import Engine
 
-from retention import database, days, faults, output
+from retention import channels, database, days, faults, output
 from retention.errors import InputError, StateError
 from retention.settings import MOST_WORKERS, Settings, from_environment, shown
 
@@ -168,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
         halt = command(name, function, help)
         which = halt.add_mutually_exclusive_group()
         which.add_argument("--campaign", metavar="NAME")
-        which.add_argument("--channel", choices=["email", "sms", "audience", "postal"])
+        which.add_argument("--channel", choices=channels.NAMES)
 
     unknown = parser_group(commands, "unknown", "messages nobody knows of whether they were sent")
     listed = command("list", _unknown_list, "the messages, oldest first", unknown)

@@ -11,7 +11,7 @@ import pytest
 from planner import DAY, MORNING, Planner
 from sqlalchemy import Engine
 
-from retention import forgetting
+from retention import channels, forgetting
 from retention.delivery import proof
 from retention.delivery.deliver import deliver, play
 from retention.errors import InputError
@@ -22,7 +22,7 @@ from shop import NAMESPACE, Shop
 NEW_YORK = ZoneInfo("America/New_York")
 HONOLULU = ZoneInfo("Pacific/Honolulu")
 HEAD = ",".join(law.COLUMNS)
-UNKNOWN = "\n".join(f"unknown,{channel},consent,,,1900-01-01,strictest" for channel in law.CHANNELS)
+UNKNOWN = "\n".join(f"unknown,{channel},consent,,,1900-01-01,strictest" for channel in channels.NAMES)
 
 
 def at(day: date, clock: str, zone: ZoneInfo) -> datetime:

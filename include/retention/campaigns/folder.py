@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention import days, faults
+from retention import channels, days, faults
 from retention.campaigns import definitions
 from retention.database import Table, count, lock, one, run
 from retention.days import Counts
@@ -89,7 +89,10 @@ def carry_over(connection: Connection, settings: Settings, old: str, new: str) -
     names = {"old": old, "new": new}
     if not one(connection, "campaigns/renamed/is_needed", **names)["is_needed"]:
         return
-    for turn in (("export", "audience"), ("export", "postal"), ("claim",)):  # in turn with whoever exports or claims
+    for turn in (
+        *(("export", each.name) for each in channels.exported()),
+        ("claim",),
+    ):  # in turn with whoever exports or claims
         lock(connection, "delivery", *turn)
     found = one(connection, "campaigns/renamed/is_needed", **names)
     if not found["is_needed"]:

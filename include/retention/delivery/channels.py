@@ -14,6 +14,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from retention.campaigns import sms
+from retention.channels import CHANNELS
 from retention.delivery.render import Rendered
 
 LONGEST_WAIT = timedelta(hours=6)
@@ -51,7 +52,7 @@ class Outgoing:
     @property
     def segments(self) -> int | None:
         """What operators charge, of an SMS."""
-        return sms.segments(self.text) if self.channel == "sms" else None
+        return sms.segments(self.text) if CHANNELS[self.channel].has_segments else None
 
 
 @dataclass(frozen=True, kw_only=True)

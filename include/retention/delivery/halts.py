@@ -6,13 +6,12 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine
 
+from retention import channels
 from retention.database import one, run
 from retention.days import Counts
 from retention.delivery import recall
 from retention.errors import InputError
 from retention.settings import Settings
-
-CHANNELS = ("email", "sms", "audience", "postal")
 
 
 def halt(
@@ -60,9 +59,7 @@ def check_known(settings: Settings, connection: Connection, campaign: str) -> No
 def _which(settings: Settings, connection: Connection, campaign: str | None, channel: str | None) -> tuple[str, str]:
     if campaign and channel:
         raise InputError("Name a campaign or a channel, not both.")
-    if channel and channel not in CHANNELS:
-        raise InputError(f"There is no channel {channel!r}; write one of {', '.join(CHANNELS)}.")
     if campaign:
         check_known(settings, connection, campaign)
         return "campaign", campaign
-    return ("channel", channel) if channel else ("all", "")
+    return ("channel", channels.get(channel).name) if channel else ("all", "")

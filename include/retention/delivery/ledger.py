@@ -19,6 +19,7 @@ from uuid import uuid4
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
+from retention.channels import ADDRESSES
 from retention.database import lock, one, run
 from retention.delivery.channels import Channel, Outcome, Settled
 from retention.orders import law
@@ -102,7 +103,8 @@ class Ledger:
             "is_blocked": is_blocked,
         }
         providers = json.dumps({name: channel.provider for name, channel in channels.items()})
-        rest = {"called_at": called_at, "known_by": now, "providers": providers}
+        addresses = json.dumps(ADDRESSES)
+        rest = {"called_at": called_at, "known_by": now, "providers": providers, "addresses": addresses}
         size, is_alone = self._settings.batch_size, False
         with self.connection.begin():
             lock(self.connection, "delivery", "claim")  # until the row is found: nobody else may move it meanwhile

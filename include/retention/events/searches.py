@@ -34,6 +34,8 @@ Row = Mapping[str, Any]
 class SendgridActivity:
     """Its Email Activity, an add-on that costs extra: messages are found by our key."""
 
+    provider = "sendgrid"
+
     def __init__(self, settings: Settings, connection: Connection, pause: Callable[[float], None]) -> None:
         if not settings.sendgrid_api_key:
             raise DeliveryError("SENDGRID_API_KEY is not set.")
@@ -97,6 +99,8 @@ def _why_not(events: Sequence[Mapping[str, Any]]) -> tuple[str, str | None]:
 
 class TwilioTexts:
     """Its list of messages to a number. Our key is not in it, so only a text that can be no other is evidence."""
+
+    provider = "twilio"
 
     def __init__(self, settings: Settings, connection: Connection, pause: Callable[[float], None]) -> None:
         twilio_sms.check(settings)
