@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from sqlalchemy import Engine
 
-from retention import channels, database, days, faults, output
+from retention import channels, clock, database, days, faults, output
 from retention.errors import InputError, StateError
 from retention.settings import MOST_WORKERS, Settings, from_environment, shown
 
@@ -360,7 +360,7 @@ def _events_apply(settings: Settings, options: argparse.Namespace) -> Any:
 
 
 def _coupons_export(settings: Settings, options: argparse.Namespace) -> Any:
-    from retention.events import clock, coupons
+    from retention.events import coupons
 
     _, engine = _database(settings)
     return coupons.export(engine, options.to, clock.now())

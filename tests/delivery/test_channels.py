@@ -143,7 +143,7 @@ def test_an_unknown_channel_is_an_error_everywhere(
     planner.message(shop.customer("ada"), channel="push")
     with pytest.raises(InputError, match="no channel 'push'"):
         deliver(settings, engine, at=MORNING)
-    assert planner.run("select state from delivery.messages") == [("planned",)]
+    assert planner.run("select state from delivery.messages") == [{"state": "planned"}]
 
 
 def test_a_campaign_with_an_unknown_channel_is_refused_with_the_names_there_are(tmp_path: Path) -> None:

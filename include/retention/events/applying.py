@@ -12,10 +12,10 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Engine
 
+from retention import clock
 from retention.database import count, lock, one, run
 from retention.days import Counts
 from retention.delivery.ledger import Ledger, give_back
-from retention.events import clock
 from retention.events.coupons import redeem_ordered
 from retention.events.receiving import touch
 from retention.settings import Settings

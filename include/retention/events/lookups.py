@@ -15,11 +15,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention import channels
+from retention import channels, clock
 from retention.database import run
 from retention.days import Counts
 from retention.errors import DeliveryError
-from retention.events import applying, clock
+from retention.events import applying
 from retention.events.receiving import receive
 from retention.events.reports import Event
 from retention.settings import Settings

@@ -32,11 +32,11 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 from twilio.request_validator import RequestValidator
 
-from retention import database
+from retention import clock, database
 from retention.database import count, run
 from retention.delivery.links import read_click_token, read_unsubscribe_token
 from retention.errors import InputError
-from retention.events import clock, coupons, opting_out, receiving, reports
+from retention.events import coupons, opting_out, receiving, reports
 from retention.events.pages import page
 from retention.events.receiving import Report
 from retention.events.writing import Busy, Writer
