@@ -22,6 +22,7 @@ from retention.errors import InputError, StateError
 from retention.settings import Settings
 
 UNDEFINED = ("3F000", "42P01", "42703", "42883", "42704")  # schema, table, column, function, object or type
+NO_STATEMENTS = ("schema", "selections", "order_selections")  # folders of files that are read as a whole
 CONNECT_SECONDS = 10
 
 
@@ -121,6 +122,15 @@ def sql(include: Path, name: str, names: Mapping[str, str] | None = None) -> str
     except sandbox.PROBLEMS as problem:
         where = sandbox.place(problem) or folder / f"{name}.sql"
         raise InputError(f"{where}: {sandbox.sentence(problem)}.") from problem
+
+
+def names(include: Path) -> list[str]:
+    """The names of all statements, like ``delivery/claim``: without fragments, migrations and selections."""
+    folder = include / "sql"
+    files = (
+        file.relative_to(folder).with_suffix("") for file in folder.rglob("*.sql") if not file.name.startswith("_")
+    )
+    return sorted(str(name) for name in files if name.parts[0] not in NO_STATEMENTS)
 
 
 def _rendered(value: str) -> str:
