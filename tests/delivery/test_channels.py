@@ -13,14 +13,15 @@ import pytest
 from planner import MORNING, Planner
 from sqlalchemy import Engine, text
 
-from retention import channels, cli
 from retention.campaigns import definitions, templates
-from retention.clock import Stopped
-from retention.delivery import caps, halts
-from retention.delivery.deliver import deliver, open_channel
-from retention.errors import DeliveryError, InputError
-from retention.orders import law
-from retention.settings import Settings
+from retention.cli import console as cli
+from retention.contact import law
+from retention.core import channels
+from retention.core.clock import Stopped
+from retention.core.errors import DeliveryError, InputError
+from retention.core.settings import Settings
+from retention.delivery.worker import deliver, open_channel
+from retention.ledger import caps, halts
 from shop import Shop
 
 PROJECT = Path(__file__).resolve().parents[2]

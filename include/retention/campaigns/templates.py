@@ -18,9 +18,9 @@ from typing import Any
 
 from jinja2 import FunctionLoader, TemplateSyntaxError, meta, nodes
 
-from retention import channels
-from retention.errors import InputError
-from retention.sandbox import Sandbox
+from retention.core import channels
+from retention.core.errors import InputError
+from retention.core.sandbox import Sandbox
 
 VARIABLES = {
     "first_name": "the customer's first name; none if unknown",

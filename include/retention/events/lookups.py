@@ -15,14 +15,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention import channels, clock
-from retention.database import run
-from retention.days import Counts
-from retention.errors import DeliveryError
+from retention.core import channels, clock
+from retention.core.database import run
+from retention.core.days import Counts
+from retention.core.errors import DeliveryError
+from retention.core.settings import Settings
 from retention.events import applying
 from retention.events.receiving import receive
 from retention.events.reports import Event
-from retention.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from sqlalchemy import Connection
 from twilio.base.exceptions import TwilioException, TwilioRestException
 from twilio.rest.api.v2010.account.message import MessageInstance
 
-from retention.database import run
-from retention.delivery import sendgrid_client, twilio_sms
-from retention.errors import DeliveryError
+from retention.core.database import run
+from retention.core.errors import DeliveryError
+from retention.core.settings import Settings
+from retention.delivery.channels import sendgrid_client, twilio_sms
 from retention.events.reports import Event, drop_detail
-from retention.settings import Settings
 
 EVERY = 10.0  # seconds between two questions about e-mail: SendGrid takes six a minute
 SLACK = timedelta(minutes=2)  # by which our clock and Twilio's may differ

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
-from retention import clock
-from retention.errors import InputError, StateError
-from retention.settings import Settings, check_database_url, shown
+from retention.core import clock
+from retention.core.errors import InputError, StateError
+from retention.core.settings import Settings, check_database_url, shown
 
 PORT = 8080
 POOL = "retention_db"

@@ -27,12 +27,12 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from starlette.exceptions import HTTPException
 
-from retention import clock, database, days
-from retention.clock import Clock
-from retention.errors import InputError, RetentionError, StateError
+from retention.core import clock, database, days
+from retention.core.clock import Clock
+from retention.core.errors import InputError, RetentionError, StateError
+from retention.core.settings import Settings
 from retention.orders.landing import HISTORY
 from retention.page import morning, quality, words
-from retention.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from babel.numbers import list_currencies
 
-from retention import channels
+from retention.core import channels
 
 DOTS = "•••"
 SHORT = 60  # characters of a shape
