@@ -24,7 +24,7 @@ from shop import Shop
 WORKER = """
 import os, signal, sys
 from datetime import date, datetime
-from retention.clock import Stopped
+from retention.core.clock import Stopped
 from retention.database import connect
 from retention.delivery import outbox
 from retention.delivery.deliver import deliver, play

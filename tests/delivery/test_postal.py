@@ -19,13 +19,12 @@ from planner import DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
 from retention.campaigns import definitions, steps
-from retention.campaigns.templates import LONGEST_CARD
 from retention.core import days
 from retention.core.errors import DeliveryError, InputError
 from retention.core.settings import Settings, from_environment
 from retention.core.spreadsheets import as_csv
 from retention.delivery.exports import writing as exports
-from retention.delivery.exports.postal import export
+from retention.delivery.exports.postal import LONGEST_TEXT, export
 from retention.delivery.operations import halting
 from retention.delivery.worker import deliver, play
 from retention.ledger import halts
@@ -224,10 +223,10 @@ def test_a_card_counts_in_the_cap_over_all_channels(cards: Cards, monkeypatch: p
 
 
 def test_a_text_without_room_is_refused(cards: Cards) -> None:
-    long = cards.planned("long", first_name="A" * LONGEST_CARD)
+    long = cards.planned("long", first_name="A" * LONGEST_TEXT)
     assert deliver(cards.settings, cards.engine, at=MORNING)["refused"] == 1
     assert (
-        cards.planner.state(long)[1] == f"too_long: {LONGEST_CARD + len('Dear ,') + 1 + len('we miss you.')} characters"
+        cards.planner.state(long)[1] == f"too_long: {LONGEST_TEXT + len('Dear ,') + 1 + len('we miss you.')} characters"
     )
     assert cards.export() == 0
 
@@ -351,8 +350,8 @@ def test_a_card_that_has_no_room_is_told_when_the_campaign_is_read(include: Path
     campaign = definitions.read(include, "cards")
     assert [step.task_id for step in campaign.steps] == ["day_0_postal"]
     file = include / "messages" / "cards" / "card.en.j2"
-    file.write_text("\n{% block text %}" + "x" * (LONGEST_CARD + 1) + "{% endblock %}")
-    with pytest.raises(InputError, match=rf"card\.en\.j2, line 2: {LONGEST_CARD + 1} characters; a card has room for"):
+    file.write_text("\n{% block text %}" + "x" * (LONGEST_TEXT + 1) + "{% endblock %}")
+    with pytest.raises(InputError, match=rf"card\.en\.j2, line 2: {LONGEST_TEXT + 1} characters; a card has room for"):
         definitions.read(include, "cards")
 
 

@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from airflow.configuration import conf
@@ -19,7 +19,7 @@ from airflow.sdk import Asset, Connection, Param, get_current_context
 from airflow.sdk.bases.sensor import PokeReturnValue
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 
-from retention.core import database, days, faults
+from retention.core import clock, database, days, faults
 from retention.core.days import Counts
 from retention.core.errors import DataError, ExpectationFailed, InputError, NotReady
 from retention.core.settings import Settings, decimal, from_environment, shown, words
@@ -84,7 +84,7 @@ def when_ready(function: Callable[..., Counts | None], *arguments: Any) -> PokeR
         return PokeReturnValue(is_done=True, xcom_value=do(function, *arguments))
     except NotReady as problem:
         deadline = files_deadline(task_settings(), day_to_sync())
-        if datetime.now(UTC) >= deadline:
+        if clock.now() >= deadline:
             raise AirflowFailException(
                 f"{problem} It was waited for until {deadline:%Y-%m-%d %H:%M %Z}. When the file is there, clear this "
                 "task; or leave it: the next day's run does this day first."

@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from retention.campaigns import definitions
-from retention.core import days, faults
+from retention.core import channels, days, faults
 from retention.core.database import Table, count, lock, one, run
 from retention.core.days import Counts
 from retention.core.errors import InputError, StateError
@@ -90,7 +90,10 @@ def carry_over(connection: Connection, settings: Settings, old: str, new: str) -
     names = {"old": old, "new": new}
     if not one(connection, "campaigns/is_rename_needed", **names)["is_needed"]:
         return
-    for turn in (("export", "audience"), ("export", "postal"), ("claim",)):  # in turn with whoever exports or claims
+    for turn in (
+        *(("export", each.name) for each in channels.exported()),
+        ("claim",),
+    ):  # in turn with whoever exports or claims
         lock(connection, "delivery", *turn)
     found = one(connection, "campaigns/is_rename_needed", **names)
     if not found["is_needed"]:

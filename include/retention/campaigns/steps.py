@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine
 from retention.campaigns import definitions, folder
 from retention.campaigns.definitions import Campaign, Step
 from retention.contact import law
-from retention.core import days, faults
+from retention.core import channels, days, faults
 from retention.core.database import Fragment, count, one, run, sql
 from retention.core.days import Counts
 from retention.core.errors import InputError, StateError
@@ -243,7 +243,8 @@ def _plan_version(connection: Connection, settings: Settings, version: Campaign,
     law.put_in_force(connection, settings.include)
     rows = run(
         connection, "campaigns/plan", campaign=version.name, version=version.version, step=step.step,
-        step_day=step.day, channel=step.channel, offer=step.offer, day=day, done_until=done_until,
+        step_day=step.day, channel=step.channel, address=channels.get(step.channel).address,
+        offer=step.offer, day=day, done_until=done_until,
         known_by=_known_by(settings, day), window_start=version.window_start, window_end=version.window_end,
         grace_days=version.grace_days, **law.zones(connection, settings),
     )  # fmt: skip

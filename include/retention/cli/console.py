@@ -22,7 +22,7 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 from sqlalchemy import Engine
 
 from retention.cli import output
-from retention.core import database, days, faults
+from retention.core import channels, clock, database, days, faults
 from retention.core.errors import InputError, StateError
 from retention.core.settings import MOST_WORKERS, Settings, from_environment, shown
 
@@ -169,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
         halt = command(name, function, help)
         which = halt.add_mutually_exclusive_group()
         which.add_argument("--campaign", metavar="NAME")
-        which.add_argument("--channel", choices=["email", "sms", "audience", "postal"])
+        which.add_argument("--channel", choices=channels.NAMES)
 
     unknown = parser_group(commands, "unknown", "messages nobody knows of whether they were sent")
     listed = command("list", _unknown_list, "the messages, oldest first", unknown)
@@ -181,7 +181,13 @@ def _parser() -> argparse.ArgumentParser:
     settle.add_argument("--as", dest="decision", required=True, choices=["sent", "again"], help="it was sent; or: send")
     settle.add_argument("--by", required=True, metavar="NAME", help="the person who decides")
 
-    command("prove", _prove, "select whatever breaks a promise about sending; 1 if there is any")
+    prove = command("prove", _prove, "select whatever breaks a promise about sending; 1 if there is any")
+    prove.add_argument("--rows", metavar="NAME", help="show what one check finds instead: keys, no addresses")
+
+    sql = command("sql", _sql, "one statement as PostgreSQL gets it, its values written out, to be run in psql")
+    sql.add_argument("name", metavar="NAME", help="a selection, or a statement like delivery/claim")
+    sql.add_argument("--day", type=_day, help="as on that day (default: the newest published one)")
+    sql.add_argument("--explain", action="store_true", help="PostgreSQL's plan instead; nothing is executed")
     return parser
 
 
@@ -361,7 +367,6 @@ def _events_apply(settings: Settings, options: argparse.Namespace) -> Any:
 
 
 def _coupons_export(settings: Settings, options: argparse.Namespace) -> Any:
-    from retention.events import clock
     from retention.offers import coupons
 
     _, engine = _database(settings)
@@ -386,12 +391,7 @@ def _unknown_list(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.delivery.operations import unknown
 
     settings, engine = _database(settings)
-    found = unknown.unknown(settings, engine, options.older_than)
-    if options.json:
-        return {"unknown": found}
-    for row in found:
-        output.say("  ".join(str(value) for value in row.values()))
-    return None
+    return _listed("unknown", unknown.unknown(settings, engine, options.older_than), options)
 
 
 def _unknown_look_up(settings: Settings, options: argparse.Namespace) -> Any:
@@ -412,11 +412,22 @@ def _prove(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.delivery.operations import proof
 
     settings, engine = _database(settings)
+    if options.rows:
+        return _listed("rows", proof.violations(settings, engine, options.rows), options)
     counts = proof.prove(settings, engine)
     if found := proof.broken(counts):
         output.say(json.dumps(counts) if options.json else _readable(counts))
         raise StateError(found)
     return counts
+
+
+def _sql(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention import statements
+
+    settings, engine = _database(settings)
+    make = statements.explain if options.explain else statements.show
+    said = make(settings, engine, options.name, options.day)
+    return {"plan" if options.explain else "sql": said} if options.json else said
 
 
 # --- arguments, database, output ---------------------------------------------------------------------------------
@@ -470,6 +481,15 @@ def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text[:6]) < 65_536:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is no port; write a number from 1 to 65535.")
     return int(text)
+
+
+def _listed(name: str, rows: list[dict[str, Any]], options: argparse.Namespace) -> Any:
+    """Rows as JSON below `name`, or one a line."""
+    if options.json:
+        return {name: rows}
+    for row in rows:
+        output.say("  ".join(str(value) for value in row.values()))
+    return None
 
 
 @contextmanager

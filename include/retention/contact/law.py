@@ -19,13 +19,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from retention.core import channels
 from retention.core.database import lock, run
 from retention.core.errors import InputError
 from retention.core.settings import Settings
 
 log = logging.getLogger(__name__)
 
-CHANNELS = ("email", "sms", "audience", "postal")
 BASES = ("consent", "soft_opt_in", "legitimate_interest")
 COLUMNS = ["country", "channel", "basis", "earliest", "latest", "valid_from", "source"]
 UNKNOWN = "unknown"
@@ -75,7 +75,7 @@ def read(include: Path) -> list[Rule]:
             raise InputError(f"{file} is not UTF-8 (byte {problem.start}); save it as UTF-8.") from problem
         except csv.Error as problem:
             raise _mistake(file, rows.line_num, f"{problem}.") from problem
-    for channel in CHANNELS:
+    for channel in channels.NAMES:
         if not any(rule.country == UNKNOWN and rule.channel == channel for _, rule in rules.values()):
             raise InputError(f"{file} has no line {UNKNOWN},{channel},...: it holds wherever no other line does.")
     return [rules[key][1] for key in sorted(rules)]
@@ -121,7 +121,7 @@ def _rule(file: Path, line: int, row: list[str]) -> Rule:
         raise _mistake(
             file, line, f"country is {given['country']!r}; write two letters as in ISO 3166, like GB, or {UNKNOWN}."
         )
-    _one_of(file, line, "channel", given["channel"], CHANNELS)
+    _one_of(file, line, "channel", given["channel"], channels.NAMES)
     _one_of(file, line, "basis", given["basis"], BASES)
     earliest, latest = (_time(file, line, name, given[name]) for name in ("earliest", "latest"))
     if earliest and latest and earliest >= latest:

@@ -26,6 +26,7 @@ from retention.core.errors import InputError, StateError
 from retention.core.settings import Settings
 
 UNDEFINED = ("3F000", "42P01", "42703", "42883", "42704")  # schema, table, column, function, object or type
+NO_STATEMENTS = ("schema", "selections", "order_selections")  # folders of files that are read as a whole
 CONNECT_SECONDS = 10
 _NAME = re.compile(r"^-- name: *(.*?) *$", re.MULTILINE)
 
@@ -126,6 +127,26 @@ def sql(include: Path, name: str, names: Mapping[str, str] | None = None) -> str
             raise InputError(f"There is no SQL statement {name} in {folder}.") from None
         where = sandbox.place(problem) or folder / f"{name}.sql"
         raise InputError(f"{where}: {sandbox.sentence(problem)}.") from problem
+
+
+def names(include: Path) -> list[str]:
+    """The names of all statements, like ``ledger/claim``: without fragments, macros, migrations and selections.
+
+    Raises InputError, with file and line, for a file whose names cannot be read.
+    """
+    folder = include / "sql"
+    found: list[str] = []
+    for room in (each for each in folder.rglob("*") if each.is_dir()):
+        if (place := room.relative_to(folder)).parts[0] in NO_STATEMENTS and place.name != "refresh":
+            continue
+        state = _state(room)
+        found += [f"{place}/{name}" for name in _named(room, state)]
+        found += [
+            f"{place}/{file.stem}"
+            for file in room.glob("*.sql")
+            if not file.name.startswith("_") and file.name != "macros.sql" and not _NAME.search(file.read_text())
+        ]
+    return sorted(found)
 
 
 def _rendered(value: str) -> str:

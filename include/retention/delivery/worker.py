@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine
 
 from retention.campaigns import sms
 from retention.contact import law
-from retention.core import clock, database, days
+from retention.core import channels, clock, database, days
 from retention.core.clock import Clock
 from retention.core.database import one
 from retention.core.days import Counts
@@ -28,7 +28,7 @@ from retention.core.errors import DeliveryError, InputError
 from retention.core.settings import DEMO_SHOP_URL, Settings
 from retention.delivery.channels.base import Channel, ChannelRefused, Outgoing
 from retention.delivery.channels.outbox import Outbox
-from retention.delivery.exports import audiences, postal
+from retention.delivery.exports import audiences
 from retention.delivery.rendering.gaps import Content
 from retention.delivery.rendering.render import Rendered, TemplateError, Templates, variables
 from retention.ledger import caps, halts
@@ -39,10 +39,6 @@ log = logging.getLogger(__name__)
 
 FRESH = timedelta(hours=24)  # how long after its end the newest published day is still good enough to send on
 NOTHING = Rendered(Content(language="", text=""))  # to be in an audience is no message
-PERSON = {
-    "audience": ("email", "phone"),
-    "postal": ("first_name", "last_name", "street", "postal_code", "city", "country"),
-}
 KEYS = ("accepted", "refused", "unknown", "deferred", "skipped")
 
 
@@ -136,8 +132,7 @@ def play(
             while instant is not None:
                 deliver(settings, engine, at=instant, wall=wall)
                 instant = ledger.next_instant(start, until, instant)
-        for leaving in (audiences, postal):
-            leaving.export(settings, engine, at=until - timedelta(seconds=1))
+        _export(settings, engine, until - timedelta(seconds=1))
         return one(connection, "ledger/played", **{"from": start, "until": until})
 
     return days.in_order(engine, "delivery", "", day, do)
@@ -146,9 +141,13 @@ def play(
 def _send_now(settings: Settings, engine: Engine, wall: Clock) -> Counts:
     """A day that is played for real: a live provider never meets the instants of the day."""
     counts = _deliver(settings, engine, _time(settings, None, wall), None)
-    for leaving in (audiences, postal):
-        leaving.export(settings, engine, at=wall())
+    _export(settings, engine, wall())
     return counts
+
+
+def _export(settings: Settings, engine: Engine, at: datetime) -> None:
+    for spec in channels.exported():
+        channels.load(spec.export)(settings, engine, at=at)
 
 
 @contextlib.contextmanager
@@ -238,14 +237,14 @@ class _Worker:
         """
         counts: Counter[str] = Counter()
         names = self._ledger.due_channels(self._time(), campaign)
-        channels = {name: open_channel(self._settings, name, self._time) for name in names}
+        senders = {name: open_channel(self._settings, name, self._time) for name in names}
         place, is_moving = START, True
-        while channels and not _parent.is_gone.is_set():
+        while senders and not _parent.is_gone.is_set():
             with _parent.sending, self._ledger.claim_held() as claim:
-                claimed = self._claim(claim, campaign, channels, place, is_blocked)
+                claimed = self._claim(claim, campaign, senders, place, is_blocked)
                 if claimed:
                     counts += Counter({state: claimed.decided.get(state, 0) for state in ("skipped", "unknown")})
-                    counts.update(self._hand_over(claim, claimed.rows, channels))
+                    counts.update(self._hand_over(claim, claimed.rows, senders))
                     place, is_moving = claimed.end, is_moving or bool(claimed.decided)
                 elif is_moving:
                     place, is_moving = START, False
@@ -254,23 +253,23 @@ class _Worker:
         return counts
 
     def _claim(
-        self, claim: str, campaign: str | None, channels: Mapping[str, Channel], after: Place, is_blocked: bool
+        self, claim: str, campaign: str | None, senders: Mapping[str, Channel], after: Place, is_blocked: bool
     ) -> Claimed | None:
         called_at = self._time.wall()
         return self._ledger.claim(
             claim,
             self._time.at or called_at,
             campaign,
-            {name: channel.provider for name, channel in channels.items()},
+            {name: channel.provider for name, channel in senders.items()},
             after,
             called_at=called_at,
             is_blocked=is_blocked,
         )
 
-    def _hand_over(self, claim: str, rows: Sequence[Row], channels: Mapping[str, Channel]) -> Counter[str]:
+    def _hand_over(self, claim: str, rows: Sequence[Row], senders: Mapping[str, Channel]) -> Counter[str]:
         counts: Counter[str] = Counter()
         messages = self._render(claim, rows, counts)
-        for name, channel in channels.items():
+        for name, channel in senders.items():
             mine = [message for message in messages if message.channel == name]
             if mine:
                 counts.update(self._send(claim, name, channel, mine))
@@ -331,12 +330,13 @@ class _Worker:
 
     def _outgoing(self, row: Row) -> Outgoing:
         rendered, headers = NOTHING, {}
-        if row["channel"] != "audience":
+        spec = channels.get(row["channel"])
+        if spec.is_message:
             templates = self._templates_of(row["campaign"], row["version"])
             values = variables(self._settings, row)
             zone = ZoneInfo(row["time_zone"])
             rendered = templates.render(row["step"], row["channel"], row["language"], values, zone)
-            if row["channel"] == "email":
+            if spec.is_mail:
                 headers = {
                     "List-Unsubscribe": f"<{values['unsubscribe_url']}>",
                     "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
@@ -349,7 +349,7 @@ class _Worker:
             step=row["step"],
             channel=row["channel"],
             recipient=row["recipient"],
-            person={name: row[name] for name in PERSON.get(row["channel"], ())},
+            person={name: row[name] for name in spec.person},
             rendered=rendered,
             headers=headers,
             send_before=row["send_before"],
@@ -365,11 +365,14 @@ class _Worker:
 
 
 def open_channel(settings: Settings, name: str, clock: Clock) -> Channel:
-    """The channel as the settings want it. Raises DeliveryError, naming the setting, where live delivery lacks one."""
-    if name == "audience":
-        return audiences.Audience()
-    if name == "postal":
-        return postal.Postal()
+    """The channel as the settings want it.
+
+    Raises InputError for a channel that there is not, DeliveryError, naming the setting, where live delivery lacks one.
+    """
+    spec = channels.get(name)
+    if spec.export:
+        kept: Channel = channels.load(spec.sender)()
+        return kept
     if settings.delivery == "outbox":
         return Outbox(settings, clock)
     if not settings.public_url.startswith("https://"):
@@ -382,14 +385,10 @@ def open_channel(settings: Settings, name: str, clock: Clock) -> Channel:
             f"RETENTION_SHOP_URL is {settings.shop_url!r}; live delivery needs the https address of the shop: links in "
             "messages lead there."
         )
-    # Imported when they are needed: the official clients take a second, and the outbox does without.
-    if name == "email":
-        from retention.delivery.channels.sendgrid_email import SendgridEmail
-
-        return SendgridEmail(settings, clock)
-    from retention.delivery.channels.twilio_sms import TwilioSms
-
-    return TwilioSms(settings, clock)
+    if spec.sender is None:
+        raise DeliveryError(f"Nothing sends the channel {name} for real; keep RETENTION_DELIVERY at 'outbox'.")
+    sent: Channel = channels.load(spec.sender)(settings, clock)
+    return sent
 
 
 def _check_meant(settings: Settings, clock: str, send_for_real: bool) -> None:

@@ -12,10 +12,10 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Engine
 
+from retention.core import clock
 from retention.core.database import count, lock, one, run
 from retention.core.days import Counts
 from retention.core.settings import Settings
-from retention.events import clock
 from retention.events.receiving import touch
 from retention.ledger.claims import Ledger, give_back
 from retention.offers.coupons import redeem_ordered

@@ -10,11 +10,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from retention.core import documents
+from retention.core import channels, documents
 from retention.core.database import lock, run
 
 log = logging.getLogger(__name__)
 
+CAPPED = (*(each.name for each in channels.CHANNELS.values() if each.may_be_capped), channels.ALL)
 SCHEMA: dict[str, Any] = {
     "type": "array",
     "write": "a list of caps like - {channel: email, at_most: 2, in: 7 days}",
@@ -24,7 +25,7 @@ SCHEMA: dict[str, Any] = {
         "additionalProperties": False,
         "required": ["channel", "at_most", "in"],
         "properties": {
-            "channel": {"enum": ["email", "sms", "all"], "write": "email, sms or all"},
+            "channel": {"enum": list(CAPPED), "write": channels.listed(CAPPED)},
             "at_most": {"type": "integer", "minimum": 1, "maximum": 1000, "write": "a number of messages above 0"},
             "in": {
                 "type": "string",

@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from retention.contact import law, suppressions
+from retention.core.channels import ADDRESSES
 from retention.core.database import lock, one, run
 from retention.core.settings import Settings
 from retention.ledger.outcomes import Outcome
@@ -114,7 +115,13 @@ class Ledger:
             "after_key": after[1],
             "is_blocked": is_blocked,
         }
-        rest = {"called_at": called_at, "known_by": now, "providers": json.dumps(dict(providers))}
+        addresses = json.dumps(ADDRESSES)
+        rest = {
+            "called_at": called_at,
+            "known_by": now,
+            "providers": json.dumps(dict(providers)),
+            "addresses": addresses,
+        }
         size, is_alone = self._settings.batch_size, False
         with self.connection.begin():
             lock(self.connection, "delivery", "claim")  # until the row is found: nobody else may move it meanwhile

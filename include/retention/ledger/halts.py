@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, Engine
 
+from retention.core import channels
 from retention.core.database import one, run
 from retention.core.days import Counts
 from retention.core.errors import InputError
 from retention.core.settings import Settings
-
-CHANNELS = ("email", "sms", "audience", "postal")
 
 
 def halt(settings: Settings, engine: Engine, campaign: str | None = None, channel: str | None = None) -> Counts:
@@ -48,9 +47,7 @@ def check_known(settings: Settings, connection: Connection, campaign: str) -> No
 def _which(settings: Settings, connection: Connection, campaign: str | None, channel: str | None) -> tuple[str, str]:
     if campaign and channel:
         raise InputError("Name a campaign or a channel, not both.")
-    if channel and channel not in CHANNELS:
-        raise InputError(f"There is no channel {channel!r}; write one of {', '.join(CHANNELS)}.")
     if campaign:
         check_known(settings, connection, campaign)
         return "campaign", campaign
-    return ("channel", channel) if channel else ("all", "")
+    return ("channel", channels.get(channel).name) if channel else ("all", "")

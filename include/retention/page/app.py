@@ -27,7 +27,8 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from starlette.exceptions import HTTPException
 
-from retention.core import database, days
+from retention.core import clock, database, days
+from retention.core.clock import Clock
 from retention.core.errors import InputError, RetentionError, StateError
 from retention.core.settings import Settings
 from retention.orders.landing import HISTORY
@@ -47,7 +48,7 @@ def create_app(
     current_user: Callable[..., Any],
     *,
     day_of_run: Callable[[str, str], date | None] = lambda dag, run: None,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    clock: Clock = clock.now,
 ) -> FastAPI:
     """The application. `current_user` is a dependency that raises HTTPException 401 or 403.
 

@@ -140,10 +140,9 @@ def _erase_at_provider(settings: Settings, addresses: Iterable[str | None]) -> s
     emails = sorted({address for address in addresses if address})
     if settings.delivery != "live" or not settings.sendgrid_api_key or not emails:
         return "nothing to erase"
-    from sendgrid import SendGridAPIClient  # takes a second
+    from retention.delivery.channels import sendgrid_client  # takes a second
 
-    client = SendGridAPIClient(settings.sendgrid_api_key, host=settings.sendgrid_host.rstrip("/")).client
-    client.timeout = settings.provider_timeout
+    client = sendgrid_client.make(settings).client
     try:
         for first in range(0, len(emails), ADDRESSES_PER_CALL):
             client.recipients.erasejob.post(

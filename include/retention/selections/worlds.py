@@ -23,7 +23,7 @@ from retention.core.database import Fragment, Table
 from retention.core.errors import InputError, StateError
 from retention.core.settings import Settings
 from retention.selections import rendering
-from retention.selections.definitions import Definition, closure
+from retention.selections.definitions import Definition, closure, get
 from retention.selections.rendering import Occasion, Rule, shown
 
 STAGE = "selections"
@@ -51,6 +51,45 @@ def newest_done(connection: Connection, name: str) -> date | None:
     """The newest day that a selection has done."""
     day: date | None = database.one(connection, "days/newest_done", stage=STAGE, part=name)["day"]
     return day
+
+
+def statement(
+    connection: Connection, settings: Settings, definitions: Mapping[str, Definition], name: str, day: date
+) -> tuple[str, list[str]]:
+    """The members of `name` on `day` as one select, and the statements that make its world, to be rolled back.
+
+    Other selections are read as they are recorded: nothing is computed. Raises as `World.fill` for files in error.
+    """
+    definition = get(definitions, name)
+    is_past = (newest := days.newest_published(connection)) is not None and day < newest
+    schema = f"as_of_{day:%Y_%m_%d}"
+    before: list[str] = []
+    tables: dict[str, str] = {one: Table(f"selections.{one}") for one in definition.references}
+    if is_past:
+        known_by = Fragment(f"timestamptz '{days.known_at(day, settings.shop_time_zone).isoformat(sep=' ')}'")
+        facts = {"orders": Table(f"{schema}.orders"), "order_lines": Table(f"{schema}.order_lines")}
+        names = {"schema": schema, "known_by": known_by, **facts}
+        before = [database.sql(settings.include, "selections/refresh/create_world", {"schema": schema})]
+        before += [database.sql(settings.include, fact, names) for fact in _FACTS]
+        for one in definition.references:
+            tables[one] = Table(f"{schema}.selection_{one}")
+            membership = {"view": tables[one], "name": Fragment(f"'{one}'"), "day": Fragment(f"date '{day}'")}
+            before.append(database.sql(settings.include, "selections/refresh/as_of_membership", membership))
+    path = ", ".join(map(database.identifier, [schema, "shop"] if is_past else ["shop"]))
+    occasion = Occasion(
+        day=day,
+        zone=settings.shop_time_zone,
+        inactive_days=settings.inactive_days,
+        table=lambda one: database.qualified(tables[one]),
+    )
+    rule = rendering.render(settings.include, definition.file, occasion).sql.strip()
+    if definition.parent:
+        parent = database.qualified(tables[definition.parent])
+        rule = (
+            f"select r.customer_id\nfrom (\n{rule}\n) as r\n"
+            f"where exists (select from {parent} as p where p.customer_id = r.customer_id)"
+        )
+    return rule, [*before, f"set local search_path = {path}"]
 
 
 @dataclass(kw_only=True)

@@ -1,6 +1,6 @@
 -- name: to_look_up
 -- One row per message that a provider may have sent and nobody knows of, attempted by :before: the least recently looked
--- up first. With what a text can be told by: the number it went to, the code in it, and since when it may have gone.
+-- up first, on :channels. With what a text can be told by: the number it went to, the code in it, and since when it may have gone.
 select
     m.customer_id,
     m.message_key,
@@ -15,7 +15,7 @@ left join shop.customer_versions as c
 left join campaigns.coupons as p
     on p.customer_id = m.customer_id and p.campaign = m.campaign and p.entry_no = m.entry_no and p.offer = m.offer
 where m.state = 'unknown'
-    and m.channel in ('email', 'sms')
+    and m.channel = any(:channels)
     and m.reason <> 'cancelled' -- that SendGrid had it is known
     and m.attempted_at <= :before
     and coalesce(m.provider, '') <> 'outbox'

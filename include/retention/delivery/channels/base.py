@@ -14,6 +14,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from retention.campaigns import sms
+from retention.core.channels import CHANNELS
 from retention.delivery.rendering.render import Rendered
 from retention.ledger.outcomes import Outcome
 
@@ -52,7 +53,7 @@ class Outgoing:
     @property
     def segments(self) -> int | None:
         """What operators charge, of an SMS."""
-        return sms.segments(self.text) if self.channel == "sms" else None
+        return sms.segments(self.text) if CHANNELS[self.channel].has_segments else None
 
 
 Settled = tuple[Outgoing, Outcome]

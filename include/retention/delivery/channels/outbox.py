@@ -19,7 +19,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from retention.core import storage
+from retention.core import channels, storage
 from retention.core.clock import Clock
 from retention.core.database import run
 from retention.core.settings import Settings
@@ -30,7 +30,7 @@ LONGEST_LINE = 990  # bytes, without its end: RFC 5322 allows 998
 
 
 class Outbox:
-    """Both channels, where nothing is sent for real."""
+    """Every channel that has a provider, where nothing is sent for real."""
 
     provider = "outbox"
 
@@ -44,7 +44,7 @@ class Outbox:
         folder = self._settings.local / "outbox" / now.date().isoformat()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for message in messages:
-            if message.channel == "email":
+            if channels.get(message.channel).is_mail:
                 _write(folder, message, ".eml", as_email(self._settings, message, now))
             else:
                 _write(folder, message, ".txt", f"To: {message.recipient}\n\n{message.text}\n".encode())

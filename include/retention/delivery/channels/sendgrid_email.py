@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import logging
 import socket
 import ssl
-import time
 import traceback
 import urllib.error
 from collections import Counter
@@ -21,19 +19,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from python_http_client.exceptions import HTTPError
-from sendgrid import SendGridAPIClient
 from sqlalchemy import Connection
 
+from retention.core import clock
 from retention.core.clock import Clock
 from retention.core.errors import DeliveryError
 from retention.core.settings import Settings
+from retention.delivery.channels import sendgrid_client
 from retention.delivery.channels.base import ChannelRefused, Outgoing, Settled, backoff
 from retention.delivery.operations.recall import Batches
 from retention.delivery.rendering.gaps import Content
 from retention.ledger.outcomes import Outcome, accepted, refused, retry, unknown
-
-# The client writes whole requests, addresses included, to its log when debugging is on.
-logging.getLogger("python_http_client").setLevel(logging.INFO)
 
 BACK = timedelta(minutes=1)
 MOST_PER_REQUEST = 1_000  # people in one request, SendGrid's limit
@@ -49,11 +45,9 @@ class SendgridEmail:
     provider = "sendgrid"
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        key = settings.sendgrid_api_key
-        if not key:
+        if not settings.sendgrid_api_key:
             raise DeliveryError("Live e-mail needs SENDGRID_API_KEY; set it, or keep RETENTION_DELIVERY at 'outbox'.")
-        self._client = SendGridAPIClient(key, host=settings.sendgrid_host.rstrip("/"))
-        self._client.client.timeout = settings.provider_timeout  # the client's own default is to wait for ever
+        self._client = sendgrid_client.make(settings)
         self._settings = settings
         self._clock = clock
         self._per_request = min(settings.emails_per_request, MOST_PER_REQUEST)
@@ -260,7 +254,7 @@ def _refusal(problem: HTTPError, group: Sequence[Outgoing]) -> Outcome:
 def _until_reset(problem: HTTPError) -> timedelta | None:
     """How long SendGrid asks us to wait: the header is an instant of the real clock, in seconds."""
     try:
-        seconds = float(problem.headers["X-RateLimit-Reset"]) - time.time()
+        seconds = float(problem.headers["X-RateLimit-Reset"]) - clock.now().timestamp()
     except (KeyError, TypeError, ValueError):
         return None
     return timedelta(seconds=min(max(seconds, 1), 3600))

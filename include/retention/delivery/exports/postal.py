@@ -17,8 +17,8 @@ from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from sqlalchemy import Connection, Engine
 
-from retention.campaigns.templates import LONGEST_CARD
 from retention.contact import law
+from retention.core import channels
 from retention.core.database import count, run
 from retention.core.days import Counts
 from retention.core.settings import Settings
@@ -31,6 +31,7 @@ from retention.ledger.outcomes import accepted, refused
 
 log = logging.getLogger(__name__)
 CHANNEL = "postal"
+LONGEST_TEXT = channels.get(CHANNEL).longest_text or 0
 COLUMNS = ("recipient", "street", "postal_code", "city", "country", "language", "card", "message_key")
 PAGE = ImmutableSandboxedEnvironment(autoescape=True, undefined=StrictUndefined).from_string("""\
 <!doctype html>
@@ -70,7 +71,7 @@ class Postal:
     def send(self, messages: Sequence[Outgoing]) -> list[Settled]:
         """Nothing is handed over yet: all are accepted, but for cards on which there is no room for so much."""
         return [
-            (message, accepted() if (number := len(message.text)) <= LONGEST_CARD
+            (message, accepted() if (number := len(message.text)) <= LONGEST_TEXT
              else refused(f"too_long: {number} characters"))
             for message in messages
         ]  # fmt: skip

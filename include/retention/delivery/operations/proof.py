@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from retention.contact import law
 from retention.core import clock, days
 from retention.core.database import one, run
 from retention.core.days import Counts
-from retention.core.errors import StateError
+from retention.core.documents import nearest
+from retention.core.errors import InputError, StateError
 from retention.core.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -41,16 +43,29 @@ def prove(settings: Settings, engine: Engine, at: datetime | None = None) -> Cou
     now = at or clock.now()
     counts: Counts = {}
     with engine.connect() as connection, connection.begin():
-        values = {"stuck_since": now - STUCK, **law.zones(connection, settings)}
-        played = one(connection, "days/newest_done", stage="delivery", part="")["day"]
-        if settings.clock == "days" and played:  # no export comes before the next day is played
-            values["known_by"] = min(now - STUCK, days.known_at(played, settings.shop_time_zone))
-        else:
-            values["known_by"] = now - STUCK
+        given = values(settings, connection, now)
         for name, statement in CHECKS.items():
-            counts[name] = len(run(connection, statement, **values).all())
+            counts[name] = len(run(connection, statement, **given).all())
             log.log(logging.ERROR if counts[name] else logging.INFO, "proof %s: %s", name, counts[name])
     return counts
+
+
+def violations(settings: Settings, engine: Engine, name: str, at: datetime | None = None) -> list[dict[str, Any]]:
+    """What the check `name` finds at `at` (now): the keys of each row, no addresses. Raises InputError if unknown."""
+    if name not in CHECKS:
+        raise InputError(f"There is no check {name[:80]!r}.{nearest(name, list(CHECKS))}")
+    with engine.connect() as connection, connection.begin():
+        given = values(settings, connection, at or clock.now())
+        return [dict(row) for row in run(connection, CHECKS[name], **given).mappings()]
+
+
+def values(settings: Settings, connection: Connection, now: datetime) -> dict[str, Any]:
+    """What the checks bind at `now`."""
+    known_by = now - STUCK
+    played = one(connection, "days/newest_done", stage="delivery", part="")["day"]
+    if settings.clock == "days" and played:  # no export comes before the next day is played
+        known_by = min(known_by, days.known_at(played, settings.shop_time_zone))
+    return {"stuck_since": now - STUCK, "known_by": known_by, **law.zones(connection, settings)}
 
 
 def must_hold(settings: Settings, engine: Engine, at: datetime | None = None) -> Counts:
@@ -63,9 +78,8 @@ def must_hold(settings: Settings, engine: Engine, at: datetime | None = None) ->
 
 def broken(counts: Counts) -> str:
     """The promises that were broken as one sentence; empty when none was."""
-    found = ", ".join(f"{name} {number}" for name, number in counts.items() if number)
-    return (
-        f"Promises are broken: {found}. To see the rows: run the statement of this name in sql/delivery/proof.sql."
-        if found
-        else ""
-    )
+    found = {name: number for name, number in counts.items() if number}
+    if not found:
+        return ""
+    listed = ", ".join(f"{name} {number}" for name, number in found.items())
+    return f"Promises are broken: {listed}. To see the rows of one: `retention prove --rows {next(iter(found))}`."

@@ -58,10 +58,10 @@ def call_back(settings: Settings, engine: Engine, campaign: str | None, at: date
         return {}
     # Imported when they are needed: the official client takes a second.
     from python_http_client.exceptions import HTTPError
-    from sendgrid import SendGridAPIClient
 
-    client = SendGridAPIClient(settings.sendgrid_api_key, host=settings.sendgrid_host.rstrip("/")).client
-    client.timeout = settings.provider_timeout
+    from retention.delivery.channels import sendgrid_client
+
+    client = sendgrid_client.make(settings).client
     counts: Counts = {"called_back": 0}
     for number, batch_id in enumerate(held):
         try:

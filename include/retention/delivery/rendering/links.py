@@ -7,9 +7,10 @@ import hashlib
 import hmac
 import re
 
+from retention.core.channels import ALL, CHANNELS
 from retention.core.settings import Settings, hmac_pads
 
-_CHANNELS = {"email": b"e", "sms": b"s", "postal": b"p", "all": b"a"}
+_CHANNELS = {each.name: each.link_mark.encode() for each in CHANNELS.values() if each.link_mark} | {ALL: b"a"}
 _NAMES = {mark: channel for channel, mark in _CHANNELS.items()}
 _SIGNATURE_BYTES = 16
 # A link into the shop is as short as it can be, for texts: what can be forged with it is a click and no more.
@@ -19,7 +20,7 @@ _IS_HEX = re.compile(r"(?:[0-9a-f]{2})+")
 
 
 def unsubscribe_token(settings: Settings, customer_id: int, channel: str) -> str:
-    """The token that lets this customer out of `channel` (email, sms or all): signed, and the same each time."""
+    """The token that lets this customer out of `channel` (or all): signed, and the same each time."""
     wish = customer_id.to_bytes(8, "big", signed=True) + _CHANNELS[channel]
     return _encoded(wish + _signature(settings, b"unsubscribe", wish))
 

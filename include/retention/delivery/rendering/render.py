@@ -25,7 +25,7 @@ from jinja2.runtime import Context
 from markupsafe import escape
 
 from retention.campaigns.templates import environment
-from retention.core import sandbox
+from retention.core import channels, sandbox
 from retention.core.settings import Settings
 from retention.delivery.rendering.gaps import Content, Gap, fill, fit, is_markup, only_printed
 from retention.delivery.rendering.links import shop_url, unsubscribe_url
@@ -149,7 +149,7 @@ class Templates:
                 template = self._plain.get_template(name)
                 context = template.new_context({**plain, **own})
                 text = _block(template, "text", context).strip()
-                if channel != "email":
+                if not channels.get(channel).is_mail:
                     return Content(text=text, language=language)
                 subject = one_line(_block(template, "subject", context))
                 page = self._page(name, {**html, **own})

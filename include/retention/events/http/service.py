@@ -32,12 +32,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 from twilio.request_validator import RequestValidator
 
-from retention.core import database
+from retention.core import clock, database
 from retention.core.database import count, run
 from retention.core.errors import InputError
 from retention.core.settings import Settings
 from retention.delivery.rendering.links import read_click_token, read_unsubscribe_token
-from retention.events import clock, opting_out, receiving, reports
+from retention.events import opting_out, receiving, reports
 from retention.events.http.pages import page
 from retention.events.http.writing import Busy, Writer
 from retention.events.receiving import Report
