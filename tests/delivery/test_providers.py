@@ -31,6 +31,7 @@ from retention.delivery.rendering.gaps import Content
 from retention.delivery.rendering.render import Rendered, Templates, variables
 from retention.delivery.worker import deliver
 from retention.ledger import halts
+from retention.ledger.claims import DueMessage
 from shop import Shop
 
 NAMES = ["", "Ada", "O'Hara", "<b>", "-", "Γιώργος", "{{ x }}", "a\n b"]
@@ -162,9 +163,9 @@ def test_what_sendgrid_puts_together_is_what_would_have_been_rendered_for_each_a
             "customer_id": number, "message_key": f"{number:032x}", "channel": "email", "campaign": "winback",
             "step": "final_offer", "first_name": name.replace("\0", ""), "last_order_on": MORNING.date(),
             "offer_percent": Decimal(20), "coupon_code": f"CODE{number}",
-            "coupon_expires_at": MORNING + timedelta(minutes=number),
+            "coupon_expires_at": MORNING + timedelta(minutes=number), "send_before": MORNING,
         }  # fmt: skip
-        values = variables(settings, row)
+        values = variables(settings, DueMessage(**row))
         own = alone.render("final_offer", "email", "nl", values, AMSTERDAM)
         expected[str(number)] = [own.subject, own.text, own.html]
         messages.append(

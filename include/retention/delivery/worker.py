@@ -32,7 +32,7 @@ from retention.delivery.exports import audiences
 from retention.delivery.rendering.gaps import Content
 from retention.delivery.rendering.render import Rendered, TemplateError, Templates, variables
 from retention.ledger import caps, halts
-from retention.ledger.claims import START, Claimed, Ledger, Place, Row
+from retention.ledger.claims import START, Claimed, DueMessage, Ledger, Place
 from retention.ledger.outcomes import Outcome, refused, returned
 
 log = logging.getLogger(__name__)
@@ -244,7 +244,7 @@ class _Worker:
                 claimed = self._claim(claim, campaign, senders, place, is_blocked)
                 if claimed:
                     counts += Counter({state: claimed.decided.get(state, 0) for state in ("skipped", "unknown")})
-                    counts.update(self._hand_over(claim, claimed.rows, senders))
+                    counts.update(self._hand_over(claim, claimed.messages, senders))
                     place, is_moving = claimed.end, is_moving or bool(claimed.decided)
                 elif is_moving:
                     place, is_moving = START, False
@@ -266,17 +266,17 @@ class _Worker:
             is_blocked=is_blocked,
         )
 
-    def _hand_over(self, claim: str, rows: Sequence[Row], senders: Mapping[str, Channel]) -> Counter[str]:
+    def _hand_over(self, claim: str, due: Sequence[DueMessage], senders: Mapping[str, Channel]) -> Counter[str]:
         counts: Counter[str] = Counter()
-        messages = self._render(claim, rows, counts)
+        messages = self._render(claim, due, counts)
         for name, channel in senders.items():
             mine = [message for message in messages if message.channel == name]
             if mine:
                 counts.update(self._send(claim, name, channel, mine))
-        if counts.total() < len(rows):
+        if counts.total() < len(due):
             log.error(
                 "%s messages of claim %s were settled by somebody else: this worker was taken for dead. They are "
-                "unknown; see docs/states.md.", len(rows) - counts.total(), claim,
+                "unknown; see docs/states.md.", len(due) - counts.total(), claim,
             )  # fmt: skip
         return counts
 
@@ -301,59 +301,59 @@ class _Worker:
                 channel.keep(connection, claim, kept, now)
             return counts
 
-    def _render(self, claim: str, rows: Sequence[Row], counts: Counter[str]) -> list[Outgoing]:
+    def _render(self, claim: str, due: Sequence[DueMessage], counts: Counter[str]) -> list[Outgoing]:
         """The rows as messages; what cannot be made one is refused at once: its template fails, or it is too long."""
         messages: list[Outgoing] = []
-        failed: list[tuple[Row, Outcome]] = []
+        failed: list[tuple[DueMessage, Outcome]] = []
         problems: Counter[str] = Counter()
         longest = min(self._settings.sms_segments, sms.MOST)
-        for row in rows:
+        for each in due:
             try:
-                message = self._outgoing(row)
+                message = self._outgoing(each)
                 if (number := message.segments or 0) > longest:
-                    problems[f"{row['step']} has {number} segments, more than {longest}"] += 1
-                    failed.append((row, refused(f"too_long: {number} segments")))
+                    problems[f"{each.step} has {number} segments, more than {longest}"] += 1
+                    failed.append((each, refused(f"too_long: {number} segments")))
                 else:
                     messages.append(message)
             except TemplateError as problem:
-                problems[f"{problem} (campaign {row['campaign']}, version {row['version']})"] += 1
-                failed.append((row, refused(f"template_error: {problem}"[:500])))
+                problems[f"{problem} (campaign {each.campaign}, version {each.version})"] += 1
+                failed.append((each, refused(f"template_error: {problem}"[:500])))
             except (ArithmeticError, LookupError, TypeError, ValueError) as problem:  # their words may quote a value
-                problems[f"{row['message_key']} is unreadable ({type(problem).__name__})"] += 1
-                failed.append((row, refused("unreadable")))
+                problems[f"{each.message_key} is unreadable ({type(problem).__name__})"] += 1
+                failed.append((each, refused("unreadable")))
         for sentence, number in problems.items():
             log.error("%s messages refused: %s", number, sentence)
         if failed:
             with self._ledger.connection.begin():
-                counts.update(self._ledger.settle_rows(claim, self._time(), failed))
+                counts.update(self._ledger.settle_unmade(claim, self._time(), failed))
         return messages
 
-    def _outgoing(self, row: Row) -> Outgoing:
+    def _outgoing(self, due: DueMessage) -> Outgoing:
         rendered, headers = NOTHING, {}
-        spec = channels.get(row["channel"])
+        spec = channels.get(due.channel)
         if spec.is_message:
-            templates = self._templates_of(row["campaign"], row["version"])
-            values = variables(self._settings, row)
-            zone = ZoneInfo(row["time_zone"])
-            rendered = templates.render(row["step"], row["channel"], row["language"], values, zone)
+            templates = self._templates_of(due.campaign, due.version)
+            values = variables(self._settings, due)
+            zone = ZoneInfo(due.time_zone)
+            rendered = templates.render(due.step, due.channel, due.language, values, zone)
             if spec.is_mail:
                 headers = {
                     "List-Unsubscribe": f"<{values['unsubscribe_url']}>",
                     "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
                 }
         return Outgoing(
-            customer_id=row["customer_id"],
-            message_key=row["message_key"],
-            campaign=row["campaign"],
-            version=row["version"],
-            step=row["step"],
-            channel=row["channel"],
-            recipient=row["recipient"],
-            person={name: row[name] for name in spec.person},
+            customer_id=due.customer_id,
+            message_key=due.message_key,
+            campaign=due.campaign,
+            version=due.version,
+            step=due.step,
+            channel=due.channel,
+            recipient=due.recipient,
+            person={name: getattr(due, name) for name in spec.person},
             rendered=rendered,
             headers=headers,
-            send_before=row["send_before"],
-            attempts=row["attempts"],
+            send_before=due.send_before,
+            attempts=due.attempts,
         )
 
     def _templates_of(self, campaign: str, version: str) -> Templates:

@@ -11,8 +11,9 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field, fields
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -52,6 +53,38 @@ class Handed(Protocol):
         ...
 
 
+@dataclass(kw_only=True, slots=True, eq=False)  # not frozen: that takes four times as long to make
+class DueMessage:
+    """One message that a worker is to hand over, with what is known of its customer, which never shows in ``repr``."""
+
+    customer_id: int
+    message_key: str
+    campaign: str
+    version: str = ""
+    step: str
+    channel: str
+    attempts: int = 1  # this one included
+    send_before: datetime  # the end of today's window
+    recipient: str = field(default="", repr=False)  # an e-mail address or an E.164 number; empty where it is no message
+    time_zone: str = "UTC"
+    language: str | None = None
+    email: str | None = field(default=None, repr=False)
+    phone: str | None = field(default=None, repr=False)
+    first_name: str | None = field(default=None, repr=False)
+    last_name: str | None = field(default=None, repr=False)
+    street: str | None = field(default=None, repr=False)
+    postal_code: str | None = field(default=None, repr=False)
+    city: str | None = field(default=None, repr=False)
+    country: str | None = None
+    last_order_on: date | None = None
+    offer_percent: Decimal | None = None
+    coupon_code: str | None = field(default=None, repr=False)
+    coupon_expires_at: datetime | None = None
+
+
+_COLUMNS = tuple(each.name for each in fields(DueMessage))
+
+
 @dataclass(frozen=True)
 class Claimed:
     """A page of the queue: what its worker is to hand over now, how many got which state, and where it ended.
@@ -59,7 +92,7 @@ class Claimed:
     Messages of other states are settled, or planned again: those wait for a cap or for another day.
     """
 
-    rows: Sequence[Row]
+    messages: Sequence[DueMessage]
     decided: dict[str, int]
     end: Place
 
@@ -154,7 +187,8 @@ class Ledger:
         if any(row["state"] == "unknown" for row in decided):
             coupons.issue_restored(self.connection, self._zones["shop_zone"])
         _log_unreadable(row["message_key"] for row in decided if row["reason"] == "unreadable")
-        return Claimed(attempting, _count(decided), (page[0]["page_at"], page[0]["page_key"]))
+        messages = [DueMessage(**{name: row[name] for name in _COLUMNS}) for row in attempting]
+        return Claimed(messages, _count(decided), (page[0]["page_at"], page[0]["page_key"]))
 
     def _set_aside(self, after: Place, **parameters: Any) -> Claimed | None:
         """Skip the first due message after `after`, without reading anything of it but its key."""
@@ -168,9 +202,9 @@ class Ledger:
         whom = [(message.customer_id, message.message_key, message.segments) for message, _ in settled]
         return self._settle(claim, now, whom, [outcome for _, outcome in settled])
 
-    def settle_rows(self, claim: str, now: datetime, settled: Sequence[tuple[Row, Outcome]]) -> dict[str, int]:
-        """The same for rows that never became a message. Call it in a transaction."""
-        whom = [(row["customer_id"], row["message_key"], None) for row, _ in settled]
+    def settle_unmade(self, claim: str, now: datetime, settled: Sequence[tuple[DueMessage, Outcome]]) -> dict[str, int]:
+        """The same for what was due and could not be made a message. Call it in a transaction."""
+        whom = [(due.customer_id, due.message_key, None) for due, _ in settled]
         return self._settle(claim, now, whom, [outcome for _, outcome in settled])
 
     def _settle(

@@ -29,6 +29,7 @@ from retention.core import channels, sandbox
 from retention.core.settings import Settings
 from retention.delivery.rendering.gaps import Content, Gap, fill, fit, is_markup, only_printed
 from retention.delivery.rendering.links import shop_url, unsubscribe_url
+from retention.ledger.claims import DueMessage
 
 FALLBACK_LANGUAGE = "en"
 _ZONE = "_time_zone"  # a name that templates do not use
@@ -177,22 +178,22 @@ class Templates:
         return _block(template, "html", template.new_context(values)).strip()
 
 
-def variables(settings: Settings, message: Mapping[str, Any]) -> dict[str, Any]:
-    """What a template may say to the person of `message` (a row of sql/delivery/claim)."""
+def variables(settings: Settings, message: DueMessage) -> dict[str, Any]:
+    """What a template may say to the person of `message`."""
     values = {
-        "first_name": " ".join((message["first_name"] or "").split()),
+        "first_name": " ".join((message.first_name or "").split()),
         "shop_name": settings.shop_name,
         "shop_address": settings.shop_address,
-        "shop_url": shop_url(settings, message["customer_id"], message["message_key"]),
-        "unsubscribe_url": unsubscribe_url(settings, message["customer_id"], message["channel"]),
+        "shop_url": shop_url(settings, message.customer_id, message.message_key),
+        "unsubscribe_url": unsubscribe_url(settings, message.customer_id, message.channel),
         "can_reply": not settings.twilio_from or bool(re.fullmatch(TAKES_REPLIES, settings.twilio_from)),
-        "campaign": message["campaign"],
-        "step": message["step"],
+        "campaign": message.campaign,
+        "step": message.step,
     }
     for name in _ABSENT:
-        values[name] = _ABSENT[name] if message[name] is None else message[name]
-    if message["offer_percent"] is not None:
-        values["offer_percent"] = f"{message['offer_percent']:f}".rstrip("0").rstrip(".")
+        values[name] = _ABSENT[name] if getattr(message, name) is None else getattr(message, name)
+    if message.offer_percent is not None:
+        values["offer_percent"] = f"{message.offer_percent:f}".rstrip("0").rstrip(".")
     return values
 
 
