@@ -73,7 +73,9 @@ def test_psql_runs_what_is_printed_of_every_statement_that_reads(refreshed: Sett
     errors = psql(refreshed, "\n".join(statements.show(refreshed, engine, name) for name in names), may_fail=True)
     # A run's own temporary tables are not there.
     assert not [
-        each for each in re.findall("ERROR: .*", errors) if not re.search(r'relation "(stage|merge)_\w+" does not', each)
+        each
+        for each in re.findall("ERROR: .*", errors)
+        if not re.search(r'relation "(stage|merge)_\w+" does not', each)
     ]
 
 
