@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention import clock
+from retention import changes, clock
 from retention.database import Fragment, Table, count, identifier, lock, one, run, sql
 from retention.days import Counts
 from retention.delivery import audiences, outbox
@@ -35,6 +35,7 @@ KEPT: dict[str, tuple[str, ...]] = {
     "shop.orders_history": ("order_ref", "coupon_code"),
     "shop.order_lines": ("order_ref",),
     "shop.customer_stats": (),
+    "shop.changes": (),
     "campaigns.enrolments": (),
     "campaigns.decisions": (),
     "campaigns.coupons": ("code",),
@@ -116,12 +117,14 @@ def _sources(settings: Settings) -> list[Source]:
 def _silence(settings: Settings, engine: Engine, person: _Person, now: datetime) -> int:
     """Committed first and in turn with the claims: no later claim takes a message of theirs; how many were planned."""
     who = {"customer_id": person.customer_id}
+    today = now.astimezone(settings.shop_time_zone).date()
     with engine.connect() as connection, connection.begin():
         lock(connection, "delivery", "claim")
         run(connection, "forgetting/silence", now=now, **who)
-        run(connection, "forgetting/leave", today=now.astimezone(settings.shop_time_zone).date(), **who)
+        run(connection, "forgetting/leave", today=today, **who)
         skipped = run(connection, "forgetting/skip", now=now, **who).mappings().all()
         give_back(connection, skipped)
+        changes.record(connection, [person.customer_id], today, "erasures")
     return len(skipped)
 
 
@@ -175,7 +178,9 @@ def _erase_landed(
         connection, "forgetting/blank_rejections", sources=[source.name for source in mine],
         words=[person.ref, *written], addresses=written,
     )  # fmt: skip
-    return {"landed": landed, "same_address": erased.suppress(connection, settings, now)}
+    same_address = erased.suppress(connection, settings, now)
+    changes.record(connection, same_address, now.astimezone(settings.shop_time_zone).date(), "suppressions")
+    return {"landed": landed, "same_address": len(same_address)}
 
 
 def _erase(settings: Settings, connection: Connection, person: _Person, now: datetime) -> Counts:

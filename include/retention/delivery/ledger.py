@@ -19,6 +19,7 @@ from uuid import uuid4
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
+from retention import changes
 from retention.database import lock, one, run
 from retention.delivery.channels import Channel, Outcome, Settled
 from retention.orders import law
@@ -230,12 +231,14 @@ class Ledger:
     def _suppress(self, taught: Sequence[tuple[int, tuple[str, str]]], now: datetime) -> None:
         """Write whom nobody may write to any more: customer, channel and reason."""
         if taught:
-            run(
-                self.connection, "delivery/suppress", now=now, day=now.astimezone(self._settings.shop_time_zone).date(),
+            new = run(
+                self.connection, "delivery/suppress", now=now,
                 customer_ids=[customer_id for customer_id, _ in taught],
                 channels=[channel for _, (channel, _) in taught],
                 reasons=[reason for _, (_, reason) in taught],
-            )  # fmt: skip
+            ).scalars()  # fmt: skip
+            today = now.astimezone(self._settings.shop_time_zone).date()
+            changes.record(self.connection, new, today, "suppressions")
 
 
 def give_back(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> None:

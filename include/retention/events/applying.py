@@ -12,12 +12,12 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Engine
 
+from retention import changes
 from retention.database import count, lock, one, run
 from retention.days import Counts
 from retention.delivery.ledger import Ledger, give_back
 from retention.events import clock
 from retention.events.coupons import redeem_ordered
-from retention.events.receiving import touch
 from retention.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def _apply_batch(settings: Settings, connection: Connection, now: datetime, size
     engaged = list(
         run(connection, "events/engage", batch=batch, shop_zone=settings.shop_time_zone.key).scalars()
     )  # fmt: skip
-    touch(settings, connection, engaged, now)
+    changes.record(connection, engaged, now.astimezone(settings.shop_time_zone).date(), "engagement")
     counts["applied"] += taken
     counts["engaged"] += len(engaged)
     return taken

@@ -77,20 +77,20 @@ def set_aside(
     return len(loads)
 
 
-def suppress(connection: Connection, settings: Settings, now: datetime | None = None) -> int:
-    """Suppress whoever has an address or a number of somebody erased; how many are new.
+def suppress(connection: Connection, settings: Settings, now: datetime | None = None) -> list[int]:
+    """Suppress whoever has an address or a number of somebody erased; whose suppression is new.
 
     `now`: of all customers, known from then. None: of those in the stage, known from when they are.
     """
     if not one(connection, "orders/erased/is_any")["is_any"]:
-        return 0
+        return []
     inner_pad, outer_pad = hmac_pads(settings.secret)
     which = "true" if now else "c.customer_id in (select s.customer_id from stage_customers as s)"
     found = run(
         connection, "orders/erased/suppress", {"which": Fragment(which)},
         known_at=now, inner_pad=inner_pad, outer_pad=outer_pad,
     )  # fmt: skip
-    return len(found.all())
+    return list(found.scalars())
 
 
 def rows_of(connection: Connection, load_id: int) -> int:

@@ -14,6 +14,7 @@ with written as (
     where e.campaign = :campaign
         and e.version = :version
         and e.exited_on is null
+        and e.entered_on <= :day
         and (
             (cast(:on_order as boolean) and {% include "campaigns/_ordered_since_entry.sql" %})
             or (cast(:on_unsubscribe as boolean) and {% include "campaigns/_unsubscribed.sql" %})

@@ -7,6 +7,7 @@ with written as (
     where e.campaign = :campaign
         and e.version = :version
         and e.exited_on is null
+        and e.entered_on <= :day
         and (
             (e.arm = 'control' and e.entered_on + cast(:last_day as integer) + 1 + cast(:grace_days as integer) <= :day)
             or (

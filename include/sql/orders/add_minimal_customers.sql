@@ -7,5 +7,5 @@ with added as (
     on conflict (customer_id) do nothing
     returning customer_id
 )
-insert into stage_touched (customer_id, with_orders)
-select customer_id, false from added
+insert into stage_touched (customer_id, what)
+select customer_id, 'customers' from added

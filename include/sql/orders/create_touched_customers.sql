@@ -1,5 +1,5 @@
--- One row per customer touched in this run.
+-- One row per customer touched in this run, and what of theirs has changed.
 create temporary table stage_touched_customers as
-select customer_id, bool_or(with_orders) as with_orders
+select customer_id, array_agg(distinct what order by what) as what, bool_or(what = 'orders') as with_orders
 from stage_touched
 group by customer_id

@@ -10,8 +10,8 @@ with added as (
 ),
 
 touched as (
-    insert into stage_touched (customer_id, with_orders)
-    select customer_id, {{ with_orders }} from added
+    insert into stage_touched (customer_id, what)
+    select customer_id, {{ what }} from added
     returning 1
 )
 

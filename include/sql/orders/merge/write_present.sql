@@ -8,5 +8,5 @@ with written as (
     on conflict ({{ keys }}) do update set {{ assignments }}, updated_at = excluded.updated_at, known_at = excluded.known_at
     returning customer_id
 )
-insert into stage_touched (customer_id, with_orders)
-select customer_id, {{ with_orders }} from written
+insert into stage_touched (customer_id, what)
+select customer_id, {{ what }} from written

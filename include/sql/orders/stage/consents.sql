@@ -15,10 +15,10 @@ select
     origin,
     text_version,
     updated_at,
-    coalesce(
+    greatest(not_before, coalesce(
         known_at,
         case when is_changed_wrongly then landed_at else {% include "orders/stage/_midnight_after.sql" %} end
-    ),
+    )),
     rule,
     case when rule = 'key_too_long' then left(purpose, 200) when rule is not null then cast(told_updated_at as text) end,
     case when rule <> 'key_too_long' and not is_granted then landed_at end
@@ -52,6 +52,7 @@ from (
                 else f.landed_at
             end as updated_at,
             f.known_at,
+            f.not_before,
             f.landed_at,
             f.newest_at
         from (

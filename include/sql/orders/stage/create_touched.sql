@@ -1,5 +1,5 @@
--- Customers with a changed fact in this run; with_orders: their statistics have to be computed anew.
+-- Customers with a changed fact in this run, and which; where it is orders, their statistics have to be computed anew.
 create temporary table stage_touched (
     customer_id bigint not null,
-    with_orders boolean not null
+    what text not null
 )

@@ -20,7 +20,7 @@ select
     postal_code,
     city,
     updated_at,
-    coalesce(known_at, {% include "orders/stage/_midnight_after.sql" %}),
+    greatest(not_before, coalesce(known_at, {% include "orders/stage/_midnight_after.sql" %})),
     case
         when is_changed_wrongly then
             {% with told = "told_updated_at", future = "changed_in_the_future" %}{% include "orders/stage/_broken_by.sql" %}{% endwith %}
@@ -63,6 +63,7 @@ from (
             {{ city }} as city,
             cast(coalesce({{ updated_at }}, f.starts_at, {{ registered_at }}) as timestamptz) as told_updated_at,
             f.known_at,
+            f.not_before,
             f.landed_at,
             f.newest_at
         from (

@@ -20,10 +20,10 @@ select
     coupon_code,
     store,
     updated_at,
-    coalesce(
+    greatest(not_before, coalesce(
         known_at,
         case when is_changed_wrongly then landed_at else {% include "orders/stage/_midnight_after.sql" %} end
-    ),
+    )),
     rule,
     case
         when rule is null then null
@@ -88,6 +88,7 @@ from (
                         cast({{ store }} as text) as store,
                         cast(coalesce({{ updated_at }}, f.starts_at, p.ordered_at) as timestamptz) as told_updated_at,
                         f.known_at,
+                        f.not_before,
                         f.landed_at,
                         f.newest_at
                     from (
