@@ -20,17 +20,17 @@ end one event `selections` for the day, which starts the campaigns.
 - *Every task*: the database. See the Retention page and the log of `sync_orders`.
 
 **Running it again** is harmless: a day that is done returns what it counted. The newest published day is computed again
-when its SQL has changed or facts have come since; the difference is written, and `again` in the counts says why. Days go
-in order, and only published ones; a day older than the newest one done is looked at, not written, since a membership
+when its SQL has changed or facts have come since; the difference is written, and `again` in the counts says why. Days
+go in order, and only published ones; a day older than the newest one done is looked at, not written, since a membership
 has one history.
 """
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset, PartitionedAssetTimetable, task
 
-from retention.local.airflow import DAY_PARAM, DEFAULTS, announce, do, run_day
+from retention.airflow.dags import DAY_PARAM, DEFAULTS, announce, do, run_day
+from retention.core.settings import from_environment
 from retention.selections import definitions, refresh
-from retention.settings import from_environment
 
 everything = Asset("selections", group="retention")
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from retention import days
 from retention.campaigns import steps
-from retention.errors import InputError
+from retention.core import days
+from retention.core.errors import InputError
 from shop import dump
 
 D = date(2026, 3, 2)

@@ -11,10 +11,10 @@ import pytest
 from shop_files import DAY, customer, order, write_day
 from sqlalchemy import Engine, text
 
-from retention import changes, database
-from retention.errors import ExpectationFailed
+from retention.core import changes, database
+from retention.core.errors import ExpectationFailed
+from retention.core.settings import Settings
 from retention.orders import sync
-from retention.settings import Settings
 from shop import dump
 
 NEXT = DAY + timedelta(days=1)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from retention import cli, days
-from retention.errors import InputError
+from retention.cli import console as cli
+from retention.core import days
+from retention.core.errors import InputError
 from retention.selections import refresh
 from shop import Shop, dump
 

@@ -16,15 +16,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention import database, days
 from retention.campaigns import definitions, folder
 from retention.campaigns.definitions import Campaign, Step
-from retention.database import Fragment, count, one, run, sql
-from retention.days import Counts, Part, Run
-from retention.errors import InputError, StateError
-from retention.orders import law
+from retention.contact import law
+from retention.core import database, days
+from retention.core.database import Fragment, count, one, run, sql
+from retention.core.days import Counts, Part, Run
+from retention.core.errors import InputError, StateError
+from retention.core.settings import Settings
+from retention.offers import coupons
 from retention.selections import refresh, worlds
-from retention.settings import Settings, hmac_pads
 
 log = logging.getLogger(__name__)
 STAGE = "campaigns"
@@ -142,9 +143,7 @@ def _whole(campaign: Campaign) -> Part:
     return Part(STAGE, campaign.name)
 
 
-def _whole_day(
-    settings: Settings, engine: Engine, campaign: Campaign, day: date, *, is_afresh: bool = False
-) -> Counts:
+def _whole_day(settings: Settings, engine: Engine, campaign: Campaign, day: date, *, is_afresh: bool = False) -> Counts:
     its = _Day(settings, engine, campaign, day, is_afresh)
     if (done := its.standing()) is not None:
         return done
@@ -330,13 +329,10 @@ def _plan_version(connection: Connection, settings: Settings, version: Campaign,
             skipped[row.reason] = skipped.get(row.reason, 0) + row.messages
             taken_back += 0 if row.is_new else row.messages
     if step.offer and planned:
-        inner_pad, outer_pad = hmac_pads(settings.secret)
-        count(
-            connection, "campaigns/reserve_coupons", campaign=version.name, version=version.version, step=step.step,
-            day=day, percent=version.offers[step.offer].percent, inner_pad=inner_pad, outer_pad=outer_pad,
-        )  # fmt: skip
+        percent = version.offers[step.offer].percent
+        coupons.reserve(settings, connection, version.name, version.version, step.step, day, percent)
     if step.offer and taken_back:
-        run(connection, "campaigns/void_undelivered", campaign=version.name, version=version.version, step=step.step)
+        coupons.void_undelivered(connection, version.name, version.version, step.step)
     return _counts(planned={step.step: planned - taken_back}, skipped=skipped)
 
 

@@ -9,10 +9,10 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection
 
-from retention import changes
-from retention.database import lock, run
+from retention.core import changes
+from retention.core.database import lock, run
+from retention.core.settings import Settings
 from retention.events.reports import STOPPED, UNSUBSCRIBED, Event, text_sent
-from retention.settings import Settings
 
 Suppressed = tuple[int, str, str, datetime]  # customer, channel, reason, known from
 

@@ -17,14 +17,15 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, StatementError
 
-from retention import changes, database, days
-from retention.database import Fragment, Table
-from retention.days import Counts
-from retention.errors import DataError, ExpectationFailed, InputError, StateError
-from retention.orders import erased, landing, law, rates, sources, validation
+from retention.contact import erasures, law
+from retention.core import changes, database, days
+from retention.core.database import Fragment, Table
+from retention.core.days import Counts
+from retention.core.errors import DataError, ExpectationFailed, InputError, StateError
+from retention.core.settings import Settings
+from retention.orders import erased, landing, rates, sources, validation
 from retention.orders.sources import Feed, Source
 from retention.orders.validation import PUBLISHING_RULES
-from retention.settings import Settings
 
 AHEAD = timedelta(days=1)  # by which a clock may run fast: what it says is believed
 log = logging.getLogger(__name__)
@@ -376,7 +377,7 @@ def _write(
     run(connection, "orders/more_memory")
     had_orders = _has_orders(connection, source)
     _merge(connection, "customers")
-    suppressed = erased.suppress(connection, settings)
+    suppressed = erasures.suppress(connection, settings)
     run(connection, "orders/add_minimal_customers", namespace=source.namespace)
     run(connection, "orders/earlier_minimal_customers")
     repeated = database.count(connection, "orders/stage/count", {"table": "stage_repeated"}) > 0
@@ -418,9 +419,7 @@ def _last_day(connection: Connection, settings: Settings, load: dict[str, Any]) 
     """The last day of which a history holds an order: of its file's path, or of the order's own last change."""
     told = {file["number"]: file["day"] for file in load["files"]}
     found = database.run(connection, "orders/stage/last_days", shop_zone=str(settings.shop_time_zone))
-    return max(
-        (date.fromisoformat(told[row.file_no]) if told[row.file_no] else row.day for row in found), default=None
-    )
+    return max((date.fromisoformat(told[row.file_no]) if told[row.file_no] else row.day for row in found), default=None)
 
 
 def _merge(connection: Connection, name: str, *, compare: bool = True, repeated: bool = True) -> dict[str, int]:

@@ -15,13 +15,13 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from retention import changes, clock, database, days
-from retention.days import MADE_OTHERWISE, Counts, Done, Part
-from retention.errors import DataError, InputError, StateError
+from retention.core import changes, clock, database, days
+from retention.core.days import MADE_OTHERWISE, Counts, Done, Part
+from retention.core.errors import DataError, InputError, StateError
+from retention.core.settings import Settings
 from retention.orders import erased, files, landing, publishing, sources, validation
 from retention.orders.files import File, Progress
 from retention.orders.sources import Source, read
-from retention.settings import Settings
 
 STAGE = "orders"
 Found = dict[str, list[File]]  # the files of each feed
@@ -197,12 +197,12 @@ class SourceDays:
     def do(self, day: date, *, is_afresh: bool = False) -> Counts:
         """Land, validate and publish `day`, unless what is recorded stands; its counts."""
         done = self.done(day)
-        found = self.files(day) if done is None else self._files_still_there(day)
-        why = days.ASKED if is_afresh else self._why_again(day, done, found)
-        if done is not None and why is None:
-            log.info("%s, %s: as recorded", self.part, day)
-            return done.counts
         with self.part.failure_recorded(self.engine, day):
+            found = self.files(day) if done is None else self._files_still_there(day)
+            why = days.ASKED if is_afresh else self._why_again(day, done, found)
+            if done is not None and why is None:
+                log.info("%s, %s: as recorded", self.part, day)
+                return done.counts
             with self.engine.begin() as connection:
                 self.part.record(connection, day, "running")
             if found and self.differs(day, found):
@@ -232,9 +232,7 @@ class SourceDays:
 
     def files(self, day: date | None) -> Found:
         """The files of each feed. Raises NotReady while they are not complete, DataError where there is none."""
-        found = {
-            feed.name: files.find(self.settings, self.source, feed, day, self.path) for feed in self.source.landed
-        }
+        found = {feed.name: files.find(self.settings, self.source, feed, day, self.path) for feed in self.source.landed}
         if not any(found.values()):
             raise DataError(f"{self.source.name}: there is no file of any feed.")
         return found
