@@ -51,7 +51,7 @@ create table shop.changes (
 create index changes_by_number on shop.changes (change_no);
 
 insert into shop.changes (customer_id, day, what)
-select customer_id, day, array[]::text[]
+select customer_id, day, cast(array[] as text[])
 from shop.touched
 order by day, customer_id;
 drop table shop.touched;
