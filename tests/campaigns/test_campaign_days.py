@@ -250,7 +250,8 @@ def test_a_greater_share_only_adds_to_the_control_arm(room: Any, write: Any) -> 
         previous = share
         room.ready(D)
         with room.engine.connect() as connection, connection.begin() as transaction:
-            steps._enrol(connection, room.settings, definitions.read(room.settings.include, "winback"), D)
+            its = days.Run(day=D, before={}, watermark=0)
+            steps._enrol(connection, room.settings, definitions.read(room.settings.include, "winback"), "enrol", its)
             arms[share] = set(
                 connection.execute(text("select customer_id from campaigns.enrolments where arm = 'control'")).scalars()
             )
