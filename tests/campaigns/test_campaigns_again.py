@@ -10,6 +10,8 @@ import pytest
 from retention.campaigns import steps
 from retention.core import days
 from retention.core.errors import InputError
+from retention.delivery import worker
+from retention.selections import refresh
 from shop import dump
 
 D = date(2026, 3, 2)
@@ -90,6 +92,15 @@ def test_a_late_order_that_came_after_the_entry_ends_it_though_both_are_of_one_m
     ) == [(early, None), (late, "order")]
 
 
+def test_a_late_order_stops_the_message_that_was_planned(house: Any) -> None:
+    house.shop.publish(D)
+    refresh.select(house.settings, house.engine, D)
+    steps.run_day(house.settings, house.engine, "winback", D)
+    house.shop.order("ada", date(2024, 5, 5), known_at=days.known_at(D, house.shop.zone))
+    worker.play(house.settings, house.engine, D)
+    assert house.rows("select state, reason from delivery.messages") == [("skipped", "order")]
+
+
 def test_an_older_day_stands_whatever_has_changed(room: Any, write: Any, shop: Any) -> None:
     room.customers(1)
     first = room.run(D)
@@ -141,7 +152,7 @@ def test_a_dry_run_shows_who_would_enter_leave_and_stay_and_writes_nothing(room:
     assert (shown["entered"]["customers"], shown["left"]["customers"], shown["same"]) == (0, 0, 15)
 
 
-def test_a_test_run_works_on_any_published_day(room: Any, house: Any) -> None:
+def test_a_test_run_works_on_any_published_day(house: Any) -> None:
     """Older than the newest day done, and one that its selection never did."""
     house.shop.publish(D - timedelta(days=1))
     house.run(D, after(1))

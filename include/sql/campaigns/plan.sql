@@ -79,13 +79,10 @@ with written as (
         where m.state = 'planned'
             and m.attempts = 0
             and (m.state, m.due_at, m.expires_at) is distinct from (excluded.state, excluded.due_at, excluded.expires_at)
-    returning m.reason, m.state, (xmax = 0) as is_new
+    returning case when m.state = 'skipped' then m.reason end as reason, (xmax = 0) as is_new
 )
 
-select
-    case when state = 'skipped' then reason end as reason,
-    is_new,
-    count(*) as messages
+select reason, is_new, count(*) as messages
 from written
-group by 1, 2
-order by 1, 2
+group by reason, is_new
+order by reason, is_new
