@@ -69,7 +69,7 @@ class Room:
         self.shop.publish(day)
         with self.engine.begin() as connection:
             for selection in selections or ("winback", BASE):
-                days.record(connection, "selections", selection, day, "done")
+                days.Part("selections", selection).record(connection, day, "done")
 
     def run(self, day: date, campaign: str = "winback") -> days.Counts:
         """Publish, refresh and run the day."""

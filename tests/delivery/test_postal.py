@@ -334,7 +334,7 @@ def test_a_customer_of_a_small_campaign_gets_a_card(
     shop.publish(DAY)
     with engine.begin() as connection:
         for selection in ("winback", "send_base"):
-            days.record(connection, "selections", selection, DAY, "done")
+            days.Part("selections", selection).record(connection, DAY, "done")
             connection.exec_driver_sql(
                 "insert into selections.membership (selection, customer_id, entered_on)"
                 f" select '{selection}', customer_id, '{LONG_AGO}' from shop.customers"

@@ -59,4 +59,5 @@ where answer.reason in ('selected', 'control')
         answer.reason = 'not_in_send_base'
         or (answer.reason = 're_entry' and cast(:re_entry_never as boolean))
     )
-on conflict (customer_id, campaign, decided_on) do nothing
+on conflict (customer_id, campaign, decided_on) do update
+    set decision = excluded.decision, reason = excluded.reason

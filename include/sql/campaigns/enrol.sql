@@ -55,7 +55,7 @@ entering as (
 ),
 
 written as (
-    insert into campaigns.enrolments (customer_id, campaign, entry_no, version, arm, entered_on)
+    insert into campaigns.enrolments (customer_id, campaign, entry_no, version, arm, entered_on, entered_change)
     select
         customer_id,
         :campaign,
@@ -68,7 +68,8 @@ written as (
             )), 'hex') from 1 for 8) as bit(32)) as bigint) < cast(:control_bound as bigint) then 'control'
             else 'treated'
         end),
-        :day
+        :day,
+        :entered_change
     from entering
     on conflict do nothing
     returning arm

@@ -1,11 +1,12 @@
 -- Plans one step of one version: a message for each open treated enrolment whose day for it is day, or one after
 -- done_until that was never published. Who cannot be written to gets the row too, skipped with the reason. A message that
--- is there stays as it is: its key refuses a second. One row per reason (none means planned), how many.
+-- is there and still planned, never attempted, is decided again; any other stays as it is: its key refuses a second.
+-- One row per reason (none means planned) and whether the messages are new: how many.
 -- Due at the window's start on the customer's local date after the step's day, expired grace_days local dates after
 -- that, at the window's end. The window is cut with the hours of the law; whose zone nobody knows is inside it only
 -- while all zones of their country are, in the shop's zone if there is no country either.
 with written as (
-    insert into delivery.messages (
+    insert into delivery.messages as m (
         customer_id, message_key, campaign, version, entry_no, step, channel, day, state, reason, offer,
         due_at, expires_at, window_start, window_end, settled_at
     )
@@ -70,11 +71,19 @@ with written as (
             and e.entered_on <= :day - cast(:step_day as integer)
             and e.entered_on > coalesce(cast(:done_until as date), '-infinity') - cast(:step_day as integer)
     ) as due
-    on conflict do nothing
-    returning reason
+    on conflict (customer_id, campaign, entry_no, step, channel) do update
+        set state = excluded.state,
+            reason = case when excluded.state = 'skipped' then excluded.reason else m.reason end,
+            due_at = excluded.due_at,
+            expires_at = excluded.expires_at,
+            settled_at = excluded.settled_at
+        where m.state = 'planned'
+            and m.attempts = 0
+            and (m.state, m.due_at, m.expires_at) is distinct from (excluded.state, excluded.due_at, excluded.expires_at)
+    returning case when m.state = 'skipped' then m.reason end as reason, (xmax = 0) as is_new
 )
 
-select reason, count(*) as messages
+select reason, is_new, count(*) as messages
 from written
-group by reason
-order by reason
+group by reason, is_new
+order by reason, is_new

@@ -62,7 +62,7 @@ def violations(settings: Settings, engine: Engine, name: str, at: datetime | Non
 def values(settings: Settings, connection: Connection, now: datetime) -> dict[str, Any]:
     """What the checks bind at `now`."""
     known_by = now - STUCK
-    played = one(connection, "days/newest_done", stage="delivery", part="")["day"]
+    played = one(connection, "core/newest_day_done", stage="delivery", part="")["day"]
     if settings.clock == "days" and played:  # no export comes before the next day is played
         known_by = min(known_by, days.known_at(played, settings.shop_time_zone))
     return {"stuck_since": now - STUCK, "known_by": known_by, **law.zones(connection, settings)}
