@@ -153,12 +153,14 @@ def test_a_dry_run_shows_who_would_enter_leave_and_stay_and_writes_nothing(room:
 
 
 def test_a_test_run_works_on_any_published_day(house: Any) -> None:
-    """Older than the newest day done, and one that its selection never did."""
+    """One older than the newest day done, and days that its selection never did, or has not done yet."""
     house.shop.publish(D - timedelta(days=1))
     house.run(D, after(1))
+    house.shop.publish(after(2))
+    house.shop.publish(after(3))
     before = dump(house.engine)
-    for day in (after(-1), D, after(1)):
+    for day, enrolled in ((after(-1), 0), (D, 1), (after(3), 0)):
         counts = steps.run_day(house.settings, house.engine, "winback", day, test=True)
         assert set(counts) == {"enrolled", "control", "exited", "planned", "skipped"}
-    assert steps.run_day(house.settings, house.engine, "winback", D, test=True)["enrolled"] == 1
+        assert counts["enrolled"] == enrolled
     assert dump(house.engine) == before

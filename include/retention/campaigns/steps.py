@@ -61,12 +61,10 @@ def rehearse(settings: Settings, engine: Engine, name: str, day: date, now: date
     _require(settings, engine, day, now)
     with database.rehearsal(engine) as trial:
         campaign = _read(settings, trial, name)
-        for selection in (campaign.selection, SEND_BASE):
-            refresh.assume(settings, trial, selection, day)
-        with trial.connect() as connection:
-            may_catch_up = (_whole(campaign).newest_done(connection) or day) <= day
-        if may_catch_up:
-            catch_up(settings, trial, name, day)
+        while (earlier := _pending(trial, campaign, day)) is not None:
+            _assume(settings, trial, campaign, earlier)
+            _whole_day(settings, trial, campaign, earlier)
+        _assume(settings, trial, campaign, day)
         with trial.begin() as connection:
             run(connection, "campaigns/keep_before", campaign=name)
         counts = _whole_day(settings, trial, campaign, day, is_afresh=True)
@@ -88,12 +86,9 @@ def catch_up(settings: Settings, engine: Engine, name: str, day: date) -> Counts
     """Do every earlier published day that the campaign has not finished, oldest first; their counts, added up."""
     campaign = _read(settings, engine, name)
     total = _counts()
-    while True:
-        with engine.connect() as connection:
-            earlier = _whole(campaign).pending(connection, day)
-        if earlier is None:
-            return total
+    while (earlier := _pending(engine, campaign, day)) is not None:
         _add(total, _whole_day(settings, engine, campaign, earlier))
+    return total
 
 
 def enrol(settings: Settings, engine: Engine, name: str, day: date, now: datetime | None = None) -> Counts:
@@ -125,6 +120,17 @@ def _require(settings: Settings, engine: Engine, day: date, now: datetime | None
     days.require_over(settings, day, now)
     with engine.connect() as connection:
         days.require_published(connection, day)
+
+
+def _pending(engine: Engine, campaign: Campaign, day: date) -> date | None:
+    with engine.connect() as connection:
+        return _whole(campaign).pending(connection, day)
+
+
+def _assume(settings: Settings, trial: Engine, campaign: Campaign, day: date) -> None:
+    """For a rehearsal: the selections that the campaign needs have done `day`."""
+    for selection in (campaign.selection, SEND_BASE):
+        refresh.assume(settings, trial, selection, day)
 
 
 def _read(settings: Settings, engine: Engine, name: str) -> Campaign:
