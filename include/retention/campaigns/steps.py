@@ -191,15 +191,15 @@ def _rehearse_day(connection: Connection, settings: Settings, campaign: Campaign
 
 def _enrol(connection: Connection, settings: Settings, campaign: Campaign, day: date) -> Counts:
     _refuse_unselected(connection, campaign, day)
+    law.put_in_force(connection, settings.include)
     is_present = day == days.newest_published(connection)
     last_order = "campaigns/_last_order_present" if is_present else "campaigns/_last_order_as_of"
     entered = one(
         connection, "campaigns/enrol", {"last_order": Fragment(sql(_include(connection), last_order))},
         campaign=campaign.name, version=campaign.version, entry_limit=campaign.entry_limit,
-        control_bound=int(campaign.control * 2**32 / 100), day=day, known_by=_known_by(settings, day),
-        **_entry_rules(campaign),
+        control_bound=int(campaign.control * 2**32 / 100), day=day, **_entry_rules(settings, campaign, day),
     )  # fmt: skip
-    run(connection, "campaigns/decide", campaign=campaign.name, day=day, **_entry_rules(campaign))
+    run(connection, "campaigns/decide", campaign=campaign.name, day=day, **_entry_rules(settings, campaign, day))
     if entered["enrolled"]:
         run(
             connection, "campaigns/keep_version", campaign=campaign.name, version=campaign.version, day=day,
@@ -209,11 +209,12 @@ def _enrol(connection: Connection, settings: Settings, campaign: Campaign, day: 
     return _counts(**entered)
 
 
-def _entry_rules(campaign: Campaign) -> dict[str, Any]:
+def _entry_rules(settings: Settings, campaign: Campaign, day: date) -> dict[str, Any]:
     rule = campaign.re_entry
     return {
         "selection": campaign.selection, "re_entry_never": rule.never, "re_entry_months": rule.months,
-        "re_entry_days": rule.days,
+        "re_entry_days": rule.days, "channel": campaign.first_step.channel,
+        "known_by": _known_by(settings, day), "shop_zone": settings.shop_time_zone.key,
     }  # fmt: skip
 
 
@@ -244,7 +245,7 @@ def _plan_version(connection: Connection, settings: Settings, version: Campaign,
         connection, "campaigns/plan", campaign=version.name, version=version.version, step=step.step,
         step_day=step.day, channel=step.channel, offer=step.offer, day=day, done_until=done_until,
         known_by=_known_by(settings, day), window_start=version.window_start, window_end=version.window_end,
-        grace_days=version.grace_days, **law.zones(connection, settings),
+        grace_days=version.grace_days, shop_zone=settings.shop_time_zone.key,
     )  # fmt: skip
     written = {row.reason: row.messages for row in rows}
     planned = written.pop(None, 0)

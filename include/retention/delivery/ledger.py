@@ -21,7 +21,6 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from retention.database import lock, one, run
 from retention.delivery.channels import Channel, Outcome, Settled
-from retention.orders import law
 from retention.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -57,8 +56,7 @@ class Ledger:
         self._settings = settings
         self.connection = connection
         self._in_a_row = 0  # messages set aside since the last claim that could be read
-        with connection.begin():
-            self._zones = law.zones(connection, settings)
+        self._shop_zone = settings.shop_time_zone.key
 
     @contextlib.contextmanager
     def claim_held(self) -> Iterator[str]:
@@ -121,7 +119,7 @@ class Ledger:
                     size, is_alone = max(size // 2, 1), size == 1
 
     def _claim(self, **parameters: Any) -> Claimed | None:
-        page = self._run("claim", **parameters, **self._zones)
+        page = self._run("claim", **parameters, shop_zone=self._shop_zone)
         if not page:
             return None
         decided = [row for row in page if row["state"]]
@@ -129,13 +127,13 @@ class Ledger:
         attempting = [row for row in decided if row["state"] == "attempting"]
         if any(row["offer"] for row in attempting):
             issued = self._run(
-                "issue_coupons", claim=parameters["claim"], now=parameters["now"], shop_zone=self._zones["shop_zone"]
+                "issue_coupons", claim=parameters["claim"], now=parameters["now"], shop_zone=self._shop_zone
             )
             expiries = {_offer(row): row["expires_at"] for row in issued}
             for row in attempting:
                 row["coupon_expires_at"] = expiries.get(_offer(row), row["coupon_expires_at"])
         if any(row["state"] == "unknown" for row in decided):
-            run(self.connection, "delivery/issue_restored_coupons", shop_zone=self._zones["shop_zone"])
+            run(self.connection, "delivery/issue_restored_coupons", shop_zone=self._shop_zone)
         _log_unreadable(row["message_key"] for row in decided if row["reason"] == "unreadable")
         return Claimed(attempting, _count(decided), (page[0]["page_at"], page[0]["page_key"]))
 
@@ -218,7 +216,7 @@ class Ledger:
         parameters = {"from": start, "until": until, "after": after}
         with self.connection.begin():
             instant: datetime | None = one(
-                self.connection, "delivery/next_instant", **parameters, **self._zones
+                self.connection, "delivery/next_instant", **parameters, shop_zone=self._shop_zone
             )["instant"]  # fmt: skip
         return instant
 

@@ -24,7 +24,6 @@ from retention.delivery import exports
 from retention.delivery.channels import Outgoing, Settled, accepted, refused
 from retention.delivery.ledger import give_back
 from retention.delivery.render import one_line
-from retention.orders import law
 from retention.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -99,8 +98,8 @@ def export(settings: Settings, engine: Engine, day: date | None = None, at: date
 
 def _fix(settings: Settings, connection: Connection, now: datetime, known_by: datetime) -> None:
     """Withdraw cards by what is known by then, and note for each step what its export at `now` prints."""
-    zones = law.zones(connection, settings)
-    withdrawn = run(connection, "delivery/withdraw_cards", known_by=known_by, **zones).mappings().all()
+    shop_zone = settings.shop_time_zone.key
+    withdrawn = run(connection, "delivery/withdraw_cards", known_by=known_by, shop_zone=shop_zone).mappings().all()
     give_back(connection, withdrawn)
     if withdrawn:
         log.info("%s cards are withdrawn: the next claim says why", len(withdrawn))

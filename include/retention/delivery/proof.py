@@ -11,7 +11,6 @@ from retention import clock, days
 from retention.database import one, run
 from retention.days import Counts
 from retention.errors import StateError
-from retention.orders import law
 from retention.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -29,7 +28,7 @@ def prove(settings: Settings, engine: Engine, at: datetime | None = None) -> Cou
     now = at or clock.now()
     counts: Counts = {}
     with engine.connect() as connection, connection.begin():
-        values = {"stuck_since": now - STUCK, **law.zones(connection, settings)}
+        values = {"stuck_since": now - STUCK, "shop_zone": settings.shop_time_zone.key}
         played = one(connection, "days/newest_done", stage="delivery", part="")["day"]
         if settings.clock == "days" and played:  # no export comes before the next day is played
             values["known_by"] = min(now - STUCK, days.known_at(played, settings.shop_time_zone))

@@ -1,4 +1,5 @@
 -- One row per member who belongs in an audience no longer, as known by then, with the reason; in a file or not.
+{% from "contact/macros.sql" import why_not_contactable %}
 update delivery.audience_members as m
 set left_at = :known_by,
     left_reason = d.reason

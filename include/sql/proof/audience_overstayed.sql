@@ -1,5 +1,6 @@
 -- Nobody is shown ads who has bought, must not be, or whose days are over. One row per person who stands in an exported
 -- audience although we knew that they no longer belong there, at least a day ago.
+{% from "contact/macros.sql" import why_not_contactable %}
 select
     a.customer_id,
     a.message_key

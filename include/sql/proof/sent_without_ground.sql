@@ -1,6 +1,6 @@
 -- Nobody is written to without a ground in law. One row per message that went out although, as known at that instant,
 -- the customer had neither agreed, nor bought where that is enough, nor lives where nothing is needed until they object;
--- by the rules as rules.csv has them now. Said here once more, not asked of the fragment that the claim asks.
+-- by the rules as rules.csv has them now. Said here once more, not asked of the macro that the claim asks.
 -- Of people who were forgotten since, nobody knows.
 select
     m.customer_id,
@@ -9,7 +9,7 @@ from ({% include "proof/_went_out.sql" %}) as m
 left join shop.customer_versions as c
     on c.customer_id = m.customer_id and c.known_at <= m.went_at and c.superseded_at > m.went_at
 cross join lateral (
-    select cast(m.went_at at time zone ({% include "campaigns/_zone.sql" %}) as date) as local_date
+    select cast(m.went_at at time zone coalesce(c.time_zone, cast(:shop_zone as text)) as date) as local_date
 ) as d
 left join shop.law as own
     on own.country = c.country
