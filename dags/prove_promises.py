@@ -23,8 +23,8 @@ red.
 from airflow.sdk import DAG, task
 from pendulum import datetime
 
-from retention.delivery import proof
-from retention.local.airflow import DEFAULTS, do
+from retention.airflow.dags import DEFAULTS, do
+from retention.delivery.operations import proof
 
 with DAG(
     "prove_promises",

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from retention import days
-from retention.database import Table, sql
-from retention.settings import Settings
+from retention.core import days
+from retention.core.database import Table, sql
+from retention.core.settings import Settings
 
 NAMESPACE = "test"
 LONG_AGO = date(2000, 1, 1)

@@ -23,13 +23,15 @@ from typing import Any
 import pytest
 import yaml
 
-from retention import cli, database
 from retention.campaigns import definitions as campaigns
+from retention.cli import console as cli
+from retention.core import database
+from retention.core.settings import Settings, from_environment
+from retention.demo import generator as demo
 from retention.local import first_run
-from retention.orders import demo, sources, sync
+from retention.orders import sources, sync
 from retention.selections import definitions as selections
 from retention.selections import refresh
-from retention.settings import Settings, from_environment
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = (PROJECT / "README.md").read_text()

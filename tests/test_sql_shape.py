@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from retention import database
+from retention.core import database
+from retention.core.settings import Settings, from_environment
 from retention.local import postgres
-from retention.settings import Settings, from_environment
 
 PROJECT = Path(__file__).resolve().parents[1]
 SQL = PROJECT / "include" / "sql"

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from retention import sandbox
 from retention.campaigns import definitions, templates
 from retention.campaigns.sms import segments
-from retention.settings import from_environment
+from retention.core import sandbox
+from retention.core.settings import from_environment
 
 LANGUAGES = ("en", "nl", "pl", "el")
 INCLUDE = from_environment({}).include

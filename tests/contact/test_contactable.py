@@ -15,13 +15,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import text
 
-from retention import database, days
 from retention.campaigns import definitions, steps
-from retention.delivery import audiences, postal
-from retention.delivery.deliver import deliver
-from retention.orders import law
+from retention.contact import law
+from retention.core import database, days
+from retention.core.settings import Settings
+from retention.delivery.exports import audiences, postal
+from retention.delivery.worker import deliver
 from retention.selections import refresh
-from retention.settings import Settings
 from shop import Shop
 
 CHANNELS = ("email", "sms", "audience", "postal")
@@ -32,11 +32,19 @@ NEVER, EVER = datetime(9999, 1, 1, tzinfo=ZoneInfo("UTC")), datetime(2000, 1, 1,
 EMAILS = {
     "{}@mail.example": True, "{}.x+y@post.mail.example": True, "Ελένη{}@παράδειγμα.ελ": True, "{}'o@mail.example": True,
     "{}..b@x.example": False, ".{}@x.example": False, "{}.@x.example": False, "{}@x..example": False, "{}": False,
-    "{}@mail": False, "{} b@mail.example": False, "{}@b@mail.example": False, "{}@10.0.0.1": False, "{}@-x.example": False,
+    "{}@mail": False, "{} b@mail.example": False, "{}@b@mail.example": False, "{}@10.0.0.1": False,
+    "{}@-x.example": False,
     "{}@[x.example]": False, "<{}@x.example>": False, "{}@x.example, y@x.example": False, "{}@x.example\n": False,
     "{}\x1cb@x.example": False, "{}" + "y" * 64 + "@x.example": False, "{}@x.e": False, "": False,
 }  # fmt: skip
-PHONES = {"+31612345678": True, "+1650555121": True, "0612345678": False, "+0612345678": False, "+31 6": False, "": False}
+PHONES = {
+    "+31612345678": True,
+    "+1650555121": True,
+    "0612345678": False,
+    "+0612345678": False,
+    "+31 6": False,
+    "": False,
+}
 
 YAML = """\
 campaign: by_{channel}
@@ -102,7 +110,9 @@ def answer(person: Person, channel: str, at: datetime, rules: Rules, shop_zone: 
     local_day = at.astimezone(ZoneInfo(person.time_zone) if person.time_zone else shop_zone).date()
 
     def rule(country: str | None) -> str | None:
-        return next((basis for day, basis in reversed(rules.get((country or "", channel), [])) if day <= local_day), None)
+        return next(
+            (basis for day, basis in reversed(rules.get((country or "", channel), [])) if day <= local_day), None
+        )
 
     basis = rule(person.country) or rule("unknown")
     has_bought = any(each.kind == "complete" and each.holds(at) for each in person.orders)
@@ -128,7 +138,7 @@ def drawn_rules(random: Random, day: date) -> Rules:
     for country in ("NL", "DE", "US", "JP", "unknown"):
         for channel in CHANNELS:
             starts = random.sample([day + timedelta(days=number) for number in range(4)], random.randint(0, 2))
-            if country == "unknown" or starts and random.random() < 0.7:
+            if country == "unknown" or (starts and random.random() < 0.7):
                 starts = [date(1990, 1, 1), *sorted(starts)]
             if starts:
                 rules[country, channel] = [(each, random.choice(law.BASES)) for each in sorted(starts)]
@@ -281,9 +291,9 @@ class Town:
     def export_audience(self) -> dict[str, str | None]:
         """As if everybody were in it."""
         self.run(
-            "insert into delivery.audience_members (customer_id, message_key, campaign, step, entry_no, email_meta, until_on, kept_at)"
-            " select customer_id, message_key, campaign, step, entry_no, message_key, :until, :kept from delivery.messages"
-            " on conflict (customer_id, message_key) do update set kept_at = :kept",
+            "insert into delivery.audience_members (customer_id, message_key, campaign, step, entry_no, email_meta, until_on,"
+            " kept_at) select customer_id, message_key, campaign, step, entry_no, message_key, :until, :kept"
+            " from delivery.messages on conflict (customer_id, message_key) do update set kept_at = :kept",
             until=self.day + timedelta(days=9), kept=self.at - SECOND,
         )  # fmt: skip
         audiences.export(self.settings, self.engine, at=self.at)
@@ -298,8 +308,8 @@ class Town:
                  " reason = null, claim = gen_random_uuid(), provider = 'files'", at=self.at - SECOND)  # fmt: skip
         self.run(
             "insert into delivery.cards (customer_id, message_key, campaign, step, language, recipient, street,"
-            " postal_code, city, country, card, kept_at) select customer_id, message_key, campaign, step, 'en', 'x', 'x',"
-            " 'x', 'x', 'NL', 'x', :kept from delivery.messages"
+            " postal_code, city, country, card, kept_at) select customer_id, message_key, campaign, step, 'en', 'x',"
+            " 'x', 'x', 'x', 'NL', 'x', :kept from delivery.messages"
             " on conflict (customer_id, message_key) do update set kept_at = :kept",
             kept=self.at - SECOND,
         )  # fmt: skip
@@ -333,24 +343,28 @@ select p.customer_id, f.channel, f.kind, f.known_at, f.until
 from public.people as p,
     jsonb_to_recordset(p.consents) as f (channel text, kind text, known_at timestamptz, until timestamptz);
 insert into shop.consents (customer_id, purpose, channel, is_granted, basis, updated_at, known_at)
-select customer_id, 'marketing', channel, kind <> 'objection', case kind when 'soft_opt_in' then kind else 'consent' end,
-    known_at, known_at
+select customer_id, 'marketing', channel, kind <> 'objection',
+    case kind when 'soft_opt_in' then kind else 'consent' end, known_at, known_at
 from public.consents where until > '9000-01-01';
-insert into shop.consents_history (customer_id, purpose, channel, is_granted, basis, updated_at, known_at, superseded_at)
-select customer_id, 'marketing', channel, kind <> 'objection', case kind when 'soft_opt_in' then kind else 'consent' end,
-    known_at, known_at, until
+insert into shop.consents_history (
+    customer_id, purpose, channel, is_granted, basis, updated_at, known_at, superseded_at
+)
+select customer_id, 'marketing', channel, kind <> 'objection',
+    case kind when 'soft_opt_in' then kind else 'consent' end, known_at, known_at, until
 from public.consents where until < '9000-01-01';
 create view public.orders as
 select p.customer_id, p.ref || '-' || f.number as order_ref, f.fact ->> 'kind' as status,
     cast(f.fact ->> 'known_at' as timestamptz) as known_at, cast(f.fact ->> 'until' as timestamptz) as until
 from public.people as p, jsonb_array_elements(p.orders) with ordinality as f (fact, number);
 insert into shop.orders (
-    customer_id, source, order_ref, ordered_at, ordered_on, status, total, currency, total_reporting, updated_at, known_at
+    customer_id, source, order_ref, ordered_at, ordered_on, status, total, currency, total_reporting, updated_at,
+    known_at
 )
 select customer_id, 'test', order_ref, '2020-01-01', '2020-01-01', status, 1, 'EUR', 1, known_at, known_at
 from public.orders where until > '9000-01-01';
 insert into shop.orders_history (
-    customer_id, source, order_ref, ordered_at, ordered_on, status, total, currency, total_reporting, updated_at, known_at,
+    customer_id, source, order_ref, ordered_at, ordered_on, status, total, currency, total_reporting, updated_at,
+    known_at,
     superseded_at
 )
 select customer_id, 'test', order_ref, '2020-01-01', '2020-01-01', status, 1, 'EUR', 1, known_at, known_at, until

@@ -20,13 +20,14 @@ from planner import AMSTERDAM, DAY, DEFINITION, MORNING, TEMPLATES
 from psycopg.rows import dict_row
 from sqlalchemy.exc import OperationalError
 
-from retention import database
-from retention.clock import Stopped
-from retention.database import run
-from retention.delivery import caps, proof, unknown
-from retention.delivery.deliver import deliver
-from retention.errors import StateError
-from retention.settings import Settings
+from retention.core import database
+from retention.core.clock import Stopped
+from retention.core.database import run
+from retention.core.errors import StateError
+from retention.core.settings import Settings
+from retention.delivery.operations import proof, unknown
+from retention.delivery.worker import deliver
+from retention.ledger import caps
 
 CAMPAIGNS = ("winback", "thanks")
 # name: (channel, offer). hello and again share the coupon that only one of them may need.

@@ -16,9 +16,9 @@ from local_provider import Provider
 from planner import DAY, MORNING, Planner
 from sqlalchemy import Engine
 
-from retention.clock import Stopped
-from retention.delivery.deliver import deliver, play
-from retention.settings import Settings
+from retention.core.clock import Stopped
+from retention.core.settings import Settings
+from retention.delivery.worker import deliver, play
 from shop import Shop
 
 WORKER = """

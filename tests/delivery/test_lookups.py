@@ -14,10 +14,10 @@ from local_provider import Provider
 from planner import MORNING, Planner
 from sqlalchemy import Engine
 
-from retention import cli
-from retention.delivery import unknown
+from retention.cli import console as cli
+from retention.core.settings import Settings
+from retention.delivery.operations import unknown
 from retention.events import lookups
-from retention.settings import Settings
 from shop import Shop
 
 HOUR = timedelta(hours=1)

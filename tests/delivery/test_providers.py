@@ -22,14 +22,15 @@ from planner import AMSTERDAM, MORNING, Planner
 from sqlalchemy import Engine
 
 from retention.campaigns import definitions
-from retention.clock import Stopped
-from retention.delivery import halts, sendgrid_email
-from retention.delivery.channels import Outgoing
-from retention.delivery.deliver import deliver
-from retention.delivery.gaps import Content
-from retention.delivery.render import Rendered, Templates, variables
-from retention.errors import DeliveryError
-from retention.settings import Settings, from_environment
+from retention.core.clock import Stopped
+from retention.core.errors import DeliveryError
+from retention.core.settings import Settings, from_environment
+from retention.delivery.channels import sendgrid_email
+from retention.delivery.channels.base import Outgoing
+from retention.delivery.rendering.gaps import Content
+from retention.delivery.rendering.render import Rendered, Templates, variables
+from retention.delivery.worker import deliver
+from retention.ledger import halts
 from shop import Shop
 
 NAMES = ["", "Ada", "O'Hara", "<b>", "-", "Γιώργος", "{{ x }}", "a\n b"]

@@ -15,13 +15,13 @@ from planner import MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
 from retention.campaigns import definitions
-from retention.delivery import gaps, links
-from retention.delivery.channels import Outgoing
-from retention.delivery.deliver import deliver
-from retention.delivery.gaps import Content
-from retention.delivery.outbox import as_email
-from retention.delivery.render import _PERSONAL, Rendered, TemplateError, Templates, variables
-from retention.settings import Settings
+from retention.core.settings import Settings
+from retention.delivery.channels.base import Outgoing
+from retention.delivery.channels.outbox import as_email
+from retention.delivery.rendering import gaps, links
+from retention.delivery.rendering.gaps import Content
+from retention.delivery.rendering.render import _PERSONAL, Rendered, TemplateError, Templates, variables
+from retention.delivery.worker import deliver
 from shop import Shop
 
 ATHENS = ZoneInfo("Europe/Athens")

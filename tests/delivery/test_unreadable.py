@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -14,12 +13,12 @@ from planner import DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError
 
-from retention.clock import Stopped
-from retention.delivery import deliver as delivery
-from retention.delivery.deliver import deliver, play
-from retention.delivery.ledger import Ledger
-from retention.delivery.render import TemplateError, Templates
-from retention.settings import Settings
+from retention.core.clock import Stopped
+from retention.core.settings import Settings
+from retention.delivery import worker as delivery
+from retention.delivery.rendering.render import TemplateError, Templates
+from retention.delivery.worker import deliver, play
+from retention.ledger.claims import Ledger
 from shop import Shop
 
 CODE = (

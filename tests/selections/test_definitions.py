@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from retention.errors import InputError
+from retention.core.errors import InputError
 from retention.selections.definitions import read_all
 from shop import Shop
 

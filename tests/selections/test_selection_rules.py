@@ -8,8 +8,8 @@ from datetime import date, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from retention.orders import law
-from retention.settings import Settings
+from retention.contact import law
+from retention.core.settings import Settings
 from shop import Shop
 
 DAY = date(2026, 11, 20)

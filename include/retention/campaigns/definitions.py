@@ -17,11 +17,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from retention import documents
 from retention.campaigns import templates
 from retention.campaigns.templates import KNOWN_VARIABLES
-from retention.documents import Document, nearest, shown
-from retention.errors import InputError
+from retention.core import documents
+from retention.core.documents import Document, nearest, shown
+from retention.core.errors import InputError
 
 known_variables = KNOWN_VARIABLES
 DEFAULT_GRACE_DAYS = 2

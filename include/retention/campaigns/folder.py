@@ -17,12 +17,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention import days, faults
 from retention.campaigns import definitions
-from retention.database import Table, count, lock, one, run
-from retention.days import Counts
-from retention.errors import InputError, StateError
-from retention.settings import Settings
+from retention.core import days, faults
+from retention.core.database import Table, count, lock, one, run
+from retention.core.days import Counts
+from retention.core.errors import InputError, StateError
+from retention.core.settings import Settings
+from retention.offers import coupons
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ def leave(connection: Connection, settings: Settings, name: str, day: date) -> d
         row.reason: row.messages
         for row in run(connection, "campaigns/skip_left_over", campaign=name, day=day, known_by=known_by)
     }
-    count(connection, "campaigns/void_coupons", campaign=name, day=day)
+    coupons.void(connection, name, day)
     return skipped
 
 
@@ -185,7 +186,7 @@ def _remove(connection: Connection, settings: Settings, name: str, day: date) ->
     counts = {
         "exited": count(connection, "campaigns/end_all", campaign=name, day=day),
         "skipped": count(connection, "campaigns/take_back", campaign=name, known_by=known_by),
-        "coupons": count(connection, "campaigns/void_all", campaign=name),
+        "coupons": coupons.void_all(connection, name),
         "audience_members": count(connection, "campaigns/leave_audiences", campaign=name, known_by=known_by),
     }
     run(connection, "campaigns/close", campaign=name, day=day, message="Its file was deleted, and it was removed.")

@@ -15,14 +15,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention import days, faults
 from retention.campaigns import definitions, folder
 from retention.campaigns.definitions import Campaign, Step
-from retention.database import Fragment, count, one, run, sql
-from retention.days import Counts
-from retention.errors import InputError, StateError
-from retention.orders import law
-from retention.settings import Settings, hmac_pads
+from retention.contact import law
+from retention.core import days, faults
+from retention.core.database import Fragment, count, one, run, sql
+from retention.core.days import Counts
+from retention.core.errors import InputError, StateError
+from retention.core.settings import Settings
+from retention.offers import coupons
 
 log = logging.getLogger(__name__)
 STAGE = "campaigns"
@@ -250,11 +251,8 @@ def _plan_version(connection: Connection, settings: Settings, version: Campaign,
     written = {row.reason: row.messages for row in rows}
     planned = written.pop(None, 0)
     if step.offer and planned:
-        inner_pad, outer_pad = hmac_pads(settings.secret)
-        count(
-            connection, "campaigns/reserve_coupons", campaign=version.name, version=version.version, step=step.step,
-            day=day, percent=version.offers[step.offer].percent, inner_pad=inner_pad, outer_pad=outer_pad,
-        )  # fmt: skip
+        percent = version.offers[step.offer].percent
+        coupons.reserve(settings, connection, version.name, version.version, step.step, day, percent)
     return _counts(planned={step.step: planned}, skipped=written)
 
 

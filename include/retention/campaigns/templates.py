@@ -18,8 +18,8 @@ from typing import Any
 
 from jinja2 import FunctionLoader, TemplateSyntaxError, meta, nodes
 
-from retention.errors import InputError
-from retention.sandbox import Sandbox
+from retention.core.errors import InputError
+from retention.core.sandbox import Sandbox
 
 VARIABLES = {
     "first_name": "the customer's first name; none if unknown",

@@ -12,13 +12,13 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Engine
 
-from retention.database import count, lock, one, run
-from retention.days import Counts
-from retention.delivery.ledger import Ledger, give_back
+from retention.core.database import count, lock, one, run
+from retention.core.days import Counts
+from retention.core.settings import Settings
 from retention.events import clock
-from retention.events.coupons import redeem_ordered
 from retention.events.receiving import touch
-from retention.settings import Settings
+from retention.ledger.claims import Ledger, give_back
+from retention.offers.coupons import redeem_ordered
 
 log = logging.getLogger(__name__)
 

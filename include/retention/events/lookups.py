@@ -15,13 +15,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention.database import run
-from retention.days import Counts
-from retention.errors import DeliveryError
+from retention.core.database import run
+from retention.core.days import Counts
+from retention.core.errors import DeliveryError
+from retention.core.settings import Settings
 from retention.events import applying, clock
 from retention.events.receiving import receive
 from retention.events.reports import Event
-from retention.settings import Settings
 
 log = logging.getLogger(__name__)
 

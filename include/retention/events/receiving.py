@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from retention.database import lock, run
+from retention.core.database import lock, run
+from retention.core.settings import Settings
 from retention.events.reports import STOPPED, UNSUBSCRIBED, Event, text_sent
-from retention.settings import Settings
 
 Suppressed = tuple[int, str, str, datetime]  # customer, channel, reason, known from
 

@@ -15,11 +15,11 @@ from sqlalchemy import Connection
 from twilio.base.exceptions import TwilioException, TwilioRestException
 from twilio.rest.api.v2010.account.message import MessageInstance
 
-from retention.database import run
-from retention.delivery import twilio_sms
-from retention.errors import DeliveryError
+from retention.core.database import run
+from retention.core.errors import DeliveryError
+from retention.core.settings import Settings
+from retention.delivery.channels import twilio_sms
 from retention.events.reports import Event, drop_detail
-from retention.settings import Settings
 
 # The client writes answers, addresses included, to its log when debugging is on.
 logging.getLogger("python_http_client").setLevel(logging.INFO)

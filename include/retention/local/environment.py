@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
 
-from retention.errors import InputError, StateError
-from retention.settings import Settings, check_database_url, shown
+from retention.core.errors import InputError, StateError
+from retention.core.settings import Settings, check_database_url, shown
 
 PORT = 8080
 POOL = "retention_db"

@@ -6,12 +6,13 @@ import logging
 import time
 from datetime import date, datetime, timedelta
 
-from retention import database, days
 from retention.campaigns import definitions
-from retention.errors import StateError
+from retention.core import database, days
+from retention.core.errors import StateError
+from retention.core.settings import Settings
+from retention.demo import generator as demo
 from retention.local import stack
-from retention.orders import demo, sync
-from retention.settings import Settings
+from retention.orders import sync
 
 log = logging.getLogger(__name__)
 

@@ -1,31 +1,21 @@
-"""People who were erased: what the files still say of them is set aside as it comes, and quotes nothing.
-
-All that is known of them are digests under ``RETENTION_SECRET``: with another secret they are strangers again.
-"""
+"""Rows of people who were erased: what the files still say of them is set aside as it comes, and quotes nothing."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 from collections.abc import Collection, Iterable
-from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Connection
 
-from retention.database import Fragment, Table, count, one, qualified, run
-from retention.errors import InputError
+from retention.contact import erasures
+from retention.core.database import Fragment, Table, count, qualified, run
+from retention.core.errors import InputError
+from retention.core.settings import Settings, hmac_pads
 from retention.orders import landing
 from retention.orders.sources import Feed, Source
-from retention.settings import Settings, hmac_pads
 
 ERASED = "erased"  # the rule that their rows break
-
-
-def digest(settings: Settings, kind: str, *words: str) -> bytes:
-    """What shop.erased keeps of a customer (namespace and reference), an email or a phone."""
-    return hmac.digest(settings.secret.encode(), "\x1f".join(["erased", kind, *words]).encode(), hashlib.sha256)
 
 
 def set_aside(
@@ -42,7 +32,7 @@ def set_aside(
     Of one load or of all, of one customer or of all; `order_refs` are orders of theirs known from elsewhere. Raises
     InputError for a mapping whose customer_ref cannot be found.
     """
-    if not one(connection, "orders/erased/is_any")["is_any"]:
+    if not erasures.is_any(connection):
         return 0
     inner_pad, outer_pad = hmac_pads(settings.secret)
     values = {
@@ -75,22 +65,6 @@ def set_aside(
         ).scalars()  # fmt: skip
     _keep_books(connection, set(loads))
     return len(loads)
-
-
-def suppress(connection: Connection, settings: Settings, now: datetime | None = None) -> int:
-    """Suppress whoever has an address or a number of somebody erased; how many are new.
-
-    `now`: of all customers, known from then. None: of those in the stage, known from when they are.
-    """
-    if not one(connection, "orders/erased/is_any")["is_any"]:
-        return 0
-    inner_pad, outer_pad = hmac_pads(settings.secret)
-    which = "true" if now else "c.customer_id in (select s.customer_id from stage_customers as s)"
-    found = run(
-        connection, "orders/erased/suppress", {"which": Fragment(which)},
-        known_at=now, inner_pad=inner_pad, outer_pad=outer_pad,
-    )  # fmt: skip
-    return len(found.all())
 
 
 def rows_of(connection: Connection, load_id: int) -> int:

@@ -17,9 +17,9 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, Engine
 
-from retention import database
-from retention.database import Fragment, Table, identifier, qualified
-from retention.errors import DataError
+from retention.core import database
+from retention.core.database import Fragment, Table, identifier, qualified
+from retention.core.errors import DataError
 from retention.orders import reading
 from retention.orders.files import File, Progress, fingerprint, opened
 from retention.orders.reading import Bad, Row

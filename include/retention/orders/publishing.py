@@ -17,14 +17,15 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, StatementError
 
-from retention import database, days
-from retention.database import Fragment, Table
-from retention.days import Counts
-from retention.errors import DataError, ExpectationFailed, InputError, StateError
-from retention.orders import erased, landing, law, rates, validation
+from retention.contact import erasures, law
+from retention.core import database, days
+from retention.core.database import Fragment, Table
+from retention.core.days import Counts
+from retention.core.errors import DataError, ExpectationFailed, InputError, StateError
+from retention.core.settings import Settings
+from retention.orders import erased, landing, rates, validation
 from retention.orders.sources import Feed, Source
 from retention.orders.validation import PUBLISHING_RULES
-from retention.settings import Settings
 
 AHEAD = timedelta(days=1)  # by which a clock may run fast: what it says is believed
 log = logging.getLogger(__name__)
@@ -367,7 +368,7 @@ def _write(
     run(connection, "orders/more_memory")
     had_orders = _has_orders(connection, source)
     _merge(connection, "customers")
-    erased.suppress(connection, settings)
+    erasures.suppress(connection, settings)
     run(connection, "orders/add_minimal_customers", namespace=source.namespace)
     run(connection, "orders/earlier_minimal_customers")
     repeated = database.count(connection, "orders/stage/count", {"table": "stage_repeated"}) > 0

@@ -27,11 +27,11 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from starlette.exceptions import HTTPException
 
-from retention import database, days
-from retention.errors import InputError, RetentionError, StateError
+from retention.core import database, days
+from retention.core.errors import InputError, RetentionError, StateError
+from retention.core.settings import Settings
 from retention.orders.landing import HISTORY
 from retention.page import morning, quality, words
-from retention.settings import Settings
 
 log = logging.getLogger(__name__)
 

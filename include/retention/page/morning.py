@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from retention import days
-from retention.database import run
+from retention.core import days
+from retention.core.database import run
+from retention.core.settings import Settings
 from retention.page.masking import masked_text
-from retention.settings import Settings
 
 Row = dict[str, Any]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from retention import days
-from retention.database import run
+from retention.core import days
+from retention.core.database import run
 from retention.orders.landing import HISTORY
 from retention.orders.reading import READING_RULES
 from retention.orders.sources import OURS

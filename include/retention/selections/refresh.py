@@ -13,14 +13,14 @@ from time import perf_counter
 
 from sqlalchemy import Connection, Engine
 
-from retention import database, days, faults
-from retention.database import Table
-from retention.days import Counts
-from retention.errors import InputError, RetentionError, StateError
+from retention.core import database, days, faults
+from retention.core.database import Table
+from retention.core.days import Counts
+from retention.core.errors import InputError, RetentionError, StateError
+from retention.core.settings import Settings
 from retention.selections import worlds
 from retention.selections.definitions import Definition, closure, get, read_each
 from retention.selections.worlds import MEMBERS, STAGE
-from retention.settings import Settings
 
 log = logging.getLogger(__name__)
 

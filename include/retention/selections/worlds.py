@@ -18,13 +18,13 @@ import psycopg
 import sqlalchemy
 from sqlalchemy import Connection
 
-from retention import database, days
-from retention.database import Fragment, Table
-from retention.errors import InputError, StateError
+from retention.core import database, days
+from retention.core.database import Fragment, Table
+from retention.core.errors import InputError, StateError
+from retention.core.settings import Settings
 from retention.selections import rendering
 from retention.selections.definitions import Definition, closure
 from retention.selections.rendering import Occasion, Rule, shown
-from retention.settings import Settings
 
 STAGE = "selections"
 MEMBERS = "customer_id bigint primary key"  # the columns of every table of members
