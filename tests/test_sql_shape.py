@@ -94,9 +94,8 @@ def test_every_statement_is_used_by_name_and_every_name_used_exists() -> None:
 
 
 def _included() -> set[str]:
-    return {
-        name for file in FILES for name in re.findall(r"""\{%-?\s*include\s+["']([\w/]+)\.sql["']""", file.read_text())
-    }
+    brought_in = re.compile(r"""\{%-?\s*(?:include|from)\s+["']([\w/]+)\.sql["']""")
+    return {name for file in FILES for name in brought_in.findall(file.read_text())}
 
 
 def _mapped() -> set[str]:

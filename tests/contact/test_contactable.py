@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from retention.campaigns import definitions, steps
 from retention.contact import law
@@ -291,8 +292,8 @@ class Town:
     def export_audience(self) -> dict[str, str | None]:
         """As if everybody were in it."""
         self.run(
-            "insert into delivery.audience_members (customer_id, message_key, campaign, step, entry_no, email_meta, until_on,"
-            " kept_at) select customer_id, message_key, campaign, step, entry_no, message_key, :until, :kept"
+            "insert into delivery.audience_members (customer_id, message_key, campaign, step, entry_no, email_meta,"
+            " until_on, kept_at) select customer_id, message_key, campaign, step, entry_no, message_key, :until, :kept"
             " from delivery.messages on conflict (customer_id, message_key) do update set kept_at = :kept",
             until=self.day + timedelta(days=9), kept=self.at - SECOND,
         )  # fmt: skip
@@ -352,6 +353,9 @@ insert into shop.consents_history (
 select customer_id, 'marketing', channel, kind <> 'objection',
     case kind when 'soft_opt_in' then kind else 'consent' end, known_at, known_at, until
 from public.consents where until < '9000-01-01';
+insert into shop.consents (customer_id, purpose, channel, is_granted, updated_at, known_at)
+select customer_id, 'service', channel, customer_id % 2 = 0, '2000-01-01', '2000-01-01'
+from public.people, unnest(array['email', 'sms', 'audience', 'postal']) as c (channel);
 create view public.orders as
 select p.customer_id, p.ref || '-' || f.number as order_ref, f.fact ->> 'kind' as status,
     cast(f.fact ->> 'known_at' as timestamptz) as known_at, cast(f.fact ->> 'until' as timestamptz) as until
@@ -390,3 +394,31 @@ def test_everybody_who_asks_whether_a_customer_may_be_contacted_gets_the_same_an
             assert town.export_cards() == {ref for ref, reason in expected[channel].items() if reason is None}
         for table in ("messages", "outbox", "audience_members", "cards"):
             town.run(f"delete from delivery.{table}")
+
+
+def test_whether_an_address_can_be_right_is_kept_beside_it_in_past_versions_too(engine: Engine, shop: Shop) -> None:
+    emails = {form.format("ada"): is_valid for form, is_valid in EMAILS.items()}
+    for number, (email, phone) in enumerate(itertools.zip_longest(emails, PHONES)):
+        shop.customer(f"c{number}", email=email, phone=phone)
+    shop.customer("none", email=None, phone=None)
+    with engine.begin() as connection:
+        connection.execute(text(
+            "insert into shop.customers_history (customer_id, namespace, customer_ref, email, phone, updated_at,"
+            " known_at, superseded_at) select customer_id, namespace, customer_ref, email, phone, updated_at,"
+            " known_at - interval '1 day', known_at from shop.customers"
+        ))  # fmt: skip
+        rows = connection.execute(text("select email, email_ok, phone, phone_ok from shop.customer_versions")).all()
+    assert len(rows) == 2 * (len(EMAILS) + 1)
+    for row in rows:
+        assert row.email_ok == emails.get(row.email, False), row.email
+        assert row.phone_ok == PHONES.get(row.phone, False), row.phone
+
+
+def test_a_zone_that_postgresql_does_not_know_is_no_zone_of_a_country(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(law, "country_zones", lambda: (("NL", "Europe/Amsterdam"), ("NL", "Mars/Olympus")))
+    monkeypatch.setattr(law, "read", lambda _: [])
+    with engine.begin() as connection:
+        law.put_in_force(connection, settings.include)
+        assert connection.execute(text("select zone from shop.country_zones")).scalars().all() == ["Europe/Amsterdam"]

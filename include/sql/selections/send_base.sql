@@ -1,6 +1,6 @@
--- Everybody who may be sent e-mail at all; every campaign that begins with one filters by it (A12, B2). That is whoever may be
--- contacted by e-mail, is the oldest profile with that address, and is not inactive: for {{ inactive_days }} days we
--- looked and saw no open, click or visit.
+-- Everybody who may be sent e-mail at all; every campaign that begins with one filters by it (A12, B2). Those are the
+-- customers who may be contacted by e-mail, are the oldest profile with their address, and are not inactive: for
+-- {{ inactive_days }} days we looked and saw no open, click or visit.
 -- A suppression of one profile holds for all with the same address: it is one person's mailbox.
 -- refresh: full
 {% from "contact/macros.sql" import contactable, is_suppressed %}
