@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine
 from retention.campaigns import definitions, folder
 from retention.campaigns.definitions import Campaign, Step
 from retention.contact import law
-from retention.core import channels, database, days
+from retention.core import database, days
 from retention.core.database import Fragment, count, one, run, sql
 from retention.core.days import Counts, Part, Run
 from retention.core.errors import InputError, StateError
@@ -262,16 +262,16 @@ class _Day:
 
 def _enrol(connection: Connection, settings: Settings, campaign: Campaign, part: str, its: Run) -> Counts:
     day = its.day
+    law.put_in_force(connection, settings.include)
     is_present = day == days.newest_published(connection)
     last_order = "campaigns/_last_order_present" if is_present else "campaigns/_last_order_as_of"
     entered = one(
         connection, "campaigns/enrol", {"last_order": Fragment(sql(_include(connection), last_order))},
         campaign=campaign.name, version=campaign.version, entry_limit=_room(connection, campaign, day),
-        entered_change=its.watermark,
-        control_bound=int(campaign.control * 2**32 / 100), day=day, known_by=_known_by(settings, day),
-        **_entry_rules(campaign),
+        entered_change=its.watermark, control_bound=int(campaign.control * 2**32 / 100), day=day,
+        **_entry_rules(settings, campaign, day),
     )  # fmt: skip
-    run(connection, "campaigns/decide", campaign=campaign.name, day=day, **_entry_rules(campaign))
+    run(connection, "campaigns/decide", campaign=campaign.name, day=day, **_entry_rules(settings, campaign, day))
     if entered["enrolled"]:
         run(
             connection, "campaigns/keep_version", campaign=campaign.name, version=campaign.version, day=day,
@@ -288,11 +288,12 @@ def _room(connection: Connection, campaign: Campaign, day: date) -> int | None:
     return max(0, campaign.entry_limit - count(connection, "campaigns/entered", campaign=campaign.name, day=day))
 
 
-def _entry_rules(campaign: Campaign) -> dict[str, Any]:
+def _entry_rules(settings: Settings, campaign: Campaign, day: date) -> dict[str, Any]:
     rule = campaign.re_entry
     return {
         "selection": campaign.selection, "re_entry_never": rule.never, "re_entry_months": rule.months,
-        "re_entry_days": rule.days,
+        "re_entry_days": rule.days, "channel": campaign.first_step.channel,
+        "known_by": _known_by(settings, day), "shop_zone": settings.shop_time_zone.key,
     }  # fmt: skip
 
 
@@ -321,10 +322,10 @@ def _plan_version(connection: Connection, settings: Settings, version: Campaign,
     law.put_in_force(connection, settings.include)
     rows = run(
         connection, "campaigns/plan", campaign=version.name, version=version.version, step=step.step,
-        step_day=step.day, channel=step.channel, address=channels.get(step.channel).address,
+        step_day=step.day, channel=step.channel,
         offer=step.offer, day=day, done_until=done_until,
         known_by=_known_by(settings, day), window_start=version.window_start, window_end=version.window_end,
-        grace_days=version.grace_days, **law.zones(connection, settings),
+        grace_days=version.grace_days, shop_zone=settings.shop_time_zone.key,
     )  # fmt: skip
     planned, skipped, taken_back = 0, dict[str, int](), 0
     for row in rows:

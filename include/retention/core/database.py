@@ -32,13 +32,14 @@ from sqlalchemy import (
     text,
 )
 
-from retention.core import sandbox
+from retention.core import channels, sandbox
 from retention.core.errors import InputError, StateError
 from retention.core.settings import Settings
 
 UNDEFINED = ("3F000", "42P01", "42703", "42883", "42704")  # schema, table, column, function, object or type
 NO_STATEMENTS = ("schema", "selections", "order_selections")  # folders of files that are read as a whole
 CONNECT_SECONDS = 10
+GLOBALS = {"channels": tuple(channels.ADDRESSES.items())}  # what macros ask: each channel's kind of address
 _NAME = re.compile(r"^-- name: *(.*?) *$", re.MULTILINE)
 
 
@@ -327,7 +328,9 @@ def _check_version(settings: Settings) -> None:
 
 @lru_cache(maxsize=8)
 def _environment(folder: Path) -> sandbox.Sandbox:
-    return sandbox.Sandbox(loader=_Statements(folder), autoescape=False)
+    environment = sandbox.Sandbox(loader=_Statements(folder), autoescape=False)
+    environment.globals.update(GLOBALS)
+    return environment
 
 
 class _Statements(BaseLoader):
