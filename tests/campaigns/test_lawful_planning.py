@@ -95,18 +95,20 @@ def test_nobody_needs_to_agree_where_the_law_asks_for_nothing(room: Any, shop: A
 def test_a_campaign_that_begins_on_another_channel_does_not_ask_for_consent_by_mail(
     room: Any, shop: Any, write: Any, channel: str
 ) -> None:
-    """And who has no address for its first step does not enter, whatever the later ones are."""
+    """A customer without an address for its first step does not enter. Dutch law asks for no consent to post."""
     write("{step: we_miss_you, day: 0, channel: email}", f"{{step: we_miss_you, day: 0, channel: {channel}}}")
     folder = room.settings.include / "messages" / "winback"
     for file in folder.glob("we_miss_you.*"):
-        file.write_text('{% block text %}Hello. {% include "opt_out.txt.j2" %}{% endblock %}')
+        way_out = '{% include "opt_out.txt.j2" %}' if channel == "sms" else ""
+        file.write_text(f"{{% block text %}}Hello. {way_out}{{% endblock %}}")
     home = {"street": "Kerkstraat 1", "postal_code": "1012 AB", "city": "Amsterdam"}
     shop.customer("yes", consents=(channel,), email=None, **home)
     shop.customer("mail only", consents=("email",), **home)
     shop.customer("nowhere", consents=(channel, "email"), phone=None)
     room.members(["yes", "mail only", "nowhere"], ["winback"])
-    assert room.run(D)["enrolled"] == 1
-    assert answers(room) == {"yes": "selected", "mail only": "no_consent", "nowhere": "no_address"}
+    room.run(D)
+    others = {"sms": "no_consent", "postal": "selected"}[channel]
+    assert answers(room) == {"yes": "selected", "mail only": others, "nowhere": "no_address"}
 
 
 def answers(room: Any) -> dict[str, str]:

@@ -340,7 +340,7 @@ def test_a_customer_of_a_small_campaign_gets_a_card(
                 f" select '{selection}', customer_id, '{LONG_AGO}' from shop.customers"
             )
     counts = steps.run_day(settings, engine, "cards", DAY)
-    assert (counts["planned"], counts["skipped"]) == ({"card": 1}, {"no_address": 1})
+    assert (counts["enrolled"], counts["planned"], counts["skipped"]) == (1, {"card": 1}, {})
     assert play(settings, engine, DAY)["accepted"] == 1
     [table] = (settings.local / "audiences" / "cards_card").glob("*/cards.csv")
     assert [row["recipient"] for row in csv.DictReader(table.open())] == ["Ada de Vries"]
