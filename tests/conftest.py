@@ -38,6 +38,7 @@ def template(server: str) -> str:
     name = f"template_{os.getpid()}"
     url = postgres.ensure_database(server, name)
     database.migrate(from_environment({"RETENTION_DATABASE_URL": url}))
+    psycopg.connect(url).close()  # writes the file of the catalog's cache, which every clone then brings along
     return name
 
 
@@ -46,7 +47,7 @@ def settings(server: str, template: str, tmp_path: Path) -> Iterator[Settings]:
     """Settings of a shop in Amsterdam with an empty database of its own; files go to tmp_path."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        connection.execute(f"create database {name} template {template}")
+        connection.execute(f"create database {name} template {template} strategy file_copy")
     yield from_environment({"RETENTION_DATABASE_URL": f"{server}/{name}", "RETENTION_LOCAL": str(tmp_path)})
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
         connection.execute(f"drop database {name} with (force)")
