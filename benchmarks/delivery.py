@@ -35,13 +35,13 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "delivery"))
 
 from checking_provider import Remote, started
 
-from retention import database
 from retention.campaigns import definitions
-from retention.clock import Stopped
-from retention.delivery import sendgrid_email  # noqa: F401  (imported once, before the workers fork)
-from retention.delivery.deliver import deliver
+from retention.core import database
+from retention.core.clock import Stopped
+from retention.core.settings import Settings, from_environment
+from retention.delivery.channels import sendgrid_email  # noqa: F401  (imported once, before the workers fork)
+from retention.delivery.worker import deliver
 from retention.local import postgres
-from retention.settings import Settings, from_environment
 
 FORK = multiprocessing.get_context("fork")
 DAY = date(2026, 11, 20)

@@ -35,10 +35,10 @@ from fastapi import FastAPI, Request, Response
 from sendgrid.helpers.eventwebhook import EventWebhook, EventWebhookHeader
 from starlette.concurrency import run_in_threadpool
 
-from retention import database
+from retention.core import database
+from retention.core.settings import from_environment
 from retention.events import receiving, reports
 from retention.local import postgres
-from retention.settings import from_environment
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 PUBLIC_KEY = base64.b64encode(

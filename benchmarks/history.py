@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 import psycopg
 
-from retention import database
 from retention.campaigns import definitions, steps
+from retention.core import database
+from retention.core.settings import from_environment
 from retention.local import postgres
 from retention.orders import sync
 from retention.selections import refresh
-from retention.settings import from_environment
 
 HEADER = "order_id customer_id created_at status total refunded currency coupon store updated_at".split()
 LAST_DAY = date(2026, 6, 30)  # of the history

@@ -26,12 +26,12 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "delivery"))
 from checking_provider import Remote, started
 
 from delivery import AT, plan
-from retention import database
-from retention.clock import Stopped
-from retention.delivery import twilio_sms  # noqa: F401  (imported before the clock runs)
-from retention.delivery.deliver import deliver
+from retention.core import database
+from retention.core.clock import Stopped
+from retention.core.settings import Settings, from_environment
+from retention.delivery.channels import twilio_sms  # noqa: F401  (imported before the clock runs)
+from retention.delivery.worker import deliver
 from retention.local import postgres
-from retention.settings import Settings, from_environment
 
 PLAN = """
 with people as materialized (

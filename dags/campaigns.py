@@ -42,11 +42,11 @@ or written to twice.
 
 from airflow.sdk import DAG, Asset, Param, PartitionedAssetTimetable, chain, get_parsing_context, task
 
-from retention import chain as days_in_order
+from retention import pipeline as days_in_order
+from retention.airflow.dags import DAY_PARAM, DEFAULTS, announce, do, fail, is_test, run_day
 from retention.campaigns import definitions, steps
-from retention.errors import InputError
-from retention.local.airflow import DAY_PARAM, DEFAULTS, announce, do, fail, is_test, run_day
-from retention.settings import from_environment
+from retention.core.errors import InputError
+from retention.core.settings import from_environment
 
 include = from_environment().include
 TEST_PARAM = Param(False, type="boolean", title="Test run", description="Compute everything, leave nothing behind.")

@@ -25,7 +25,7 @@ from airflow.sdk import DAG, task
 from pendulum import datetime
 
 from retention import events
-from retention.local.airflow import DEFAULTS, do
+from retention.airflow.dags import DEFAULTS, do
 
 with DAG(
     "collect_events",

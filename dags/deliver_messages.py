@@ -31,8 +31,8 @@ from datetime import timedelta
 from airflow.sdk import DAG, Param, get_current_context, task
 from pendulum import datetime
 
-from retention import chain
-from retention.local.airflow import DEFAULTS, do
+from retention import pipeline
+from retention.airflow.dags import DEFAULTS, do
 
 CAMPAIGN_PARAM = Param(None, type=["null", "string"], title="Campaign", description="Only this one; all if empty.")
 
@@ -51,6 +51,6 @@ with DAG(
 
     @task
     def deliver():
-        return do(chain.deliver, campaign=get_current_context()["params"]["campaign"])
+        return do(pipeline.deliver, campaign=get_current_context()["params"]["campaign"])
 
     deliver()

@@ -24,8 +24,8 @@ from datetime import timedelta
 from airflow.sdk import DAG, task
 from pendulum import datetime
 
-from retention.delivery import audiences
-from retention.local.airflow import DEFAULTS, do
+from retention.airflow.dags import DEFAULTS, do
+from retention.delivery.exports import audiences
 
 with DAG(
     "export_audiences",

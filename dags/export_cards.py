@@ -23,8 +23,8 @@ from datetime import timedelta
 from airflow.sdk import DAG, task
 from pendulum import datetime
 
-from retention.delivery import postal
-from retention.local.airflow import DEFAULTS, do
+from retention.airflow.dags import DEFAULTS, do
+from retention.delivery.exports import postal
 
 with DAG(
     "export_cards",

@@ -3,7 +3,7 @@
 **Purpose.** Every night, one question per promise about sending: is there a row that breaks it? No message twice, no
 step twice, nobody in the control group, nobody who was known to have ordered or unsubscribed, nothing without a legal
 ground, nothing expired or outside the customer's hours, no cap exceeded, nothing forgotten half done. Each question is
-a file of `include/sql/proof`, with the promise in its first line; it selects the rows that break it.
+a statement of `include/sql/delivery/proof.sql`, with the promise in its first line; it selects the rows that break it.
 
 **Inputs.** None. By hand at any time: trigger it, or `retention prove`.
 
@@ -12,9 +12,10 @@ red.
 
 **When it fails**
 
-- *Promises are broken*: first `retention halt`, so that it does not go on. Run the file named in the message
-  (`include/sql/proof/<name>.sql`) to see the rows. `stuck_attempting` means that no delivery has run for a day: see
-  `deliver_messages`. Anything else should be impossible, and is worth a report with the rows' message keys.
+- *Promises are broken*: first `retention halt`, so that it does not go on. Run the statement that the
+  message names (in `include/sql/delivery/proof.sql`) to see the rows. `stuck_attempting` means that no delivery has
+  run for a day: see `deliver_messages`. Anything else should be impossible, and is worth a report with the rows'
+  message keys.
 - Anything else is the database; clear the task.
 
 **Running it again** is harmless: it only reads.
@@ -23,8 +24,8 @@ red.
 from airflow.sdk import DAG, task
 from pendulum import datetime
 
-from retention.delivery import proof
-from retention.local.airflow import DEFAULTS, do
+from retention.airflow.dags import DEFAULTS, do
+from retention.delivery.operations import proof
 
 with DAG(
     "prove_promises",

@@ -26,9 +26,9 @@ newest one done is refused, since a membership has one history.
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset, PartitionedAssetTimetable, task
 
-from retention.local.airflow import DAY_PARAM, DEFAULTS, announce, do, run_day
+from retention.airflow.dags import DAY_PARAM, DEFAULTS, announce, do, run_day
+from retention.core.settings import from_environment
 from retention.selections import definitions, refresh
-from retention.settings import from_environment
 
 everything = Asset("selections", group="retention")
 

@@ -35,9 +35,9 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import DAG, task
 from pendulum import datetime
 
-from retention.delivery import unknown
+from retention.airflow.dags import DEFAULTS, answered, do
+from retention.delivery.operations import unknown
 from retention.events import lookups
-from retention.local.airflow import DEFAULTS, answered, do
 
 with DAG(
     "settle_unknown",

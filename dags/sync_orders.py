@@ -46,9 +46,9 @@ validated and published again, and only what differs changes.
 
 from airflow.sdk import DAG, Asset, CronPartitionTimetable, chain, task, task_group
 
-from retention.local.airflow import DAY_PARAM, DEFAULTS, announce, day_to_sync, do, first_run, waiting, when_ready
+from retention.airflow.dags import DAY_PARAM, DEFAULTS, announce, day_to_sync, do, first_run, waiting, when_ready
+from retention.core.settings import from_environment
 from retention.orders import sources, sync
-from retention.settings import from_environment
 
 settings = from_environment()
 daily = [source.name for source in sources.read_all(settings.include).values() if source.daily]

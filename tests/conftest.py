@@ -14,9 +14,9 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import DisconnectionError
 
 import throw_away
-from retention import database
+from retention.core import database
+from retention.core.settings import Settings, from_environment
 from retention.local import postgres
-from retention.settings import Settings, from_environment
 from shop import Shop
 
 PROJECT = Path(__file__).resolve().parents[1]

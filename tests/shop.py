@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from retention import days
-from retention.database import Table, sql
-from retention.settings import Settings
+from retention.core import days
+from retention.core.database import Table, run
+from retention.core.settings import Settings
 
 NAMESPACE = "test"
 LONG_AGO = date(2000, 1, 1)
@@ -64,11 +64,10 @@ class Shop:
 
     def publish(self, day: date) -> None:
         """Recompute all statistics and record `day` as published, as a sync of that day does last."""
-        select = sql(self.settings.include, "orders/_customer_statistics",
-                     {"orders": Table("shop.orders"), "order_lines": Table("shop.order_lines")})  # fmt: skip
+        names = {"orders": Table("shop.orders"), "order_lines": Table("shop.order_lines")}
         with self.engine.begin() as connection:
             connection.execute(text("delete from shop.customer_stats"))
-            connection.execute(text(f"insert into shop.customer_stats {select}"))
+            run(connection, "orders/refresh_statistics", names)
             days.record(connection, "orders", "test", day, "done")
 
     def publish_each(self, first: date, last: date) -> None:

@@ -17,11 +17,13 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
-from retention import chain, database
-from retention.delivery import proof
-from retention.errors import InputError
-from retention.orders import demo, sync
-from retention.settings import Settings, from_environment
+from retention import pipeline
+from retention.core import database
+from retention.core.errors import InputError
+from retention.core.settings import Settings, from_environment
+from retention.delivery.operations import proof
+from retention.demo import generator as demo
+from retention.orders import sync
 
 LAST = date(2026, 6, 30)
 DAYS = int(os.environ.get("RETENTION_TEST_DAYS", "9"))  # long enough for day 0, day 2 and day 7
@@ -103,13 +105,13 @@ def shops(server: str, history: str, folder: Path) -> Iterator[Callable[[str], S
 def whole(shops: Callable[[str], Settings], folder: Path) -> Settings:
     """A shop in which all days were run in one go: what the others are held against."""
     settings = shops("whole")
-    chain.run_days(settings, database.connect(settings), FIRST, LAST, path=str(folder / "whole"))
+    pipeline.run_days(settings, database.connect(settings), FIRST, LAST, path=str(folder / "whole"))
     return settings
 
 
 def test_on_the_clock_of_the_days_a_campaign_is_not_delivered_alone(settings: Settings, engine: Engine) -> None:
     with pytest.raises(InputError, match="leave --campaign out"):
-        chain.deliver(settings.evolve(clock="days"), engine, campaign="nope")
+        pipeline.deliver(settings.evolve(clock="days"), engine, campaign="nope")
 
 
 def test_days_run_again_change_nothing(whole: Settings, files: Path) -> None:
@@ -117,7 +119,7 @@ def test_days_run_again_change_nothing(whole: Settings, files: Path) -> None:
     assert {row.state for row in ledger} >= {"accepted", "skipped"}
     assert {row.step for row in ledger} >= {"we_miss_you", "nudge", "retarget", "final_offer"}
     assert any(row.added_in for row in ledger), "somebody is shown ads"
-    chain.run_days(whole, database.connect(whole), FIRST, LAST, path=str(files))
+    pipeline.run_days(whole, database.connect(whole), FIRST, LAST, path=str(files))
     assert rows(whole, LEDGER) == ledger
 
 
@@ -152,8 +154,8 @@ def test_days_left_out_are_caught_up_with_the_same_memberships_and_the_same_ledg
 ) -> None:
     late = shops("late")
     engine = database.connect(late)
-    chain.run_days(late, engine, FIRST, FIRST + timedelta(days=1), path=str(files))
-    chain.run_days(late, engine, LAST, LAST, path=str(files))
+    pipeline.run_days(late, engine, FIRST, FIRST + timedelta(days=1), path=str(files))
+    pipeline.run_days(late, engine, LAST, LAST, path=str(files))
     assert rows(late, MEMBERSHIP) == rows(whole, MEMBERSHIP)
     assert rows(late, LEDGER) == rows(whole, LEDGER)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from retention.settings import Settings
+from retention.core.settings import Settings
 from shop import Shop
 
 

@@ -21,10 +21,12 @@ from random import Random
 import psycopg
 import pytest
 
-from retention import chain, cli, database
+from retention import pipeline
+from retention.cli import console as cli
+from retention.core import database
+from retention.core.settings import Settings, from_environment, variable
+from retention.demo import generator as demo
 from retention.local import postgres
-from retention.orders import demo
-from retention.settings import Settings, from_environment, variable
 
 CASES = int(os.environ.get("RETENTION_TEST_FUZZ", "20"))
 LAST = date(2026, 11, 20)
@@ -226,7 +228,7 @@ def world(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) 
     shutil.copytree(settings.include / "sql" / "migrations", older / "sql" / "migrations")
     database.migrate(settings.evolve(include=older, database_url=databases["older"]))
     demo.generate(folder / "demo_shop", customers=40, days=3, until=LAST, zone=settings.shop_time_zone)
-    chain.run_days(settings, database.connect(settings), LAST - timedelta(days=2), LAST - timedelta(days=1))
+    pipeline.run_days(settings, database.connect(settings), LAST - timedelta(days=2), LAST - timedelta(days=1))
     (folder / "file").write_text("a file\n")
     down = {"down": with_password("postgresql://postgres@127.0.0.1:1/none")}
     yield World(databases | down, folder / "demo_shop", folder / "file", folder)

@@ -3,8 +3,8 @@ from datetime import UTC, date, datetime
 import pytest
 from sqlalchemy import Engine
 
-from retention import days
-from retention.errors import InputError, StateError
+from retention.core import days
+from retention.core.errors import InputError, StateError
 
 
 def publish(engine: Engine, *published: str) -> None:

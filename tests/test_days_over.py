@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from retention import chain, days
+from retention import pipeline
 from retention.campaigns import steps
-from retention.delivery import audiences, postal
-from retention.errors import InputError, RetentionError
-from retention.orders import demo, sync
+from retention.core import days
+from retention.core.errors import InputError, RetentionError
+from retention.core.settings import Settings
+from retention.delivery.exports import audiences, postal
+from retention.demo import generator as demo
+from retention.orders import sync
 from retention.selections import refresh
-from retention.settings import Settings
 from shop import Shop
 
 DAY = date(2026, 3, 28)  # the clocks of Amsterdam change in the night that ends the day after
@@ -33,7 +35,7 @@ STAGES: dict[str, Do] = {
         settings, engine, "winback", DAY, test=True, now=now
     ),
     "enrol": lambda settings, engine, now: steps.enrol(settings, engine, "winback", DAY, now=now),
-    "run": lambda settings, engine, now: chain.run_days(settings, engine, DAY, DAY, source="demo_shop", now=now),
+    "run": lambda settings, engine, now: pipeline.run_days(settings, engine, DAY, DAY, source="demo_shop", now=now),
     "audiences export": lambda settings, engine, now: audiences.export(settings, engine, DAY, now),
     "postal export": lambda settings, engine, now: postal.export(settings, engine, DAY, now),
 }
@@ -84,7 +86,7 @@ def test_nothing_is_sent_for_real_for_a_day_that_is_not_over(ready: Settings, en
     played = ready.evolve(clock="days")
     before = days.known_at(DAY, ready.shop_time_zone) - timedelta(days=2)
     with pytest.raises(InputError, match="not over"):
-        chain.run_days(played, engine, DAY, DAY, source="demo_shop", send_for_real=True, now=before)
+        pipeline.run_days(played, engine, DAY, DAY, source="demo_shop", send_for_real=True, now=before)
 
 
 def test_without_an_instant_the_real_clock_decides(settings: Settings, engine: Engine, tmp_path: Path) -> None:

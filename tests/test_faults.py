@@ -20,9 +20,10 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
-from retention import cli, days, faults
-from retention.errors import InputError, StateError
-from retention.settings import Settings
+from retention.cli import console as cli
+from retention.core import days, faults
+from retention.core.errors import InputError, StateError
+from retention.core.settings import Settings
 from shop import Shop
 
 DAY = "2026-11-20"

@@ -15,11 +15,11 @@ import psycopg
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from retention import database
+from retention.core import database
+from retention.core.settings import Settings, from_environment
 from retention.local import postgres
-from retention.settings import Settings, from_environment
 
-MIGRATE = "from retention import database, settings; database.migrate(settings.from_environment())"
+MIGRATE = "from retention.core import database, settings; database.migrate(settings.from_environment())"
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from retention import database
-from retention.delivery.render import TemplateError, Templates
-from retention.errors import InputError
+from retention.core import database
+from retention.core.errors import InputError
+from retention.delivery.rendering.render import TemplateError, Templates
 from retention.selections import rendering
 
 PROJECT = Path(__file__).resolve().parents[1]

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from retention.errors import InputError
-from retention.settings import from_environment
+from retention.core.errors import InputError
+from retention.core.settings import from_environment
 
 LONG = "x" * 10_000
 

@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from retention import database
+from retention.core import database
+from retention.core.settings import Settings, from_environment
 from retention.local import postgres
-from retention.settings import Settings, from_environment
+from retention.orders import sources
+from sql_text import SQL, Text, texts, without_comments
 
 PROJECT = Path(__file__).resolve().parents[1]
-SQL = PROJECT / "include" / "sql"
-FILES = sorted(SQL.rglob("*.sql"))
-STATEMENTS = [file for file in FILES if "schema" not in file.relative_to(SQL).parts]
-BY_FOLDER = ("schema", "selections", "order_selections")  # read as a whole: no file of these is named in Python
+TEXTS = list(texts())
+STATEMENTS = [each for each in TEXTS if not each.is_migration and not each.is_macros]
+BY_FOLDER = ("schema", "selections", "order_selections")  # read as a whole: no Python names a file of these
 
 FORBIDDEN = {
     r"\bskip\s+locked\b": "fails across customers on Citus; claim by an update guarded with the state",
@@ -38,21 +39,17 @@ CLOCK = re.compile(
 )
 
 
-def without_comments(sql: str) -> str:
-    """Comments and what stands between quotes blanked out."""
-    return re.sub(
-        r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", lambda found: "''" if found[0][0] == "'" else "", sql, flags=re.S
-    )
+def problems(find: Callable[[str], str | None], among: list[Text] = TEXTS) -> list[str]:
+    """What `find` says of each text, with its name."""
+    return [f"{each.file}: {each.name}: {problem}" for each in among if (problem := find(each.text))]
 
 
-def problems(find: Callable[[str], str | None], files: list[Path] = FILES) -> list[str]:
-    """What `find` says of each file's text, with the file's name."""
-    found = [(file.relative_to(SQL), find(file.read_text())) for file in files]
-    return [f"{name}: {problem}" for name, problem in found if problem]
+def test_each_statement_begins_with_a_comment() -> None:
+    def silent(sql: str) -> str | None:
+        body = re.sub(r"\A(\{% from [^\n]*\n|\n)*", "", sql)
+        return None if re.match(r"-- \w", body) else "say what a row is, or what it does, and why"
 
-
-def test_each_file_begins_with_a_comment() -> None:
-    assert not problems(lambda sql: None if re.match(r"-- \w", sql) else "say what a row is, or what it does, and why")
+    assert not problems(silent, [each for each in TEXTS if not each.is_macros])
 
 
 @pytest.mark.parametrize("pattern", FORBIDDEN)
@@ -69,7 +66,7 @@ def test_no_statement_reads_a_clock() -> None:
     assert not problems(clock)
 
 
-def test_each_file_holds_one_statement_without_a_semicolon() -> None:
+def test_each_statement_is_one_without_another_semicolon() -> None:
     assert not problems(lambda sql: "has a semicolon" if ";" in without_comments(sql) else None, STATEMENTS)
 
 
@@ -82,52 +79,55 @@ def test_no_comment_holds_a_parameter_that_the_statement_does_not_have() -> None
 
 
 def test_every_statement_is_used_by_name_and_every_name_used_exists() -> None:
-    names = {str(file.relative_to(SQL).with_suffix("")) for file in FILES}
-    used = _included() | _mapped()
-    for pattern, where in _named_in_python():
-        found = {name for name in names if pattern.fullmatch(name)}
-        assert found, f"{where}: there is no SQL file {pattern.pattern}.sql"
-        used |= found
-    unused = {name for name in names - used if name.split("/")[0] not in BY_FOLDER}
+    names = {each.name for each in TEXTS}
+    called = dict(_called_in_python())
+    missing = [f"{where}: there is no SQL statement {name}" for name, where in called.items() if name not in names]
+    assert not missing
+    included = _included()
+    assert included <= names, f"included or imported, but not there: {sorted(included - names)}"
+    by_folder = {each.name for each in TEXTS if each.room in BY_FOLDER}
+    unused = names - by_folder - set(called) - included - _mapped()
     assert not unused, f"no Python and no SQL names {sorted(unused)}"
-    assert used <= names, f"included, but not there: {sorted(used - names)}"
 
 
 def _included() -> set[str]:
-    return {
-        name for file in FILES for name in re.findall(r"""\{%-?\s*include\s+["']([\w/]+)\.sql["']""", file.read_text())
-    }
+    brought_in = r"""\{%-?\s*(?:include|from|import)\s+["']([\w/]+)\.sql["']"""
+    return {name for file in SQL.rglob("*.sql") for name in re.findall(brought_in, file.read_text())}
 
 
 def _mapped() -> set[str]:
-    """What a source's YAML names, like orders/mappings/demo_shop_orders.sql."""
-    texts = [file.read_text() for file in (PROJECT / "include" / "sources").glob("*.yaml")]
-    return {
-        name
-        for file in (SQL / "orders").rglob("*/*.sql")
-        for name in [str(file.relative_to(SQL).with_suffix(""))]
-        if any(file.name in each or file.stem in each for each in texts)
-    }
+    """The mappings that the sources use."""
+    include = PROJECT / "include"
+    used = [sources.read(include, file.stem) for file in (include / "sources").glob("*.yaml")]
+    return {f"orders/mappings/{feed.mapping}" for source in used for feed in source.feeds.values()}
 
 
-def _named_in_python() -> list[tuple[re.Pattern[str], str]]:
-    """Every string like "room/name", also f-strings, with the place it stands in."""
-    rooms = "|".join(sorted({file.relative_to(SQL).parts[0] for file in FILES}))
-    found = []
-    for file in (PROJECT / "include" / "retention").rglob("*.py"):
-        nodes = list(ast.walk(ast.parse(file.read_text())))
-        parts_of_others = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
-        for node in nodes:
-            if isinstance(node, ast.JoinedStr):
-                parts = [re.escape(p.value) if isinstance(p, ast.Constant) else r"\w+" for p in node.values]
-                pattern = "".join(str(part) for part in parts)
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts_of_others:
-                pattern = re.escape(node.value)
-            else:
-                continue
-            if re.fullmatch(rf"({rooms})(/(\w|\\w\+)+)+", pattern):
-                found.append((re.compile(pattern), f"{file.relative_to(PROJECT)}, line {node.lineno}"))
-    return found
+def _called_in_python() -> list[tuple[str, str]]:
+    """Every string like "room/name", with the place it stands in."""
+    rooms = "|".join(sorted({each.room for each in TEXTS}, key=len, reverse=True))
+    return [
+        (node.value, f"{file.relative_to(PROJECT)}, line {node.lineno}")
+        for file in (PROJECT / "include" / "retention").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and re.fullmatch(rf"({rooms})/\w+", node.value)
+    ]
+
+
+def test_no_name_of_a_statement_is_put_together_in_python() -> None:
+    """Whoever looks for a name finds it in one piece. Migrations and mappings are files, found by listing."""
+    rooms = {each.room for each in TEXTS} - {"schema", "orders/mappings"}
+    parts = re.compile(rf"({'|'.join(sorted(rooms, key=len, reverse=True))})/")
+    found = [
+        f"{file.relative_to(PROJECT)}, line {node.lineno}"
+        for file in (PROJECT / "include" / "retention").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.JoinedStr)
+        and isinstance(node.values[0], ast.Constant)
+        and parts.fullmatch(str(node.values[0].value))
+    ]
+    assert not found
 
 
 def test_every_key_of_a_table_with_customers_contains_the_customer(engine: Engine) -> None:
@@ -176,7 +176,7 @@ def test_migrating_file_by_file_gives_the_same_as_all_at_once(
     url = postgres.ensure_database(server, f"{str(settings.database_url).rpartition('/')[2]}_by_file")
     include = tmp_path / "include"
     (include / "sql" / "schema").mkdir(parents=True)
-    shutil.copytree(SQL / "migrations", include / "sql" / "migrations")
+    shutil.copytree(SQL / "core", include / "sql" / "core")
     for file in sorted((SQL / "schema").glob("*.sql")):
         shutil.copy(file, include / "sql" / "schema")
         by_file = from_environment({"RETENTION_DATABASE_URL": url, "RETENTION_INCLUDE": str(include)})

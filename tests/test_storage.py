@@ -6,7 +6,7 @@ from pathlib import Path
 
 import fsspec
 
-from retention import storage
+from retention.core import storage
 
 
 def mode(path: Path) -> int:

@@ -12,9 +12,9 @@ import pytest
 from house import House, made
 from sqlalchemy import Engine, text
 
-from retention import days
 from retention.campaigns import definitions, steps
-from retention.settings import Settings, from_environment
+from retention.core import days
+from retention.core.settings import Settings, from_environment
 from shop import LONG_AGO, NAMESPACE, Shop
 
 BASE = "send_base"

@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from retention import chain
-from retention.settings import Settings, from_environment
+from retention import pipeline
+from retention.core.settings import Settings, from_environment
 from shop import Shop
 
 D = date(2026, 3, 2)
@@ -38,7 +38,7 @@ class House:
         for number in range(((last or first) - first).days + 1):
             day = first + timedelta(days=number)
             self.shop.publish(day)
-            done |= chain.run_days(self.settings, self.engine, day, day)
+            done |= pipeline.run_days(self.settings, self.engine, day, day)
         return done
 
     def rows(self, statement: str) -> list[Any]:

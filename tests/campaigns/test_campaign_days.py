@@ -16,10 +16,10 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from retention import days
 from retention.campaigns import definitions, steps
-from retention.errors import InputError, StateError
-from retention.settings import hmac_pads
+from retention.core import days
+from retention.core.errors import InputError, StateError
+from retention.core.settings import hmac_pads
 from shop import NAMESPACE
 
 D = date(2026, 3, 2)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from retention.campaigns import definitions
-from retention.errors import InputError
+from retention.core.errors import InputError
 
 
 def test_winback_reads_as_it_is_written(include: Path) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from retention import sandbox
 from retention.campaigns import definitions, templates
 from retention.campaigns.sms import segments
-from retention.settings import from_environment
+from retention.core import channels, sandbox
+from retention.core.settings import from_environment
 
 LANGUAGES = ("en", "nl", "pl", "el")
 INCLUDE = from_environment({}).include
@@ -21,7 +21,7 @@ MESSAGES = [
     (campaign, step, language)
     for campaign in CAMPAIGNS.values()
     for step in campaign.steps
-    if step.channel in templates.BLOCKS
+    if channels.get(step.channel).parts
     for language in LANGUAGES
 ]
 IDS = [f"{campaign.name}-{step.step}-{language}" for campaign, step, language in MESSAGES]
@@ -47,7 +47,7 @@ def rendered(campaign: Any, step: Any, language: str, **changes: Any) -> dict[st
     with sandbox.bounded():
         blocks = {
             block: "".join(plain.blocks[block](plain.new_context(values)))
-            for block in templates.BLOCKS[step.channel]
+            for block in channels.get(step.channel).parts
             if block != "html"
         }
     if step.channel == "email":

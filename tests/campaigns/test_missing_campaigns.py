@@ -16,11 +16,13 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from retention import chain, database
+from retention import pipeline
 from retention.campaigns import definitions, folder
-from retention.delivery import audiences, halts, proof
-from retention.errors import InputError, StateError
-from retention.settings import Settings
+from retention.core import database
+from retention.core.errors import InputError, StateError
+from retention.core.settings import Settings
+from retention.delivery.exports import audiences
+from retention.delivery.operations import halting, proof
 
 FILE = "campaigns/winback.yaml"
 
@@ -52,7 +54,7 @@ def noon(house: House, day: date) -> datetime:
 
 def deliver(house: House, day: date) -> dict[str, Any]:
     """What a delivery on the wall clock does at noon of `day`."""
-    return chain.deliver(house.settings.evolve(clock="wall"), house.engine, at=noon(house, day))
+    return pipeline.deliver(house.settings.evolve(clock="wall"), house.engine, at=noon(house, day))
 
 
 def states(house: House, campaign: str = "winback") -> list[Any]:
@@ -78,9 +80,9 @@ def plan_only(house: House, *days: date) -> None:
     """Publish and do the campaigns' days, without sending."""
     for day in days:
         house.shop.publish(day)
-        chain.refresh.select(house.settings, house.engine, day)
+        pipeline.refresh.select(house.settings, house.engine, day)
         for name in definitions.names(house.settings.include):
-            chain.steps.run_day(house.settings, house.engine, name, day)
+            pipeline.steps.run_day(house.settings, house.engine, name, day)
 
 
 # --- missing ---------------------------------------------------------------------------------------------------------
@@ -276,7 +278,7 @@ def test_a_rename_that_fails_stops_both_names_and_no_other_campaign(house: House
 
 def test_nothing_is_left_under_the_old_name_of_a_renamed_campaign(house: House) -> None:
     house.run(D, after(5))
-    halts.halt(house.settings, house.engine, campaign="winback")
+    halting.halt(house.settings, house.engine, campaign="winback")
     rename(house)
     folder.reconcile(house.settings, house.engine)
     with house.engine.connect() as connection:
@@ -375,7 +377,7 @@ def test_a_rename_waits_for_a_message_that_is_being_handed_over(house: House) ->
     rename(house)
     assert "is being handed over" in folder.reconcile(house.settings, house.engine)["winback"]
     with pytest.raises(StateError, match="is being handed over"):
-        chain.steps.run_day(house.settings, house.engine, "comeback", D)
+        pipeline.steps.run_day(house.settings, house.engine, "comeback", D)
 
 
 @pytest.mark.parametrize(
@@ -417,8 +419,8 @@ def test_a_rehearsal_of_a_renamed_campaign_shows_nobody_entering_again_and_leave
     house.run(D)
     rename(house)
     house.shop.publish(after(1))
-    chain.refresh.select(house.settings, house.engine, after(1))
-    counts = chain.steps.run_day(house.settings, house.engine, "comeback", after(1), test=True)
+    pipeline.refresh.select(house.settings, house.engine, after(1))
+    counts = pipeline.steps.run_day(house.settings, house.engine, "comeback", after(1), test=True)
     assert counts["enrolled"] == 0
     assert [row[1] for row in enrolled(house)] == ["winback"]
 
@@ -430,9 +432,9 @@ def test_two_lists_are_not_joined_and_nobody_is_written_to_under_the_new_name(ho
     assert house.rows("select distinct campaign from delivery.exports order by 1") == [("comeback",), ("winback",)]
     house.change("campaigns/comeback.yaml", "campaign: comeback\n", "campaign: comeback\nrenamed_from: winback\n")
     house.shop.publish(after(13))
-    chain.refresh.select(house.settings, house.engine, after(13))
+    pipeline.refresh.select(house.settings, house.engine, after(13))
     with pytest.raises(StateError, match="both have exported"):
-        chain.steps.run_day(house.settings, house.engine, "comeback", after(13))
+        pipeline.steps.run_day(house.settings, house.engine, "comeback", after(13))
 
 
 # --- whatever happens to the file ------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from retention.core.settings import Settings
 from retention.local import postgres
-from retention.settings import Settings
 
 PROJECT = Path(__file__).resolve().parents[2]
 

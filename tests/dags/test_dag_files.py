@@ -14,9 +14,9 @@ import pytest
 from sqlalchemy import Engine, text
 
 from retention.campaigns import definitions as campaigns
-from retention.errors import Fault, InputError
+from retention.core.errors import Fault, InputError
+from retention.core.settings import Settings, from_environment
 from retention.selections import definitions as selections
-from retention.settings import Settings, from_environment
 
 PROJECT = Path(__file__).resolve().parents[2]
 INCLUDE = PROJECT / "include"
@@ -175,7 +175,7 @@ def test_a_backfill_does_each_day_of_its_range_once_in_order(dags: dict[str, Any
 
 
 def test_files_are_waited_for_until_the_deadline_of_their_day(monkeypatch: pytest.MonkeyPatch, airflow: None) -> None:
-    from retention.local.airflow import files_deadline
+    from retention.airflow.dags import files_deadline
 
     settings: Settings = from_environment({})
     assert files_deadline(settings, date(2026, 7, 1)) == datetime(2026, 7, 2, 4, tzinfo=UTC)
@@ -198,7 +198,7 @@ def test_files_are_waited_for_until_the_deadline_of_their_day(monkeypatch: pytes
 def test_a_setting_of_the_schedule_that_cannot_be_used_is_refused_by_its_name(
     monkeypatch: pytest.MonkeyPatch, airflow: None, variable: str, value: str
 ) -> None:
-    from retention.local import airflow as wiring
+    from retention.airflow import dags as wiring
 
     settings = from_environment({})
     readers: dict[str, Callable[[], Any]] = {
@@ -216,7 +216,7 @@ def test_a_setting_of_the_schedule_that_cannot_be_used_is_refused_by_its_name(
 def test_what_nobody_foresaw_fails_a_task_without_the_values_that_its_message_quotes(
     monkeypatch: pytest.MonkeyPatch, airflow: None, settings: Settings
 ) -> None:
-    from retention.local.airflow import do
+    from retention.airflow.dags import do
 
     monkeypatch.setenv("RETENTION_DATABASE_URL", str(settings.database_url))
     monkeypatch.setenv("RETENTION_LOCAL", str(settings.local))
@@ -235,7 +235,7 @@ def test_what_nobody_foresaw_fails_a_task_without_the_values_that_its_message_qu
 
 
 def test_counts_read_as_one_line(airflow: None) -> None:
-    from retention.local.airflow import in_words
+    from retention.airflow.dags import in_words
 
     assert in_words({"enrolled": 12, "planned": {"day_0_email": 11}}) == "enrolled 12, planned (day_0_email 11)"
     assert in_words({}) == "nothing"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select, text
 
-from retention.settings import Settings
+from retention.core.settings import Settings
 from shop import Shop
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(240)]

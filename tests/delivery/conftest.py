@@ -8,7 +8,7 @@ import pytest
 from local_provider import Provider, serve
 from planner import DAY, Planner
 
-from retention.settings import Settings
+from retention.core.settings import Settings
 from shop import Shop
 
 

@@ -33,10 +33,11 @@ from drill_schedule import Schedule
 from drill_workers import FORK
 
 import throw_away
-from retention import database
-from retention.delivery import channels, sendgrid_email, twilio_sms
+from retention.core import database
+from retention.core.settings import Settings, from_environment
+from retention.delivery.channels import base as channels
+from retention.delivery.channels import sendgrid_email, twilio_sms
 from retention.local import postgres
-from retention.settings import Settings, from_environment
 
 
 def live(url: str, provider: Remote, folder: Path) -> Settings:

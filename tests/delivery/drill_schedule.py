@@ -20,13 +20,14 @@ from planner import AMSTERDAM, DAY, DEFINITION, MORNING, TEMPLATES
 from psycopg.rows import dict_row
 from sqlalchemy.exc import OperationalError
 
-from retention import database
-from retention.clock import Stopped
-from retention.database import run
-from retention.delivery import caps, proof, unknown
-from retention.delivery.deliver import deliver
-from retention.errors import StateError
-from retention.settings import Settings
+from retention.core import database
+from retention.core.clock import Stopped
+from retention.core.database import run
+from retention.core.errors import StateError
+from retention.core.settings import Settings
+from retention.delivery.operations import proof, unknown
+from retention.delivery.worker import deliver
+from retention.ledger import caps
 
 CAMPAIGNS = ("winback", "thanks")
 # name: (channel, offer). hello and again share the coupon that only one of them may need.
@@ -309,8 +310,8 @@ class Schedule:
                 "update campaigns.enrolments set exited_on = %(day)s, exit_reason = 'order'"
                 " where customer_id = shop.customer_id('test', %(ref)s) and exited_on is null", who,
             )  # fmt: skip
-            run(connection, "campaigns/skip_left_over", campaign=who["campaign"], day=DAY, known_by=who["at"])
-            run(connection, "campaigns/void_coupons", campaign=who["campaign"], day=DAY)
+            run(connection, "ledger/skip_left_over", campaign=who["campaign"], day=DAY, known_by=who["at"])
+            run(connection, "offers/void_coupons", campaign=who["campaign"], day=DAY)
 
     # --- after -------------------------------------------------------------------------------------------------------
 

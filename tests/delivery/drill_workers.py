@@ -16,13 +16,13 @@ from typing import Any
 from checking_provider import Remote
 from sqlalchemy import Engine, event
 
-from retention.clock import Stopped
-from retention.delivery import sendgrid_email, twilio_sms
-from retention.delivery.deliver import deliver
+from retention.core.clock import Stopped
+from retention.core.settings import Settings
+from retention.delivery.channels import sendgrid_email, twilio_sms
+from retention.delivery.worker import deliver
 from retention.events.applying import apply
 from retention.events.receiving import receive
 from retention.events.reports import Event
-from retention.settings import Settings
 
 FORK = multiprocessing.get_context("fork")
 MAIL_ENDS = (("processed", "delivered"), ("delivered", "click"), ("processed", "bounce"), ("delivered", "unsubscribe"))

@@ -19,13 +19,16 @@ from hypothesis import strategies as st
 from planner import AMSTERDAM, DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
-from retention.clock import Stopped
-from retention.delivery import audiences, exports, halts, proof
-from retention.delivery.audiences import export, google_email, identifiers, meta_email
-from retention.delivery.deliver import deliver, play
-from retention.delivery.ledger import Ledger
-from retention.errors import DeliveryError, InputError, StateError
-from retention.settings import Settings
+from retention.core.clock import Stopped
+from retention.core.errors import DeliveryError, InputError, StateError
+from retention.core.settings import Settings
+from retention.delivery.exports import audiences
+from retention.delivery.exports import writing as exports
+from retention.delivery.exports.audiences import export, google_email, identifiers, meta_email
+from retention.delivery.operations import halting, proof
+from retention.delivery.worker import deliver, play
+from retention.ledger import halts
+from retention.ledger.claims import Ledger
 from shop import NAMESPACE, Shop
 
 NEXT = DAY + timedelta(days=1)
@@ -228,7 +231,7 @@ def test_each_rule_is_checked_again_in_the_claim(ads: Ads) -> None:
 def test_an_audience_is_no_message_to_anybody(ads: Ads, monkeypatch: pytest.MonkeyPatch) -> None:
     """No cap counts it or holds it back; a message of the same day neither waits for it nor keeps it waiting."""
     ads.planner.run("insert into delivery.caps values ('all', 1, 24, :from, null)", **{"from": MORNING})
-    monkeypatch.setattr("retention.delivery.caps.put_in_force", lambda *_: None)
+    monkeypatch.setattr("retention.ledger.caps.put_in_force", lambda *_: None)
     before, after = ads.member("ada"), ads.member("bob")
     mail = ads.planner.message("ada", campaign="ads")
     assert deliver(ads.settings, ads.engine, at=MORNING)["accepted"] == 3
@@ -333,7 +336,7 @@ def test_a_halt_keeps_people_from_being_put_in_and_never_from_being_taken_out(ad
     ads.put_in("ada")
     ads.member("bob")
     deliver(ads.settings, ads.engine, at=MORNING)
-    halts.halt(ads.settings, ads.engine, **which)
+    halting.halt(ads.settings, ads.engine, **which)
     ads.planner.suppress("ada", NOON)
     assert ads.export(NOON) == (0, 1)
     assert ads.inside() == set()
@@ -540,7 +543,7 @@ def test_added_less_removed_over_all_exports_is_who_should_be_in(ads: Ads, event
             due.discard(ref)
         elif event in ("halt", "resume"):
             halted = event == "halt"
-            (halts.halt if halted else halts.resume)(mine, ads.engine, campaign=campaign)
+            (halting.halt if halted else halts.resume)(mine, ads.engine, campaign=campaign)
         elif event == "days pass":
             at += timedelta(days=number)
         elif event == "crash":

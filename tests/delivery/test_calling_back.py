@@ -10,14 +10,15 @@ from local_provider import Answer, Provider
 from planner import MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
-from retention.clock import Stopped
-from retention.delivery import halts, unknown
-from retention.delivery.deliver import deliver
-from retention.errors import InputError
+from retention.core.clock import Stopped
+from retention.core.errors import InputError
+from retention.core.settings import Settings, from_environment
+from retention.delivery.operations import halting, unknown
+from retention.delivery.worker import deliver
 from retention.events import applying, lookups
 from retention.events.receiving import receive
 from retention.events.reports import Event
-from retention.settings import Settings, from_environment
+from retention.ledger import halts
 from shop import Shop
 
 DELAY = timedelta(minutes=20)
@@ -82,7 +83,7 @@ def test_without_the_setting_a_mail_goes_out_at_once(
     planner.message(shop.customer("ada"))
     deliver(live, engine, wall=Stopped(MORNING))
     assert not {"batch_id", "send_at"} & holding.asked("/v3/mail/send")[0].keys()
-    assert halts.halt(live, engine, at=SOON) == {"halted": ["all"]}
+    assert halting.halt(live, engine, at=SOON) == {"halted": ["all"]}
 
 
 def test_a_mail_waits_at_sendgrid_in_the_batch_of_its_campaign(held: list[str], holding: Holding) -> None:
@@ -96,10 +97,10 @@ def test_a_mail_waits_at_sendgrid_in_the_batch_of_its_campaign(held: list[str], 
 def test_a_halt_calls_back_what_is_held_and_says_that_nobody_knows_for_sure(
     slow: Settings, engine: Engine, planner: Planner, held: list[str], holding: Holding
 ) -> None:
-    assert halts.halt(slow, engine, at=SOON) == {"halted": ["all"], "called_back": 3}
+    assert halting.halt(slow, engine, at=SOON) == {"halted": ["all"], "called_back": 3}
     assert sorted(holding.cancelled) == ["B1", "B2"]
     assert states(planner, held) == [("unknown", "cancelled")] * 3
-    assert halts.halt(slow, engine, at=SOON) == {"halted": ["all"]}
+    assert halting.halt(slow, engine, at=SOON) == {"halted": ["all"]}
     one = planner.one(held[0])
     event = Event(
         customer_id=one["customer_id"], event_key="1", message_key=held[0], kind="delivered", occurred_at=SOON
@@ -116,17 +117,17 @@ def test_a_halt_calls_back_what_is_held_and_says_that_nobody_knows_for_sure(
 def test_a_halt_of_a_campaign_calls_back_that_campaign_and_one_of_texts_nothing(
     slow: Settings, engine: Engine, planner: Planner, held: list[str], holding: Holding
 ) -> None:
-    assert halts.halt(slow, engine, channel="sms", at=SOON) == {"halted": ["channel:sms"]}
-    assert halts.halt(slow, engine, campaign="winback", at=SOON)["called_back"] == 2
+    assert halting.halt(slow, engine, channel="sms", at=SOON) == {"halted": ["channel:sms"]}
+    assert halting.halt(slow, engine, campaign="winback", at=SOON)["called_back"] == 2
     assert len(holding.cancelled) == 1
     assert [state for state, _ in states(planner, held)] == ["unknown", "unknown", "accepted"]
-    assert halts.halt(slow, engine, channel="email", at=SOON)["called_back"] == 1
+    assert halting.halt(slow, engine, channel="email", at=SOON)["called_back"] == 1
 
 
 def test_what_is_due_is_not_called_back(
     slow: Settings, engine: Engine, planner: Planner, held: list[str], holding: Holding
 ) -> None:
-    assert halts.halt(slow, engine, at=MORNING + DELAY) == {"halted": ["all"]}
+    assert halting.halt(slow, engine, at=MORNING + DELAY) == {"halted": ["all"]}
     assert holding.cancelled == []
     assert [state for state, _ in states(planner, held)] == ["accepted"] * 3
 
@@ -135,13 +136,13 @@ def test_where_sendgrid_cancels_no_more_the_halt_holds_and_says_so(
     slow: Settings, engine: Engine, planner: Planner, held: list[str], holding: Holding
 ) -> None:
     holding.cancels = 1
-    report = halts.halt(slow, engine, at=SOON)
+    report = halting.halt(slow, engine, at=SOON)
     assert report["halted"] == ["all"]
     assert report["called_back"] in (1, 2)
     assert "1 of 2 batches: SendGrid answered 400" in report["not_called_back"]
     assert sorted(state for state, _ in states(planner, held)).count("unknown") == report["called_back"]
     holding.cancels = 10
-    assert halts.halt(slow, engine, at=SOON)["called_back"] == 3 - report["called_back"]
+    assert halting.halt(slow, engine, at=SOON)["called_back"] == 3 - report["called_back"]
 
 
 def test_a_mail_is_held_for_no_longer_than_its_window_is_open(
@@ -167,7 +168,7 @@ def test_without_a_batch_nothing_is_sent(
 def test_what_was_called_back_is_neither_looked_up_nor_sent_again_by_policy(
     slow: Settings, engine: Engine, planner: Planner, held: list[str], holding: Holding
 ) -> None:
-    halts.halt(slow, engine, at=SOON)
+    halting.halt(slow, engine, at=SOON)
     planner.run('update campaigns.versions set definition = definition || \'{"policy": "resend"}\'')
     later = MORNING + timedelta(hours=25)
     assert lookups.look_up(slow, engine, at=later) == {"found": 0, "not_found": 0, "left": 0}

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from planner import AMSTERDAM, DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
-from retention.delivery import proof
-from retention.delivery.caps import Cap, read
-from retention.delivery.channels import Settled, refused
-from retention.delivery.deliver import deliver, play
-from retention.delivery.outbox import Outbox
-from retention.errors import InputError
-from retention.settings import Settings
+from retention.core.errors import InputError
+from retention.core.settings import Settings
+from retention.delivery.channels.base import Settled
+from retention.delivery.channels.outbox import Outbox
+from retention.delivery.operations import proof
+from retention.delivery.worker import deliver, play
+from retention.ledger.caps import Cap, read
+from retention.ledger.outcomes import refused
 from shop import Shop
 
 NEXT = DAY + timedelta(days=1)

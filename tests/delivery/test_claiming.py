@@ -11,12 +11,13 @@ import pytest
 from planner import AMSTERDAM, DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
-from retention import days
-from retention.clock import Stopped
-from retention.delivery import halts
-from retention.delivery.deliver import deliver
-from retention.errors import DeliveryError, InputError
-from retention.settings import Settings
+from retention.core import days
+from retention.core.clock import Stopped
+from retention.core.errors import DeliveryError, InputError
+from retention.core.settings import Settings
+from retention.delivery.operations import halting
+from retention.delivery.worker import deliver
+from retention.ledger import halts
 from shop import Shop
 
 NOTHING = {"accepted": 0, "refused": 0, "unknown": 0, "deferred": 0, "skipped": 0}
@@ -157,17 +158,17 @@ def test_halt_and_resume_of_all_a_campaign_and_a_channel(
     planner.message(shop.customer("ada"))
     for which in ({}, {"campaign": "winback"}, {"channel": "email"}):
         name = ":".join(next(iter(which.items()), ("all",)))
-        assert halts.halt(settings, engine, **which) == halts.halt(settings, engine, **which) == {"halted": [name]}
+        assert halting.halt(settings, engine, **which) == halting.halt(settings, engine, **which) == {"halted": [name]}
         assert send() == NOTHING | {"deferred": 1, "halted": [name]}
         assert halts.resume(settings, engine, **which) == halts.resume(settings, engine, **which) == {"halted": []}
-    halts.halt(settings, engine, channel="sms")
+    halting.halt(settings, engine, channel="sms")
     assert send()["accepted"] == 1
     with pytest.raises(InputError, match="no campaign 'winbak'"):
-        halts.halt(settings, engine, campaign="winbak")
+        halting.halt(settings, engine, campaign="winbak")
     with pytest.raises(InputError, match="no channel 'fax'"):
-        halts.halt(settings, engine, channel="fax")
+        halting.halt(settings, engine, channel="fax")
     with pytest.raises(InputError, match="not both"):
-        halts.halt(settings, engine, campaign="winback", channel="sms")
+        halting.halt(settings, engine, campaign="winback", channel="sms")
 
 
 def test_two_steps_of_one_enrolment_never_go_out_on_one_local_date(shop: Shop, planner: Planner, send: Any) -> None:

@@ -16,15 +16,15 @@ from local_provider import Provider
 from planner import DAY, MORNING, Planner
 from sqlalchemy import Engine
 
-from retention.clock import Stopped
-from retention.delivery.deliver import deliver, play
-from retention.settings import Settings
+from retention.core.clock import Stopped
+from retention.core.settings import Settings
+from retention.delivery.worker import deliver, play
 from shop import Shop
 
 WORKER = """
 import os, signal, sys
 from datetime import date, datetime
-from retention.clock import Stopped
+from retention.core.clock import Stopped
 from retention.database import connect
 from retention.delivery import outbox
 from retention.delivery.deliver import deliver, play

@@ -14,13 +14,15 @@ from planner import DAY, MORNING, Planner
 from sqlalchemy import Engine
 
 from orders.shop_files import consent, customer, line, order, write_day
-from retention import cli, forgetting
-from retention.database import customer_table
-from retention.delivery import proof
-from retention.delivery.deliver import deliver
-from retention.errors import DeliveryError, InputError, StateError
+from retention.cli import console as cli
+from retention.contact import erasures
+from retention.core.database import customer_table
+from retention.core.errors import DeliveryError, InputError, StateError
+from retention.core.settings import Settings
+from retention.delivery.operations import proof
+from retention.delivery.worker import deliver
 from retention.orders import erased, sources, sync
-from retention.settings import Settings
+from retention.privacy import forgetting
 from shop import NAMESPACE, Shop
 
 REF = "KLANT-7781"
@@ -296,7 +298,7 @@ def test_a_message_on_its_way_is_waited_for_and_nothing_more_is_sent(town: Town)
         "update delivery.messages set state = 'attempting', attempts = 1, attempted_at = :at, claim = :claim,"
         " provider = 'sendgrid' where message_key = :key", key=on_its_way, at=MORNING, claim=claim,
     )  # fmt: skip
-    from retention.delivery.ledger import _key
+    from retention.ledger.claims import _key
 
     with town.engine.connect() as worker:
         worker.exec_driver_sql(f"select pg_advisory_lock({_key(claim)})")
@@ -365,9 +367,9 @@ def test_every_mapping_says_whose_a_landed_row_is(settings: Settings) -> None:
 
 
 def test_a_digest_says_nothing_without_the_secret(settings: Settings) -> None:
-    mine = erased.digest(settings, "email", "a@mail.example")
-    assert mine != erased.digest(settings.evolve(secret="another"), "email", "a@mail.example")
-    assert mine != erased.digest(settings, "phone", "a@mail.example")
+    mine = erasures.digest(settings, "email", "a@mail.example")
+    assert mine != erasures.digest(settings.evolve(secret="another"), "email", "a@mail.example")
+    assert mine != erasures.digest(settings, "phone", "a@mail.example")
 
 
 def test_the_proof_says_nothing_of_people_who_were_forgotten(town: Town) -> None:

@@ -11,18 +11,19 @@ import pytest
 from planner import DAY, MORNING, Planner
 from sqlalchemy import Engine
 
-from retention import forgetting
-from retention.delivery import proof
-from retention.delivery.deliver import deliver, play
-from retention.errors import InputError
-from retention.orders import law
-from retention.settings import Settings
+from retention.contact import law
+from retention.core import channels
+from retention.core.errors import InputError
+from retention.core.settings import Settings
+from retention.delivery.operations import proof
+from retention.delivery.worker import deliver, play
+from retention.privacy import forgetting
 from shop import NAMESPACE, Shop
 
 NEW_YORK = ZoneInfo("America/New_York")
 HONOLULU = ZoneInfo("Pacific/Honolulu")
 HEAD = ",".join(law.COLUMNS)
-UNKNOWN = "\n".join(f"unknown,{channel},consent,,,1900-01-01,strictest" for channel in law.CHANNELS)
+UNKNOWN = "\n".join(f"unknown,{channel},consent,,,1900-01-01,strictest" for channel in channels.NAMES)
 
 
 def at(day: date, clock: str, zone: ZoneInfo) -> datetime:

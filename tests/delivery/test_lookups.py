@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -14,10 +15,11 @@ from local_provider import Provider
 from planner import MORNING, Planner
 from sqlalchemy import Engine
 
-from retention import cli
-from retention.delivery import unknown
+from retention.cli import console as cli
+from retention.core import channels
+from retention.core.settings import Settings
+from retention.delivery.operations import unknown
 from retention.events import lookups
-from retention.settings import Settings
 from shop import Shop
 
 HOUR = timedelta(hours=1)
@@ -128,7 +130,7 @@ def test_what_is_not_found_stays_unknown_with_the_instant_of_the_look_up(
 def test_only_what_is_old_enough_is_asked_for_and_the_least_recently_asked_for_first(
     lost: Lost, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(lookups.MOST, "email", 1)
+    monkeypatch.setitem(channels.CHANNELS, "email", replace(channels.get("email"), look_ups_at_once=1))
     ada, bob = lost.message("ada"), lost.message("bob", attempted_at=MORNING + timedelta(minutes=30))
     provider.answer = lambda request: (200, {}, {"messages": []})
     assert lost.look_up(MORNING + HOUR) == {"found": 0, "not_found": 1, "left": 0}

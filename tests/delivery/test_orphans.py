@@ -17,7 +17,7 @@ from local_provider import Provider
 from planner import AMSTERDAM, Planner
 from sqlalchemy import Engine
 
-from retention.settings import Settings
+from retention.core.settings import Settings
 from shop import Shop
 
 MESSAGES, BATCH = 40, 2

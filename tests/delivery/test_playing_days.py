@@ -9,10 +9,11 @@ import pytest
 from planner import AMSTERDAM, DAY, MORNING, Planner
 from sqlalchemy import Engine
 
-from retention.delivery import halts
-from retention.delivery.deliver import play
-from retention.errors import DeliveryError, StateError
-from retention.settings import Settings
+from retention.core.errors import DeliveryError, StateError
+from retention.core.settings import Settings
+from retention.delivery.operations import halting
+from retention.delivery.worker import play
+from retention.ledger import halts
 from shop import Shop
 
 NEXT = DAY + timedelta(days=1)
@@ -46,7 +47,7 @@ def test_a_message_left_over_by_a_halt_plays_the_next_day_and_is_late_after_its_
 ) -> None:
     key = planner.message(shop.customer("ada"))
     late = planner.message(shop.customer("bob"), grace=0)
-    halts.halt(settings, engine)
+    halting.halt(settings, engine)
     assert play(settings, engine, DAY)["deferred"] == 2
     halts.resume(settings, engine)
     shop.publish(NEXT)

@@ -18,14 +18,16 @@ from hypothesis import strategies as st
 from planner import DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
-from retention import days
 from retention.campaigns import definitions, steps
-from retention.campaigns.templates import LONGEST_CARD
-from retention.delivery import exports, halts
-from retention.delivery.deliver import deliver, play
-from retention.delivery.postal import export
-from retention.errors import DeliveryError, InputError
-from retention.settings import Settings, from_environment
+from retention.core import days
+from retention.core.errors import DeliveryError, InputError
+from retention.core.settings import Settings, from_environment
+from retention.core.spreadsheets import as_csv
+from retention.delivery.exports import writing as exports
+from retention.delivery.exports.postal import LONGEST_TEXT, export
+from retention.delivery.operations import halting
+from retention.delivery.worker import deliver, play
+from retention.ledger import halts
 from shop import LONG_AGO, NAMESPACE, Shop
 
 NEXT = DAY + timedelta(days=1)
@@ -165,7 +167,7 @@ def test_a_name_that_is_a_formula_is_text_in_the_table_and_itself_on_the_card(ca
 
 @given(st.text(st.sampled_from("=+-@;,\"'\t\r\n \xa0\u200b\ufeff\uff1d\uff0b\uff0d\uff20a1"), max_size=12))
 def test_no_spreadsheet_computes_a_field_whatever_parts_its_fields(field: str) -> None:
-    table = exports.as_csv(["a", "b"], [["x", field]]).decode()
+    table = as_csv(["a", "b"], [["x", field]]).decode()
     [_, (_, read)] = csv.reader(io.StringIO(table, newline=""))
     for part in re.split("[;\t]", read):
         begins = re.sub(r"[\s\x00-\x1f\u200b\ufeff]", "", part)[:1]
@@ -176,7 +178,7 @@ def test_no_spreadsheet_computes_a_field_whatever_parts_its_fields(field: str) -
 
 def test_what_machines_read_in_an_export_stays_as_it_is() -> None:
     fields = ["5f" * 32, "ABCD2345", "10", "2026-11-20T10:00:00+00:00", "winback", "NL", "", "1.5"]
-    assert exports.as_csv(["h"] * 8, [fields]).decode().splitlines()[1] == ",".join(fields)
+    assert as_csv(["h"] * 8, [fields]).decode().splitlines()[1] == ",".join(fields)
 
 
 def test_csv_is_written_in_one_place() -> None:
@@ -211,7 +213,7 @@ def test_without_a_whole_address_or_against_their_wish_nobody_gets_a_card(cards:
 
 def test_a_card_counts_in_the_cap_over_all_channels(cards: Cards, monkeypatch: pytest.MonkeyPatch) -> None:
     cards.planner.run("insert into delivery.caps values ('all', 1, 24, :morning, null)", morning=MORNING)
-    monkeypatch.setattr("retention.delivery.caps.put_in_force", lambda *_: None)
+    monkeypatch.setattr("retention.ledger.caps.put_in_force", lambda *_: None)
     cards.planned("ada")
     deliver(cards.settings, cards.engine, at=MORNING)
     mail = cards.planner.message("ada")
@@ -221,10 +223,10 @@ def test_a_card_counts_in_the_cap_over_all_channels(cards: Cards, monkeypatch: p
 
 
 def test_a_text_without_room_is_refused(cards: Cards) -> None:
-    long = cards.planned("long", first_name="A" * LONGEST_CARD)
+    long = cards.planned("long", first_name="A" * LONGEST_TEXT)
     assert deliver(cards.settings, cards.engine, at=MORNING)["refused"] == 1
     assert (
-        cards.planner.state(long)[1] == f"too_long: {LONGEST_CARD + len('Dear ,') + 1 + len('we miss you.')} characters"
+        cards.planner.state(long)[1] == f"too_long: {LONGEST_TEXT + len('Dear ,') + 1 + len('we miss you.')} characters"
     )
     assert cards.export() == 0
 
@@ -281,7 +283,7 @@ def test_after_a_month_the_folder_and_the_addresses_are_deleted(cards: Cards) ->
 def test_what_is_halted_waits_for_a_later_export(cards: Cards, which: dict[str, str]) -> None:
     cards.planned("ada")
     deliver(cards.settings, cards.engine, at=MORNING)
-    halts.halt(cards.settings, cards.engine, **which)
+    halting.halt(cards.settings, cards.engine, **which)
     assert cards.export() == 0
     halts.resume(cards.settings, cards.engine, **which)
     assert cards.export() == 1
@@ -348,8 +350,8 @@ def test_a_card_that_has_no_room_is_told_when_the_campaign_is_read(include: Path
     campaign = definitions.read(include, "cards")
     assert [step.task_id for step in campaign.steps] == ["day_0_postal"]
     file = include / "messages" / "cards" / "card.en.j2"
-    file.write_text("\n{% block text %}" + "x" * (LONGEST_CARD + 1) + "{% endblock %}")
-    with pytest.raises(InputError, match=rf"card\.en\.j2, line 2: {LONGEST_CARD + 1} characters; a card has room for"):
+    file.write_text("\n{% block text %}" + "x" * (LONGEST_TEXT + 1) + "{% endblock %}")
+    with pytest.raises(InputError, match=rf"card\.en\.j2, line 2: {LONGEST_TEXT + 1} characters; a card has room for"):
         definitions.read(include, "cards")
 
 

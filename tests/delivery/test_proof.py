@@ -10,10 +10,10 @@ import pytest
 from planner import DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
-from retention.delivery import proof, unknown
-from retention.delivery.deliver import deliver, play
-from retention.errors import StateError
-from retention.settings import Settings
+from retention.core.errors import StateError
+from retention.core.settings import Settings
+from retention.delivery.operations import proof, unknown
+from retention.delivery.worker import deliver, play
 from shop import Shop
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -22,14 +22,16 @@ from planner import AMSTERDAM, MORNING, Planner
 from sqlalchemy import Engine
 
 from retention.campaigns import definitions
-from retention.clock import Stopped
-from retention.delivery import halts, sendgrid_email
-from retention.delivery.channels import Outgoing
-from retention.delivery.deliver import deliver
-from retention.delivery.gaps import Content
-from retention.delivery.render import Rendered, Templates, variables
-from retention.errors import DeliveryError
-from retention.settings import Settings, from_environment
+from retention.core.clock import Stopped
+from retention.core.errors import DeliveryError
+from retention.core.settings import Settings, from_environment
+from retention.delivery.channels import sendgrid_email
+from retention.delivery.channels.base import Outgoing
+from retention.delivery.rendering.gaps import Content
+from retention.delivery.rendering.render import Rendered, Templates, variables
+from retention.delivery.worker import deliver
+from retention.ledger import halts
+from retention.ledger.claims import DueMessage
 from shop import Shop
 
 NAMES = ["", "Ada", "O'Hara", "<b>", "-", "Γιώργος", "{{ x }}", "a\n b"]
@@ -161,9 +163,9 @@ def test_what_sendgrid_puts_together_is_what_would_have_been_rendered_for_each_a
             "customer_id": number, "message_key": f"{number:032x}", "channel": "email", "campaign": "winback",
             "step": "final_offer", "first_name": name.replace("\0", ""), "last_order_on": MORNING.date(),
             "offer_percent": Decimal(20), "coupon_code": f"CODE{number}",
-            "coupon_expires_at": MORNING + timedelta(minutes=number),
+            "coupon_expires_at": MORNING + timedelta(minutes=number), "send_before": MORNING,
         }  # fmt: skip
-        values = variables(settings, row)
+        values = variables(settings, DueMessage(**row))
         own = alone.render("final_offer", "email", "nl", values, AMSTERDAM)
         expected[str(number)] = [own.subject, own.text, own.html]
         messages.append(

@@ -12,12 +12,12 @@ from local_provider import Provider
 from planner import DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
-from retention import chain
-from retention.clock import Stopped
-from retention.delivery import deliver as delivery
-from retention.delivery.deliver import deliver, play
-from retention.errors import InputError
-from retention.settings import Settings
+from retention import pipeline
+from retention.core.clock import Stopped
+from retention.core.errors import InputError
+from retention.core.settings import Settings
+from retention.delivery import worker as delivery
+from retention.delivery.worker import deliver, play
 from shop import NAMESPACE, Shop
 
 NEXT = DAY + timedelta(days=1)
@@ -28,7 +28,7 @@ def test_nothing_is_sent_for_real_as_if_it_were_another_time(
     live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
 ) -> None:
     key = planner.message(shop.customer("ada"))
-    for call in (deliver, chain.deliver):
+    for call in (deliver, pipeline.deliver):
         with pytest.raises(InputError, match=r"'live', so nothing can be delivered as if it were 2026-11-21T09:00"):
             call(live, engine, at=MORNING)
     assert provider.requests == []
@@ -43,9 +43,9 @@ def test_an_instant_that_is_refused_is_refused_before_anything_is_written(
     planner.message(shop.customer("ada"), campaign="gone")
     for each, at in ((live, MORNING), (settings, MORNING.replace(tzinfo=None))):
         with pytest.raises(InputError, match=r"as if it were|has no offset"):
-            chain.deliver(each, engine, at=at)
+            pipeline.deliver(each, engine, at=at)
         assert planner.run("select * from campaigns.paused") == []
-    assert "gone" in chain.deliver(settings, engine, at=MORNING)["paused"]
+    assert "gone" in pipeline.deliver(settings, engine, at=MORNING)["paused"]
 
 
 def test_another_workers_process_refuses_a_pretended_instant_too(

@@ -15,20 +15,21 @@ from planner import MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
 from retention.campaigns import definitions
-from retention.delivery import gaps, links
-from retention.delivery.channels import Outgoing
-from retention.delivery.deliver import deliver
-from retention.delivery.gaps import Content
-from retention.delivery.outbox import as_email
-from retention.delivery.render import _PERSONAL, Rendered, TemplateError, Templates, variables
-from retention.settings import Settings
+from retention.core.settings import Settings
+from retention.delivery.channels.base import Outgoing
+from retention.delivery.channels.outbox import as_email
+from retention.delivery.rendering import gaps, links
+from retention.delivery.rendering.gaps import Content
+from retention.delivery.rendering.render import _PERSONAL, Rendered, TemplateError, Templates, variables
+from retention.delivery.worker import deliver
+from retention.ledger.claims import DueMessage
 from shop import Shop
 
 ATHENS = ZoneInfo("Europe/Athens")
 ROW: dict[str, Any] = {
     "customer_id": -5, "message_key": "5f" * 16, "channel": "email", "campaign": "winback", "step": "hello",
     "first_name": "Ada", "last_order_on": date(2025, 3, 9), "offer_percent": None, "coupon_code": None,
-    "coupon_expires_at": None,
+    "coupon_expires_at": None, "send_before": MORNING,
 }  # fmt: skip
 
 
@@ -50,7 +51,7 @@ def body(email: EmailMessage, kind: str) -> str:
 def render(template: str, language: str = "en", **changes: Any) -> str:
     """The text of a one-block template, for a person in Athens."""
     files = {f"hello.{language}.j2": f"{{% block text %}}{template}{{% endblock %}}"}
-    values = variables(Settings(include=Path(), local=Path()), ROW | changes)
+    values = variables(Settings(include=Path(), local=Path()), DueMessage(**(ROW | changes)))
     return Templates(files).render("hello", "sms", language, values, ATHENS).text
 
 
@@ -166,7 +167,7 @@ def test_a_step_without_a_template_and_a_template_without_a_block_say_so() -> No
 
 def variables_with_offer() -> dict[str, Any]:
     offer = {"offer_percent": 10, "coupon_code": "C", "coupon_expires_at": datetime(2026, 11, 21, 7, 30, tzinfo=UTC)}
-    return variables(Settings(include=Path(), local=Path()), ROW | offer)
+    return variables(Settings(include=Path(), local=Path()), DueMessage(**(ROW | offer)))
 
 
 def test_a_value_that_is_not_there_is_false_when_asked() -> None:
@@ -192,7 +193,7 @@ def test_days_and_moments_are_written_in_the_readers_language_and_zone(language:
 
 
 def test_the_renderer_knows_exactly_the_variables_that_campaigns_allow() -> None:
-    values = variables(Settings(include=Path(), local=Path()), ROW)
+    values = variables(Settings(include=Path(), local=Path()), DueMessage(**ROW))
     assert {*values, "language"} == definitions.known_variables
 
 
@@ -206,7 +207,9 @@ def test_every_template_of_the_project_can_be_rendered(settings: Settings) -> No
             offer = {} if step.offer else {"offer_percent": None, "coupon_code": None, "coupon_expires_at": None}
             for language in ("en", "nl", "pl", "el", "de"):
                 for changes in ({}, {"first_name": None, "last_order_on": None}):
-                    values = variables(settings, row | offer | changes | {"campaign": name, "step": step.step})
+                    values = variables(
+                        settings, DueMessage(**(row | offer | changes | {"campaign": name, "step": step.step}))
+                    )
                     rendered = templates.render(step.step, step.channel, language, values, ATHENS)
                     assert rendered.text
                     assert "None" not in rendered.text
@@ -314,7 +317,7 @@ def test_a_text_with_gaps_reads_as_if_it_had_been_rendered_for_each(
         code = f"<{customer}>" if customer % 3 else "C"
         row = ROW | {"customer_id": customer, "message_key": f"{customer:032x}", "first_name": name}
         row |= {"coupon_code": code, "coupon_expires_at": MORNING, "last_order_on": date(2025, 3, 1 + customer)}
-        values = variables(settings, row)
+        values = variables(settings, DueMessage(**row))
         one, other = (kind.render("hello", "email", "en", values, ATHENS) for kind in (once, each))
         assert (one.subject, one.text, one.html) == (other.subject, other.text, other.html)
         assert not other.words

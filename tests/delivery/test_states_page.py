@@ -7,41 +7,38 @@ from pathlib import Path
 
 import pytest
 
+from sql_text import SQL, text_of
+
 PROJECT = Path(__file__).resolve().parents[2]
 PAGE = (PROJECT / "docs" / "states.md").read_text()
-SQL = PROJECT / "include" / "sql"
-PYTHON = "\n".join(path.read_text() for path in (PROJECT / "include/retention/delivery").glob("*.py"))
+PYTHON = "\n".join(
+    path.read_text() for room in ("delivery", "ledger") for path in (PROJECT / "include/retention" / room).rglob("*.py")
+)
 SCHEMA = "\n".join(
     (SQL / f"schema/{name}.sql").read_text()
     for name in ("0001.ground", "0004.campaigns", "0005.delivery", "0014.paused")
 )
 MOVERS = [
     "delivery/claim",
-    "delivery/declare_dead",
-    "delivery/settle_unknown",
-    "delivery/set_aside",
-    "events/_reason",
+    "ledger/declare_dead",
+    "ledger/settle_unknown",
+    "ledger/set_aside",
+    "ledger/macros",
     "delivery/_left_audience",
-    "delivery/withdraw_cards",
-    "forgetting/skip",
-    "forgetting/leave",
-] + [
-    f"campaigns/{name}"
-    for name in (
-        "_not_allowed",
-        "plan",
-        "end_all",
-        "take_back",
-        "leave_audiences",
-        "skip_left_over",
-        "exit",
-        "finish",
-        "decide",
-    )
+    "ledger/plan_withdrawn",
+    "ledger/skip_erased",
+    "campaigns/end_erased",
+    "campaigns/_not_allowed",
+    "campaigns/plan",
+    "campaigns/end_all",
+    "ledger/take_back",
+    "delivery/leave_audiences_of_campaign",
+    "ledger/skip_left_over",
+    "campaigns/exit",
+    "campaigns/finish",
+    "campaigns/decide",
 ]
-SQL_REASONS = {
-    word for name in MOVERS for word in re.findall(r"(?:then|else|reason =) '(\w+)'", (SQL / f"{name}.sql").read_text())
-}
+SQL_REASONS = {word for name in MOVERS for word in re.findall(r"(?:then|else|reason =) '(\w+)'", text_of(name))}
 PYTHON_REASONS = set(re.findall(r'\b(?:refused|retry|unknown|returned)\(\s*f?"(\w+)', PYTHON)) | set(
     re.findall(r'\d{5}: "(\w+)"', PYTHON)
 )

@@ -10,11 +10,11 @@ from local_provider import Provider
 from planner import DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
-from retention.clock import Stopped
-from retention.delivery import unknown
-from retention.delivery.deliver import deliver
-from retention.errors import InputError, StateError
-from retention.settings import Settings
+from retention.core.clock import Stopped
+from retention.core.errors import InputError, StateError
+from retention.core.settings import Settings
+from retention.delivery.operations import unknown
+from retention.delivery.worker import deliver
 from shop import Shop
 
 HOUR = timedelta(hours=1)

@@ -14,12 +14,12 @@ from planner import DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError
 
-from retention.clock import Stopped
-from retention.delivery import deliver as delivery
-from retention.delivery.deliver import deliver, play
-from retention.delivery.ledger import Ledger
-from retention.delivery.render import TemplateError, Templates
-from retention.settings import Settings
+from retention.core.clock import Stopped
+from retention.core.settings import Settings
+from retention.delivery import worker as delivery
+from retention.delivery.rendering.render import TemplateError, Templates
+from retention.delivery.worker import deliver, play
+from retention.ledger.claims import Ledger
 from shop import Shop
 
 CODE = (
@@ -210,8 +210,9 @@ def test_a_row_that_cannot_be_made_a_message_is_refused_and_the_others_are_made(
             claimed = ledger.claim(claim, MORNING, None, channels, called_at=MORNING)
             assert claimed is not None
             # A zone that PostgreSQL knows and this Python does not: the two have tables of their own.
-            rows = [row | ({"time_zone": "Mars/Olympus"} if row["message_key"] == odd else {}) for row in claimed.rows]
-            assert [each.message_key for each in worker._render(claim, rows, Counter())] == [fine]
+            for each in claimed.messages:
+                each.time_zone = "Mars/Olympus" if each.message_key == odd else each.time_zone
+            assert [each.message_key for each in worker._render(claim, claimed.messages, Counter())] == [fine]
     assert planner.state(odd) == ("refused", "unreadable")
     assert odd in caplog.text
 

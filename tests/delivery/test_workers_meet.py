@@ -12,10 +12,10 @@ from local_provider import Answer, Provider
 from planner import DAY, MORNING, Planner
 from sqlalchemy import Engine, event
 
-from retention import database
-from retention.clock import Stopped
-from retention.delivery.deliver import deliver
-from retention.settings import Settings
+from retention.core import database
+from retention.core.clock import Stopped
+from retention.core.settings import Settings
+from retention.delivery.worker import deliver
 from shop import Shop
 
 
@@ -79,5 +79,5 @@ def test_for_less_than_a_batch_no_other_worker_is_started(
     live: Settings, engine: Engine, planner: Planner, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planner.message(shop.customer("ada"))
-    monkeypatch.setattr("retention.delivery.deliver.ProcessPoolExecutor", None)
+    monkeypatch.setattr("retention.delivery.worker.ProcessPoolExecutor", None)
     assert deliver(live.evolve(workers=8), engine, wall=Stopped(MORNING))["accepted"] == 1

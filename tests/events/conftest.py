@@ -9,8 +9,8 @@ from desk import PUBLIC, PUBLIC_KEY, SECRET, TOKEN, Desk
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
-from retention.events import service
-from retention.settings import Settings
+from retention.core.settings import Settings
+from retention.events.http import service
 from shop import Shop
 
 

@@ -16,9 +16,9 @@ from httpx import Response
 from sqlalchemy import Engine, text
 from twilio.request_validator import RequestValidator
 
-from retention.delivery.links import unsubscribe_url
+from retention.core.settings import Settings
+from retention.delivery.rendering.links import unsubscribe_url
 from retention.events import applying
-from retention.settings import Settings
 from shop import NAMESPACE, Shop
 
 NOW = datetime.fromisoformat("2026-11-21T12:00:00+00:00")

@@ -14,9 +14,9 @@ from httpx import Response
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from retention import database
-from retention.delivery.links import click_token
-from retention.events import service
+from retention.core import database
+from retention.delivery.rendering.links import click_token
+from retention.events.http import service
 
 PERSON = {"User-Agent": "Mozilla/5.0 (iPhone)"}
 SHOP = "https://www.shop.example/nl"

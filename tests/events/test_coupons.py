@@ -13,8 +13,8 @@ from desk import DAY, NOW, SENT, Desk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from retention.delivery.deliver import deliver
-from retention.events import coupons
+from retention.delivery.worker import deliver
+from retention.offers import coupons
 
 END = SENT + timedelta(days=14)
 

@@ -11,7 +11,7 @@ from desk import NOW, SENT, Desk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from retention.delivery.ledger import Ledger
+from retention.ledger.claims import Ledger
 
 REPORTS: list[tuple[str, dict[str, Any], tuple[str, str | None]]] = [
     ("processed", {}, ("accepted", None)),

@@ -18,9 +18,9 @@ from schemathesis import GenerationMode
 from starlette.datastructures import ImmutableMultiDict
 from twilio.request_validator import RequestValidator
 
-from retention.delivery.links import click_token, unsubscribe_token
-from retention.events import service
-from retention.settings import Settings
+from retention.core.settings import Settings
+from retention.delivery.rendering.links import click_token, unsubscribe_token
+from retention.events.http import service
 
 FUZZ = settings(
     max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None

@@ -11,7 +11,7 @@ from desk import Desk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retention.errors import InputError
+from retention.core.errors import InputError
 from retention.events import opting_out
 
 INCLUDE = Path(__file__).resolve().parents[2] / "include"

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from desk import NOW, Desk
 
-from retention.delivery.deliver import deliver
+from retention.delivery.worker import deliver
 
 
 def test_looking_at_the_page_changes_nothing(desk: Desk) -> None:

@@ -20,10 +20,11 @@ from desk import NOW, PUBLIC, Desk, signed
 from fastapi.testclient import TestClient
 from running import served
 
-from retention import cli, database
-from retention.events import service
+from retention.cli import console as cli
+from retention.core import database
+from retention.core.settings import from_environment
+from retention.events.http import service
 from retention.local import postgres
-from retention.settings import from_environment
 
 
 def test_what_was_acknowledged_is_there_after_a_kill(desk: Desk) -> None:

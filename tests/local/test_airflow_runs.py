@@ -14,10 +14,11 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
-from retention import days
+from retention.core import days
+from retention.core.settings import Settings
+from retention.demo import generator as demo
 from retention.local import postgres, stack
-from retention.orders import demo, sync
-from retention.settings import Settings
+from retention.orders import sync
 
 LAST = date(2026, 6, 30)
 DAYS = [LAST - timedelta(days=1), LAST]

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from retention.errors import StateError
+from retention.core.errors import StateError
 from retention.local import postgres
 
 

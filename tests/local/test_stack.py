@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from retention.errors import InputError, StateError
+from retention.core.errors import InputError, StateError
+from retention.core.settings import Settings, from_environment
 from retention.local import environment, postgres, stack
-from retention.settings import Settings, from_environment
 
 
 @pytest.fixture(autouse=True)

@@ -16,10 +16,10 @@ import pytest
 from shop_files import DAY, ORDERS, consent, customer, line, order, write_day
 from sqlalchemy import Engine, text
 
-from retention.errors import DataError, ExpectationFailed, NotReady, StateError
+from retention.core.errors import DataError, ExpectationFailed, NotReady, StateError
+from retention.core.settings import Settings
 from retention.orders import files as files_of
 from retention.orders import sync
-from retention.settings import Settings
 
 
 def rows(engine: Engine, statement: str) -> list[tuple[Any, ...]]:

@@ -16,10 +16,10 @@ import yaml
 from shop_files import DAY, ORDERS, customer, order, write_day
 from sqlalchemy import Engine, text
 
-from retention import database
-from retention.errors import DataError, InputError
+from retention.core import database
+from retention.core.errors import DataError, InputError
+from retention.core.settings import Settings
 from retention.orders import sources, sync
-from retention.settings import Settings
 
 SIGNS = (
     'Order No.|address.city|a.b.c.d|.|..|the "best"|it\'s|gift: 50%|:x|a::b|%s|%(x)s|{{ x }}|{0}|select|user|Total|'

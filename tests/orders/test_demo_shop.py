@@ -11,9 +11,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Engine
 
-from retention.errors import InputError
-from retention.orders import demo, sync
-from retention.settings import Settings
+from retention.core.errors import InputError
+from retention.core.settings import Settings
+from retention.demo import generator as demo
+from retention.orders import sync
 
 ZONE = ZoneInfo("Europe/Amsterdam")
 FIRST = date(2025, 9, 28)

@@ -16,10 +16,11 @@ import yaml
 from shop_files import DAY, ORDERS, customer, line, order, write_day
 from sqlalchemy import Engine, text
 
-from retention import database
-from retention.errors import ExpectationFailed, RetentionError
-from retention.orders import demo, sync
-from retention.settings import Settings
+from retention.core import database
+from retention.core.errors import ExpectationFailed, RetentionError
+from retention.core.settings import Settings
+from retention.demo import generator as demo
+from retention.orders import sync
 
 HEADER = ",".join(ORDERS) + "\n"
 

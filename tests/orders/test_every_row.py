@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from shop_files import DAY, ORDERS, order, write_day
 from sqlalchemy import Engine, text
 
-from retention.errors import ExpectationFailed
+from retention.core.errors import ExpectationFailed
+from retention.core.settings import Settings
 from retention.orders import sync
-from retention.settings import Settings
 
 VALUES = st.one_of(
     st.sampled_from(

@@ -19,11 +19,11 @@ import pytest
 from shop_files import DAY, consent, customer, line, order, write_day
 from sqlalchemy import Engine, text
 
-from retention import database
-from retention.errors import DataError
+from retention.core import database
+from retention.core.errors import DataError
+from retention.core.settings import Settings, from_environment
 from retention.orders import sources, sync
 from retention.orders.sources import BLANKS, Feed, Source
-from retention.settings import Settings, from_environment
 
 SOURCES = sources.read_all(from_environment({}).include)
 AT = datetime(2026, 11, 3, tzinfo=UTC)

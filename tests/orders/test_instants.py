@@ -11,10 +11,11 @@ import pytest
 from shop_files import DAY, consent, customer, line, order, write_day
 from sqlalchemy import Engine, text
 
-from retention import cli, database
-from retention.errors import ExpectationFailed, InputError
+from retention.cli import console as cli
+from retention.core import database
+from retention.core.errors import ExpectationFailed, InputError
+from retention.core.settings import Settings, from_environment
 from retention.orders import sync
-from retention.settings import Settings, from_environment
 
 NEXT = DAY + timedelta(days=1)
 KNOWN = datetime(2026, 11, 2, 23, tzinfo=UTC)  # the midnight that ends DAY in Amsterdam

@@ -24,10 +24,10 @@ from fsspec.registry import _registry as opened_before
 from shop_files import CUSTOMERS, DAY, ORDERS, customer, order, write_day
 from sqlalchemy import Engine, text
 
-from retention.delivery import exports
-from retention.errors import DataError, DeliveryError, ExpectationFailed, InputError, NotReady, RetentionError
+from retention.core.errors import DataError, DeliveryError, ExpectationFailed, InputError, NotReady, RetentionError
+from retention.core.settings import Settings
+from retention.delivery.exports import writing as exports
 from retention.orders import sync
-from retention.settings import Settings
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
+from retention.core.settings import Settings
 from retention.orders import sync
-from retention.settings import Settings
 
 pytestmark = pytest.mark.real_data
 

@@ -15,10 +15,10 @@ import yaml
 from shop_files import CUSTOMERS, DAY, ORDERS, customer, order, write_day
 from sqlalchemy import Engine, text
 
-from retention import database
-from retention.errors import DataError, InputError, StateError
+from retention.core import database
+from retention.core.errors import DataError, InputError, StateError
+from retention.core.settings import Settings
 from retention.orders import rates, sources, sync, validation
-from retention.settings import Settings
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 from shop_files import DAY, consent, customer, line, order, write_day
 from sqlalchemy import Engine, text
 
-from retention.errors import InputError, NotReady, StateError
+from retention.core.errors import InputError, NotReady, StateError
+from retention.core.settings import Settings
 from retention.orders import sync
-from retention.settings import Settings
 
 NEXT = DAY + timedelta(days=1)
 

@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from retention.errors import DataError, RetentionError
+from retention.core.errors import DataError, RetentionError
+from retention.core.settings import Settings
 from retention.orders import sync
 from retention.page import quality
 from retention.page.app import create_app
 from retention.page.masking import shown_row
-from retention.settings import Settings
 from shop import Shop
 
 DAY = date(2026, 11, 2)

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from airflow import plugins_manager
 plugins, errors = plugins_manager._get_plugins()
 (plugin,) = [each for each in plugins if each.name == "retention"]
-heavy = [name for name in ("fastapi", "jinja2", "retention.page.app", "retention.database") if name in sys.modules]
+heavy = [name for name in ("fastapi", "jinja2", "retention.page.app", "retention.core.database") if name in sys.modules]
 
 def link(number, dag):
     key = SimpleNamespace(dag_id=dag, run_id="scheduled__2026-11-21T00:00:00+00:00", task_id="validate")
@@ -60,7 +60,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_the_plugin_loads_without_importing_anything_heavy(loaded: dict[str, Any]) -> None:
     assert loaded["errors"] == {}
     assert "retention.page.app" not in loaded["heavy"]
-    assert "retention.database" not in loaded["heavy"]
+    assert "retention.core.database" not in loaded["heavy"]
 
 
 @pytest.mark.airflow

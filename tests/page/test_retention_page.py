@@ -12,10 +12,10 @@ from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, text
 
-from retention import days
+from retention.core import days
+from retention.core.settings import Settings
 from retention.page.app import create_app
 from retention.page.masking import masked_text, shown, shown_row
-from retention.settings import Settings
 from shop import Shop
 
 DAY = date(2026, 11, 20)

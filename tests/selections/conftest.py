@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from retention import database, days
+from retention.core import database, days
+from retention.core.settings import Settings
 from retention.selections import refresh
-from retention.settings import Settings
 
 
 @dataclass

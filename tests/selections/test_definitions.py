@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from retention.errors import InputError
+from retention.core.errors import InputError
 from retention.selections.definitions import read_all
 from shop import Shop
 
@@ -83,6 +83,14 @@ def test_a_circle_names_every_file_in_it(workshop) -> None:
         ((), RULE + "\nwhere c.registered_at > now()", "line 3: now: a run depends on its day only"),
         ((), "select c.customer_id\nfrom shop.customers as c", "line 3: a table of schema shop"),
         ((), RULE + "\njoin selections.winback as w using (customer_id)", "line 3: a table of schema selections"),
+        ((), "select customer_id\nfrom events.received", "line 3: a table of schema events"),
+        ((), 'select customer_id\nfrom "events" . "received"', "line 3: a table of schema events"),
+        ((), "select customer_id\nfrom events.received as events", "line 3: a table of schema events"),
+        ((), RULE + "\nleft join information_schema.tables as t on true", "line 3: a table of schema information_sch"),
+        ((), RULE + ",\npublic.migrations as m", "line 3: a table of schema public"),
+        ((), RULE + "\nwhere pg_catalog.pg_is_in_recovery()", "line 3: a table of schema pg_catalog"),
+        ((), "select customer_id\nfrom pg_stat_activity", "line 3: a table of schema pg_catalog"),
+        ((), RULE + "\nwhere c.customer_id in (table events.received)", "line 3: a table of schema events"),
         ((), RULE + "\nwhere c.registered_at < {{ day }}", "uses day outside the window macros"),
         ((), "select x.customer_id from (\nselect customer_id, row_number() over (order by revenue) as n\n"
              "from customer_stats) as x where n < 9", "line 3: a window function .* compares customers"),
@@ -112,6 +120,8 @@ def test_what_is_wrong_is_said_with_file_and_line(workshop, keys, rule, message)
         "select x.customer_id from (select o.customer_id, row_number() over (partition by o.customer_id order by"
         " o.ordered_at) as n from orders as o) as x where x.n = 1",
         "select o.customer_id from orders as o group by o.customer_id having sum(o.total) > 5",
+        "select customers.customer_id from customers where extract(year from customers.registered_at) = 2026"
+        " and customers.email is distinct from customers.phone and substring(customers.email from 1.5) > ''",
         RULE + " join lateral (select max(o.total) as most from orders as o where o.customer_id = c.customer_id) as m"
                " on m.most > 1",
     ],

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
 
-from retention.orders import law
-from retention.settings import Settings
+from retention.contact import law
+from retention.core.settings import Settings
 from shop import Shop
 
 DAY = date(2026, 11, 20)
 LONG_BEFORE = DAY - timedelta(days=900)
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def days_from(day: date, number: int) -> date:
@@ -243,3 +244,68 @@ def test_send_base_takes_an_address_from_a_sale_where_the_law_does(workshop, sho
             shop.order(ref, days_from(DAY, -30))
     shop.publish(DAY)
     assert workshop.members("send_base", DAY) == ["german"]
+
+
+def test_registered_never_bought_begins_14_whole_days_after_the_registration_in_the_shops_zone(workshop, shop) -> None:
+    zone = workshop.settings.shop_time_zone
+    midnight = datetime.combine(days_from(DAY, -13), datetime.min.time(), tzinfo=zone)
+    for ref, at in {
+        "13 days, first instant": midnight, "14 days, last instant": midnight - timedelta(microseconds=1),
+        "14 days": midnight - timedelta(days=1), "years": LONG_AGO, "nobody knows when": None,
+    }.items():  # fmt: skip
+        shop.customer(ref, registered_at=at)
+    shop.publish(DAY)
+    workshop.select(DAY, "registered_never_bought")
+    assert workshop.members("registered_never_bought") == ["14 days", "14 days, last instant", "years"]
+
+
+def test_registered_never_bought_loses_whoever_completed_an_order_however_long_ago(workshop, shop: Shop) -> None:
+    for status in ("pending", "cancelled", "refunded", "complete"):
+        shop.order(shop.customer(status), DAY, status=status)
+    shop.order(shop.customer("long ago"), LONG_BEFORE)
+    twice = shop.customer("twice")
+    for _ in range(2):
+        shop.order(twice, DAY)
+    shop.customer("nothing")
+    shop.publish(DAY)
+    workshop.select(DAY, "registered_never_bought")
+    assert workshop.members("registered_never_bought") == ["cancelled", "nothing", "pending", "refunded"]
+
+
+def test_loyal_is_five_complete_orders_the_last_of_them_in_the_past_year(workshop, shop: Shop) -> None:
+    for count in (1, 4, 5, 6):
+        ref = shop.customer(f"{count} orders")
+        for number in range(count):
+            shop.order(ref, days_from(DAY, -number))
+    for ref, offset in {"-366": -366, "-365": -365, "first of them -900, last ahead": 9}.items():
+        shop.customer(ref)
+        for number in range(4):
+            shop.order(ref, days_from(LONG_BEFORE, number))
+        shop.order(ref, days_from(DAY, offset), known_at=datetime(2026, 1, 1, tzinfo=workshop.settings.shop_time_zone))
+    ref = shop.customer("fifth is pending")
+    for number in range(4):
+        shop.order(ref, days_from(DAY, -number))
+    shop.order(ref, DAY, status="pending")
+    ref = shop.customer("only a pending one is new")
+    for number in range(5):
+        shop.order(ref, days_from(LONG_BEFORE, number))
+    shop.order(ref, DAY, status="pending")
+    shop.publish(DAY)
+    workshop.select(DAY, "loyal")
+    assert workshop.members("loyal") == ["-365", "5 orders", "6 orders", "first of them -900, last ahead"]
+
+
+def test_one_time_buyers_have_exactly_one_complete_order_of_whatever_age(workshop, shop: Shop) -> None:
+    shop.customer("none")
+    for count in (1, 2, 3):
+        ref = shop.customer(f"{count}")
+        for number in range(count):
+            shop.order(ref, days_from(LONG_BEFORE, number))
+    for status in ("pending", "cancelled", "refunded"):
+        shop.order(shop.customer(f"only {status}"), DAY, status=status)
+        shop.order(shop.customer(f"one, and one {status}"), LONG_BEFORE)
+        shop.order(f"one, and one {status}", DAY, status=status)
+    shop.publish(DAY)
+    workshop.select(DAY, "one_time_buyers")
+    alone = [f"one, and one {status}" for status in ("cancelled", "pending", "refunded")]
+    assert workshop.members("one_time_buyers") == ["1", *alone]

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from sqlalchemy import Engine
 
+from retention.core.settings import Settings
 from retention.orders import sync
 from retention.selections import refresh
-from retention.settings import Settings
 
 NEWEST = date(1998, 6, 30)
 # The day after the newest, the newest, days in the past, one on which the clock went forward.

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from sqlalchemy import text
 
-from retention import database, days
-from retention.errors import InputError, StateError
+from retention.core import database, days
+from retention.core.errors import InputError, StateError
 from shop import Shop
 
 FIRST = date(2026, 11, 1)

@@ -17,11 +17,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from retention import documents
 from retention.campaigns import templates
 from retention.campaigns.templates import KNOWN_VARIABLES
-from retention.documents import Document, nearest, shown
-from retention.errors import InputError
+from retention.core import channels, documents
+from retention.core.documents import Document, nearest, shown
+from retention.core.errors import InputError
 
 known_variables = KNOWN_VARIABLES
 DEFAULT_GRACE_DAYS = 2
@@ -44,7 +44,7 @@ class Step:
 
     step: str
     day: int
-    channel: str  # email, sms, audience or postal
+    channel: str
     offer: str | None = None
     until_day: int | None = None  # of an audience: the last day in it
 
@@ -149,7 +149,7 @@ def read(include: Path, name: str) -> Campaign:
         [
             (each["step"], each["channel"], "offer" in each)
             for each in content["steps"]
-            if each["channel"] != "audience"
+            if channels.get(each["channel"]).is_message
         ],
     )
     version = _fingerprint(_text(document.file), texts, selection_sql)
@@ -230,6 +230,8 @@ def _text(file: Path) -> str:
 @lru_cache(maxsize=8)
 def _schema(file: Path) -> dict[str, Any]:
     schema: dict[str, Any] = json.loads(_text(file))
+    step = schema["properties"]["steps"]["items"]["properties"]
+    step["channel"] |= {"enum": list(channels.NAMES), "write": channels.listed()}
     return schema
 
 
@@ -294,7 +296,7 @@ def _check_steps(document: Document) -> None:
     for number, step in enumerate(document.content["steps"]):
         if step["step"] in seen:
             raise document.error(("steps", number, "step"), f"the step {step['step']!r} is there twice; rename one.")
-        is_audience = step["channel"] == "audience"
+        is_audience = not channels.get(step["channel"]).is_message
         if (step["day"], is_audience) in taken:
             what = "audiences" if is_audience else "steps"
             raise document.error(
@@ -318,7 +320,7 @@ def _check_steps(document: Document) -> None:
 def _check_audience(document: Document, number: int, step: Mapping[str, Any]) -> None:
     """What an audience must say, and nothing else may."""
     where = ("steps", number)
-    if step["channel"] != "audience":
+    if channels.get(step["channel"]).is_message:
         if "until_day" in step:
             raise document.error((*where, "until_day"), "until_day belongs to an audience; a message has one day.")
         return

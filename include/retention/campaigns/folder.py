@@ -17,12 +17,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention import days, faults
 from retention.campaigns import definitions
-from retention.database import Table, count, lock, one, run
-from retention.days import Counts
-from retention.errors import InputError, StateError
-from retention.settings import Settings
+from retention.core import channels, days, faults
+from retention.core.database import Table, count, lock, one, run
+from retention.core.days import Counts
+from retention.core.errors import InputError, StateError
+from retention.core.settings import Settings
+from retention.offers import coupons
 
 log = logging.getLogger(__name__)
 
@@ -87,11 +88,14 @@ def carry_over(connection: Connection, settings: Settings, old: str, new: str) -
     both names have exported lists: then nothing is changed.
     """
     names = {"old": old, "new": new}
-    if not one(connection, "campaigns/renamed/is_needed", **names)["is_needed"]:
+    if not one(connection, "campaigns/is_rename_needed", **names)["is_needed"]:
         return
-    for turn in (("export", "audience"), ("export", "postal"), ("claim",)):  # in turn with whoever exports or claims
+    for turn in (
+        *(("export", each.name) for each in channels.exported()),
+        ("claim",),
+    ):  # in turn with whoever exports or claims
         lock(connection, "delivery", *turn)
-    found = one(connection, "campaigns/renamed/is_needed", **names)
+    found = one(connection, "campaigns/is_rename_needed", **names)
     if not found["is_needed"]:
         return
     if found["is_attempting"]:
@@ -106,22 +110,23 @@ def carry_over(connection: Connection, settings: Settings, old: str, new: str) -
         )
     aside = f"{new}:{old}"
     day = days.newest_published(connection)
-    run(connection, "campaigns/renamed/first_name", **names)
-    run(connection, "campaigns/renamed/forget_first_name", old=old)
-    ended = count(connection, "campaigns/renamed/end_second", day=day, **names) if day else 0
-    for what in ("versions", "decisions", "days"):
-        run(connection, f"campaigns/renamed/forget_same_{what}", **names)
-    tables = run(connection, "campaigns/renamed/tables").all()
+    run(connection, "campaigns/keep_first_name", **names)
+    run(connection, "campaigns/forget_first_name", old=old)
+    ended = count(connection, "campaigns/end_second", day=day, **names) if day else 0
+    run(connection, "campaigns/forget_same_versions", **names)
+    run(connection, "campaigns/forget_same_decisions", **names)
+    run(connection, "core/forget_same_days", **names)
+    tables = run(connection, "campaigns/tables_to_rename").all()
     for table in tables:
         if table.has_entries:
-            run(connection, "campaigns/renamed/number_on", {"table": Table(table.name)}, aside=aside, **names)
+            run(connection, "campaigns/number_on", {"table": Table(table.name)}, aside=aside, **names)
     for table in tables:
-        run(connection, "campaigns/renamed/rename", {"table": Table(table.name)}, aside=aside, **names)
-    run(connection, "campaigns/renamed/versions", **names)
-    run(connection, "campaigns/renamed/days", **names)
-    run(connection, "campaigns/renamed/halt", **names)
-    run(connection, "campaigns/renamed/forget_halt", old=old)
-    run(connection, "campaigns/renamed/unpause", old=old)
+        run(connection, "campaigns/rename", {"table": Table(table.name)}, aside=aside, **names)
+    run(connection, "campaigns/rename_versions", **names)
+    run(connection, "core/rename_days", **names)
+    run(connection, "ledger/rename_halt", **names)
+    run(connection, "ledger/forget_halt", old=old)
+    run(connection, "campaigns/forget_pause", old=old)
     if day and ended:
         leave(connection, settings, new, day)
     log.info("Campaign %s was renamed: it is %s from now on; %s second entries ended", old, new, ended)
@@ -132,9 +137,9 @@ def leave(connection: Connection, settings: Settings, name: str, day: date) -> d
     known_by = days.known_at(day, settings.shop_time_zone)
     skipped = {
         row.reason: row.messages
-        for row in run(connection, "campaigns/skip_left_over", campaign=name, day=day, known_by=known_by)
+        for row in run(connection, "ledger/skip_left_over", campaign=name, day=day, known_by=known_by)
     }
-    count(connection, "campaigns/void_coupons", campaign=name, day=day)
+    coupons.void(connection, name, day)
     return skipped
 
 
@@ -184,9 +189,9 @@ def _remove(connection: Connection, settings: Settings, name: str, day: date) ->
     known_by = days.known_at(day, settings.shop_time_zone)
     counts = {
         "exited": count(connection, "campaigns/end_all", campaign=name, day=day),
-        "skipped": count(connection, "campaigns/take_back", campaign=name, known_by=known_by),
-        "coupons": count(connection, "campaigns/void_all", campaign=name),
-        "audience_members": count(connection, "campaigns/leave_audiences", campaign=name, known_by=known_by),
+        "skipped": count(connection, "ledger/take_back", campaign=name, known_by=known_by),
+        "coupons": coupons.void_all(connection, name),
+        "audience_members": count(connection, "delivery/leave_audiences_of_campaign", campaign=name, known_by=known_by),
     }
     run(connection, "campaigns/close", campaign=name, day=day, message="Its file was deleted, and it was removed.")
     return counts

@@ -15,14 +15,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention import days, faults
 from retention.campaigns import definitions, folder
 from retention.campaigns.definitions import Campaign, Step
-from retention.database import Fragment, count, one, run, sql
-from retention.days import Counts
-from retention.errors import InputError, StateError
-from retention.orders import law
-from retention.settings import Settings, hmac_pads
+from retention.contact import law
+from retention.core import channels, days, faults
+from retention.core.database import Fragment, count, one, run, sql
+from retention.core.days import Counts
+from retention.core.errors import InputError, StateError
+from retention.core.settings import Settings
+from retention.offers import coupons
 
 log = logging.getLogger(__name__)
 STAGE = "campaigns"
@@ -242,18 +243,16 @@ def _plan_version(connection: Connection, settings: Settings, version: Campaign,
     law.put_in_force(connection, settings.include)
     rows = run(
         connection, "campaigns/plan", campaign=version.name, version=version.version, step=step.step,
-        step_day=step.day, channel=step.channel, offer=step.offer, day=day, done_until=done_until,
+        step_day=step.day, channel=step.channel, address=channels.get(step.channel).address,
+        offer=step.offer, day=day, done_until=done_until,
         known_by=_known_by(settings, day), window_start=version.window_start, window_end=version.window_end,
         grace_days=version.grace_days, **law.zones(connection, settings),
     )  # fmt: skip
     written = {row.reason: row.messages for row in rows}
     planned = written.pop(None, 0)
     if step.offer and planned:
-        inner_pad, outer_pad = hmac_pads(settings.secret)
-        count(
-            connection, "campaigns/reserve_coupons", campaign=version.name, version=version.version, step=step.step,
-            day=day, percent=version.offers[step.offer].percent, inner_pad=inner_pad, outer_pad=outer_pad,
-        )  # fmt: skip
+        percent = version.offers[step.offer].percent
+        coupons.reserve(settings, connection, version.name, version.version, step.step, day, percent)
     return _counts(planned={step.step: planned}, skipped=written)
 
 

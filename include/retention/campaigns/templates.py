@@ -18,8 +18,9 @@ from typing import Any
 
 from jinja2 import FunctionLoader, TemplateSyntaxError, meta, nodes
 
-from retention.errors import InputError
-from retention.sandbox import Sandbox
+from retention.core import channels
+from retention.core.errors import InputError
+from retention.core.sandbox import Sandbox
 
 VARIABLES = {
     "first_name": "the customer's first name; none if unknown",
@@ -39,8 +40,6 @@ VARIABLES = {
 }
 KNOWN_VARIABLES = frozenset(VARIABLES)
 OFFER_VARIABLES = frozenset({"offer_percent", "coupon_code", "coupon_expires_at"})
-BLOCKS = {"email": ("subject", "text", "html"), "sms": ("text",), "postal": ("text",)}
-LONGEST_CARD = 600  # characters: what has room on one half of a card of A6
 OPT_OUT = "opt_out.txt.j2"  # the way out of texts, in every language and for either kind of sender
 FILTERS = ("day", "moment")  # a day, and an instant in the customer's zone, in words of the message's language
 
@@ -163,17 +162,18 @@ def _check_variables(file: Path, inspected: Inspected, allowed: frozenset[str]) 
 
 
 def _check_blocks(file: Path, inspected: Inspected, channel: str) -> None:
-    missing = [name for name in BLOCKS[channel] if name not in inspected.blocks]
+    spec = channels.get(channel)
+    missing = [name for name in spec.parts if name not in inspected.blocks]
     if missing:
-        blocks = ", ".join(f"{{% block {name} %}}" for name in BLOCKS[channel])
+        blocks = ", ".join(f"{{% block {name} %}}" for name in spec.parts)
         raise InputError(f"{file}, line 1: the block {missing[0]!r} is missing; a template for {channel} has {blocks}.")
-    if channel == "sms" and not inspected.has_way_out:
+    if spec.must_say_way_out and not inspected.has_way_out:
         raise InputError(
             f"{file}, line {inspected.text_line}: an SMS must say how to get no more of them; write "
             f"{{% include \"{OPT_OUT}\" %}} at the end of its block 'text', outside any if."
         )
-    if channel == "postal" and inspected.text_length > LONGEST_CARD:
+    if spec.longest_text and inspected.text_length > spec.longest_text:
         raise InputError(
             f"{file}, line {inspected.text_line}: {inspected.text_length} characters; a card has room for "
-            f"{LONGEST_CARD}, with what the variables say. Shorten the block 'text'."
+            f"{spec.longest_text}, with what the variables say. Shorten the block 'text'."
         )

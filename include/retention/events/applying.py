@@ -12,13 +12,13 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Engine
 
-from retention.database import count, lock, one, run
-from retention.days import Counts
-from retention.delivery.ledger import Ledger, give_back
-from retention.events import clock
-from retention.events.coupons import redeem_ordered
+from retention.core import clock
+from retention.core.database import count, lock, one, run
+from retention.core.days import Counts
+from retention.core.settings import Settings
 from retention.events.receiving import touch
-from retention.settings import Settings
+from retention.ledger.claims import Ledger, give_back
+from retention.offers.coupons import redeem_ordered
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def _apply_batch(settings: Settings, connection: Connection, now: datetime, size
     taken = len(run(connection, "events/take", batch=batch, now=now, size=size).all())
     if not taken:
         return 0
-    moved = run(connection, "events/settle", batch=batch, now=now).mappings().all()
+    moved = run(connection, "ledger/settle_reported", batch=batch, now=now).mappings().all()
     counts.update(row["state"] for row in moved)
     give_back(connection, [row for row in moved if row["state"] == "refused"])
     engaged = list(

@@ -15,18 +15,18 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention.database import run
-from retention.days import Counts
-from retention.errors import DeliveryError
-from retention.events import applying, clock
+from retention.core import channels, clock
+from retention.core.database import run
+from retention.core.days import Counts
+from retention.core.errors import DeliveryError
+from retention.core.settings import Settings
+from retention.events import applying
 from retention.events.receiving import receive
 from retention.events.reports import Event
-from retention.settings import Settings
 
 log = logging.getLogger(__name__)
 
 OLD_ENOUGH = timedelta(hours=1)  # by then a report would have come, and activity can be searched
-MOST = {"email": 60, "sms": 1_000}  # in one run: 60 e-mails take ten minutes
 
 
 def look_up(
@@ -42,24 +42,23 @@ def look_up(
     how many are `left` for another run, and by channel why it was `stopped`, where it was: a key or an add-on is
     missing, the provider has had enough, or does not answer.
     """
-    # Imported when they are needed: the official clients take a second.
-    from retention.events.searches import SendgridActivity, TwilioTexts
-
     now = at or clock.now()
+    asked = {each.name: each for each in channels.CHANNELS.values() if each.look_up}
     counts: Counter[str] = Counter(found=0, not_found=0, left=0)
     stopped: dict[str, str] = {}
     with engine.connect() as connection:
         with connection.begin():
-            rows = [dict(row) for row in run(connection, "events/to_look_up", before=now - older_than).mappings()]
-        for channel, search in (("email", SendgridActivity), ("sms", TwilioTexts)):
+            found = run(connection, "events/to_look_up", before=now - older_than, channels=list(asked))
+            rows = [dict(row) for row in found.mappings()]
+        for channel, spec in asked.items():
             mine = [row for row in rows if row["channel"] == channel]
             if not mine:
                 continue
             try:
-                find = search(settings, connection, pause).find
-                for row in mine[: MOST[channel]]:
-                    event = find(row, now)
-                    _keep(settings, connection, row, event, now)
+                search = channels.load(spec.look_up)(settings, connection, pause)
+                for row in mine[: spec.look_ups_at_once]:
+                    event = search.find(row, now)
+                    _keep(settings, connection, search.provider, row, event, now)
                     counts["found" if event else "not_found"] += 1
             except DeliveryError as problem:
                 log.warning("No more look-ups of %s: %s", channel, problem)
@@ -69,10 +68,12 @@ def look_up(
     return {**counts, **({"stopped": stopped} if stopped else {})}
 
 
-def _keep(settings: Settings, connection: Connection, row: dict[str, Any], event: Event | None, now: datetime) -> None:
+def _keep(
+    settings: Settings, connection: Connection, provider: str, row: dict[str, Any], event: Event | None, now: datetime
+) -> None:
     with connection.begin():
         if event:
-            receive(settings, connection, "sendgrid" if row["channel"] == "email" else "twilio", [event], now)
+            receive(settings, connection, provider, [event], now)
         else:
             key = {"customer_id": row["customer_id"], "message_key": row["message_key"]}
-            run(connection, "events/looked_up", **key, now=now)
+            run(connection, "ledger/looked_up", **key, now=now)

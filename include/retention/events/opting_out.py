@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retention import documents
+from retention.core import documents
 
 WORDS = 15  # in a text that is short
 OWN_QUOTES = 3  # words that somebody puts in quotation marks ("STOP"); more are what is quoted: a text of ours

@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from retention.database import lock, run
+from retention.core.database import lock, run
+from retention.core.settings import Settings
 from retention.events.reports import STOPPED, UNSUBSCRIBED, Event, text_sent
-from retention.settings import Settings
 
 Suppressed = tuple[int, str, str, datetime]  # customer, channel, reason, known from
 
@@ -57,12 +57,12 @@ def obey_text(
 
     A text that comes again changes nothing, so an old STOP that is repeated does not undo a newer START.
     """
-    ids = list(run(connection, "events/with_phone", phone=form.get("From", "")[:40].replace("\0", "")).scalars())
+    ids = list(run(connection, "contact/with_phone", phone=form.get("From", "")[:40].replace("\0", "")).scalars())
     events = [event for each in ids if (event := text_sent(form, each, asked, received_at))]
     new = [event.customer_id for _, event in _store(connection, [Report("twilio", events, received_at)])]
     if asked == "stop":
         return _suppress(settings, connection, [(each, *STOPPED, received_at) for each in new])
-    lifted = list(run(connection, "events/lift", customer_ids=new, known_at=received_at).scalars())
+    lifted = list(run(connection, "contact/lift_stopped", customer_ids=new, known_at=received_at).scalars())
     touch(settings, connection, lifted, received_at)
     return len(lifted)
 
@@ -99,7 +99,7 @@ def _suppress(settings: Settings, connection: Connection, rows: Sequence[Suppres
         return 0
     lock(connection, "events", "suppress")  # so that two requests at once write one suppression
     written = run(
-        connection, "events/suppress",
+        connection, "contact/suppress",
         customer_ids=[row[0] for row in rows], channels=[row[1] for row in rows], reasons=[row[2] for row in rows],
         known_ats=[row[3] for row in rows],
     ).all()  # fmt: skip
@@ -114,4 +114,4 @@ def _suppress(settings: Settings, connection: Connection, rows: Sequence[Suppres
 def touch(settings: Settings, connection: Connection, customer_ids: Iterable[int], at: datetime) -> None:
     """These customers have a changed fact since the day of `at`."""
     if ids := sorted(set(customer_ids)):
-        run(connection, "events/touch", customer_ids=ids, day=at.astimezone(settings.shop_time_zone).date())
+        run(connection, "core/touch", customer_ids=ids, day=at.astimezone(settings.shop_time_zone).date())

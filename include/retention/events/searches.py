@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import http.client
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import requests
 from python_http_client.exceptions import HTTPError
-from sendgrid import SendGridAPIClient
 from sqlalchemy import Connection
 from twilio.base.exceptions import TwilioException, TwilioRestException
 from twilio.rest.api.v2010.account.message import MessageInstance
 
-from retention.database import run
-from retention.delivery import twilio_sms
-from retention.errors import DeliveryError
+from retention.core.database import run
+from retention.core.errors import DeliveryError
+from retention.core.settings import Settings
+from retention.delivery.channels import sendgrid_client, twilio_sms
 from retention.events.reports import Event, drop_detail
-from retention.settings import Settings
-
-# The client writes answers, addresses included, to its log when debugging is on.
-logging.getLogger("python_http_client").setLevel(logging.INFO)
 
 EVERY = 10.0  # seconds between two questions about e-mail: SendGrid takes six a minute
 SLACK = timedelta(minutes=2)  # by which our clock and Twilio's may differ
@@ -34,11 +29,12 @@ Row = Mapping[str, Any]
 class SendgridActivity:
     """Its Email Activity, an add-on that costs extra: messages are found by our key."""
 
+    provider = "sendgrid"
+
     def __init__(self, settings: Settings, connection: Connection, pause: Callable[[float], None]) -> None:
         if not settings.sendgrid_api_key:
             raise DeliveryError("SENDGRID_API_KEY is not set.")
-        self._client = SendGridAPIClient(settings.sendgrid_api_key, host=settings.sendgrid_host.rstrip("/")).client
-        self._client.timeout = settings.provider_timeout
+        self._client = sendgrid_client.make(settings).client
         self._pause = pause
         self._has_asked = False
 
@@ -97,6 +93,8 @@ def _why_not(events: Sequence[Mapping[str, Any]]) -> tuple[str, str | None]:
 
 class TwilioTexts:
     """Its list of messages to a number. Our key is not in it, so only a text that can be no other is evidence."""
+
+    provider = "twilio"
 
     def __init__(self, settings: Settings, connection: Connection, pause: Callable[[float], None]) -> None:
         twilio_sms.check(settings)

@@ -11,11 +11,12 @@ import os
 import secrets
 import shlex
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
-from retention.errors import InputError, StateError
-from retention.settings import Settings, check_database_url, shown
+from retention.core import clock
+from retention.core.errors import InputError, StateError
+from retention.core.settings import Settings, check_database_url, shown
 
 PORT = 8080
 POOL = "retention_db"
@@ -157,7 +158,7 @@ def _installed_on(settings: Settings) -> str:
     file = home(settings) / "installed_on"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(datetime.now(settings.shop_time_zone).date().isoformat())
+        file.write_text(clock.today(settings.shop_time_zone).isoformat())
     return file.read_text()
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
-from retention import database, days
 from retention.campaigns import definitions
-from retention.errors import StateError
+from retention.core import clock, database, days
+from retention.core.errors import StateError
+from retention.core.settings import Settings
+from retention.demo import generator as demo
 from retention.local import stack
-from retention.orders import demo, sync
-from retention.settings import Settings
+from retention.orders import sync
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ WAIT_SECONDS = 600.0
 
 def yesterday(settings: Settings) -> date:
     """The newest day that is over in the shop's zone. The one look at the clock: after it, the day is a parameter."""
-    return datetime.now(settings.shop_time_zone).date() - timedelta(days=1)
+    return clock.today(settings.shop_time_zone) - timedelta(days=1)
 
 
 def run(settings: Settings) -> dict[str, object]:

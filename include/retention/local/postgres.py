@@ -22,8 +22,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from retention import storage
-from retention.errors import InputError, StateError
+from retention.core import storage
+from retention.core.errors import InputError, StateError
 
 SUPERUSER = "postgres"  # only this module connects as it
 ROLE = "retention"

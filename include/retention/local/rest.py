@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from retention.errors import StateError
+from retention.core.errors import StateError
 
 
 class Refused(StateError):

@@ -23,10 +23,10 @@ from typing import Any
 
 import psycopg
 
-from retention import database
-from retention.errors import StateError
+from retention.core import database
+from retention.core.errors import StateError
+from retention.core.settings import Settings, whole_number
 from retention.local import environment, postgres, processes, rest
-from retention.settings import Settings, whole_number
 
 log = logging.getLogger(__name__)
 

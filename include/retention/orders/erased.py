@@ -1,31 +1,21 @@
-"""People who were erased: what the files still say of them is set aside as it comes, and quotes nothing.
-
-All that is known of them are digests under ``RETENTION_SECRET``: with another secret they are strangers again.
-"""
+"""Rows of people who were erased: what the files still say of them is set aside as it comes, and quotes nothing."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 from collections.abc import Collection, Iterable
-from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Connection
 
-from retention.database import Fragment, Table, count, one, qualified, run
-from retention.errors import InputError
+from retention.contact import erasures
+from retention.core.database import Fragment, Table, count, qualified, run
+from retention.core.errors import InputError
+from retention.core.settings import Settings, hmac_pads
 from retention.orders import landing
 from retention.orders.sources import Feed, Source
-from retention.settings import Settings, hmac_pads
 
 ERASED = "erased"  # the rule that their rows break
-
-
-def digest(settings: Settings, kind: str, *words: str) -> bytes:
-    """What shop.erased keeps of a customer (namespace and reference), an email or a phone."""
-    return hmac.digest(settings.secret.encode(), "\x1f".join(["erased", kind, *words]).encode(), hashlib.sha256)
 
 
 def set_aside(
@@ -42,7 +32,7 @@ def set_aside(
     Of one load or of all, of one customer or of all; `order_refs` are orders of theirs known from elsewhere. Raises
     InputError for a mapping whose customer_ref cannot be found.
     """
-    if not one(connection, "orders/erased/is_any")["is_any"]:
+    if not erasures.is_any(connection):
         return 0
     inner_pad, outer_pad = hmac_pads(settings.secret)
     values = {
@@ -62,46 +52,30 @@ def set_aside(
     orders = set(order_refs)
     if by_order and "orders" in owned and (order_ref := _expression(include, source.feeds["orders"], "order_ref")):
         names = {"table": tables["orders"], "customer_ref": owned["orders"], "order_ref": order_ref}
-        orders.update(run(connection, "orders/erased/order_refs", names, **values).scalars())
+        orders.update(run(connection, "orders/erased_order_refs", names, **values).scalars())
     loads: list[int] = []
     for name, expression in owned.items():
         names = {"table": tables[name], "customer_ref": expression}
-        loads += run(connection, "orders/erased/set_aside", names, feed=name, **values).scalars()
+        loads += run(connection, "orders/set_aside", names, feed=name, **values).scalars()
     if lines is not None and by_order and orders and (order_ref := _expression(include, lines, "order_ref")):
         names = {"table": tables[lines.landing], "order_ref": order_ref}
         loads += run(
-            connection, "orders/erased/set_aside_lines", names, feed=lines.landing, load_key=load_key,
+            connection, "orders/set_aside_lines", names, feed=lines.landing, load_key=load_key,
             source=source.name, order_refs=sorted(orders),
         ).scalars()  # fmt: skip
     _keep_books(connection, set(loads))
     return len(loads)
 
 
-def suppress(connection: Connection, settings: Settings, now: datetime | None = None) -> int:
-    """Suppress whoever has an address or a number of somebody erased; how many are new.
-
-    `now`: of all customers, known from then. None: of those in the stage, known from when they are.
-    """
-    if not one(connection, "orders/erased/is_any")["is_any"]:
-        return 0
-    inner_pad, outer_pad = hmac_pads(settings.secret)
-    which = "true" if now else "c.customer_id in (select s.customer_id from stage_customers as s)"
-    found = run(
-        connection, "orders/erased/suppress", {"which": Fragment(which)},
-        known_at=now, inner_pad=inner_pad, outer_pad=outer_pad,
-    )  # fmt: skip
-    return len(found.all())
-
-
 def rows_of(connection: Connection, load_id: int) -> int:
     """How many rows of a load were set aside: nobody's mistake, so no share of bad rows counts them."""
-    return count(connection, "orders/erased/count_set_aside", load_id=load_id)
+    return count(connection, "orders/count_set_aside", load_id=load_id)
 
 
 def _keep_books(connection: Connection, loads: Collection[int]) -> None:
     if loads:
-        run(connection, "orders/erased/forget_others", load_ids=sorted(loads))
-        run(connection, "orders/erased/recount", load_ids=sorted(loads))
+        run(connection, "orders/forget_other_rejections", load_ids=sorted(loads))
+        run(connection, "orders/recount", load_ids=sorted(loads))
 
 
 def _is_there(connection: Connection, table: Table) -> bool:

@@ -19,10 +19,10 @@ from datetime import date
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
-from retention.errors import DataError, NotReady
+from retention.core.errors import DataError, NotReady
+from retention.core.settings import Settings
+from retention.core.storage import place, reaching
 from retention.orders.sources import Feed, Source
-from retention.settings import Settings
-from retention.storage import place, reaching
 
 Progress = Callable[[int, int, str], None]  # bytes read, bytes in all, what is read
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")

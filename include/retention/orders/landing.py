@@ -17,9 +17,9 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, Engine
 
-from retention import database
-from retention.database import Fragment, Table, identifier, qualified
-from retention.errors import DataError
+from retention.core import database
+from retention.core.database import Fragment, Table, identifier, qualified
+from retention.core.errors import DataError
 from retention.orders import reading
 from retention.orders.files import File, Progress, fingerprint, opened
 from retention.orders.reading import Bad, Row
@@ -70,12 +70,12 @@ class _Landing:
         return driver.cursor()
 
     def execute(self, statement: str, /, **names: str) -> None:
-        database.execute(self.connection, f"orders/{statement}", names)
+        database.execute(self.connection, statement, names)
 
     def ensure(self, columns: Iterable[str]) -> None:
         for column in columns:
             if column not in self.columns:
-                self.execute("add_column", table=self.table, column=column)
+                self.execute("orders/add_column", table=self.table, column=column)
                 self.columns.append(column)
 
 
@@ -117,30 +117,30 @@ def _land(
         "sequence_name": _literal(qualified(sequence)),
         "load_key": _literal(key),
     }
-    landing.execute("create_landing", columns=_definitions(columns), **names)
-    landing.execute("create_sequence", **names)
-    landing.execute("number_rows", **names)
+    landing.execute("orders/create_landing", columns=_definitions(columns), **names)
+    landing.execute("orders/create_sequence", **names)
+    landing.execute("orders/number_rows", **names)
     landed = unreadable = 0
     described = []
     report = _Reporter(files, f"{source.name} {feed.name}", progress)
     for file in files:
-        landing.execute("begin_file", file_no=Fragment(file.number), **names)
-        landing.execute("restart_numbering", **names)
+        landing.execute("orders/begin_file", file_no=Fragment(file.number), **names)
+        landing.execute("orders/restart_numbering", **names)
         outcome = _land_file(landing, file, file.number in careful, report)
         landed += outcome["rows"]
         unreadable += outcome["unreadable"]
         described.append({**outcome, "number": file.number, "name": file.name, "bytes": file.size,
                           "day": file.day.isoformat() if file.day else None})  # fmt: skip
-    landing.execute("stop_numbering", **names)
-    landing.execute("create_parent", columns=_definitions(landing.columns), parent=parent)
+    landing.execute("orders/stop_numbering", **names)
+    landing.execute("orders/create_parent", columns=_definitions(landing.columns), parent=parent)
     known = _columns(connection, parent)
     for column in landing.columns:
         if column not in known:
-            landing.execute("add_column", table=parent, column=column)
-    landing.execute("drop_table", table=part)
-    landing.execute("rename_table", table=fresh, name=part.partition(".")[2])
-    landing.execute("attach_partition", parent=parent, part=part, load_key=names["load_key"])
-    landing.execute("analyze", table=part)
+            landing.execute("orders/add_column", table=parent, column=column)
+    landing.execute("orders/drop_table", table=part)
+    landing.execute("orders/rename_table", table=fresh, name=part.partition(".")[2])
+    landing.execute("orders/attach_partition", parent=parent, part=part, load_key=names["load_key"])
+    landing.execute("orders/analyze_landing", table=part)
     database.run(connection, "orders/finish_load", load_id=load_id, files=json.dumps(described),
                  landed=landed + unreadable)  # fmt: skip
     log.info("%s %s %s: %d rows landed, %d unreadable", source.name, feed.name, key, landed + unreadable, unreadable)

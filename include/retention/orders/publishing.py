@@ -17,14 +17,15 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, StatementError
 
-from retention import database, days
-from retention.database import Fragment, Table
-from retention.days import Counts
-from retention.errors import DataError, ExpectationFailed, InputError, StateError
-from retention.orders import erased, landing, law, rates, validation
+from retention.contact import erasures, law
+from retention.core import database, days
+from retention.core.database import Fragment, Table
+from retention.core.days import Counts
+from retention.core.errors import DataError, ExpectationFailed, InputError, StateError
+from retention.core.settings import Settings
+from retention.orders import erased, landing, rates, validation
 from retention.orders.sources import Feed, Source
 from retention.orders.validation import PUBLISHING_RULES
-from retention.settings import Settings
 
 AHEAD = timedelta(days=1)  # by which a clock may run fast: what it says is believed
 log = logging.getLogger(__name__)
@@ -42,6 +43,22 @@ class Kind:
     wins: str = ""  # of two versions of one instant, the one that comes first by this
 
 
+CREATE_STAGES = (
+    "orders/create_stage_files",
+    "orders/create_stage_orders",
+    "orders/create_stage_order_lines",
+    "orders/create_stage_refused",
+    "orders/create_stage_repeated",
+    "orders/create_stage_touched",
+    "orders/create_stage_customers",
+    "orders/create_stage_consents",
+)
+STAGE = {  # by feed
+    "orders": "orders/stage_orders",
+    "order_lines": "orders/stage_order_lines",
+    "customers": "orders/stage_customers",
+    "consents": "orders/stage_consents",
+}
 KINDS = {
     "customers": Kind(
         "shop.customers",
@@ -132,8 +149,8 @@ def _stage(
     run(connection, "orders/more_memory")
     rates.seed(connection, settings)
     law.put_in_force(connection, settings.include)
-    for table in ("files", "orders", "order_lines", "refused", "repeated", "touched", "customers", "consents"):
-        run(connection, f"orders/stage/create_{table}")
+    for create in CREATE_STAGES:
+        run(connection, create)
     staged: dict[str, int] = {}
     for feed in source.feeds.values():
         if feed.landing in loads:
@@ -149,13 +166,13 @@ def _stage(
             load = loads[feed.name]
             part = landing.partition(source, feed, landing.load_key(day))
             _keep_refused(connection, feed, part, load)
-            accepted = database.count(connection, "orders/stage/count_rows", {"table": f"stage_{feed.name}"})
+            accepted = database.count(connection, "orders/count_staged_rows", {"table": f"stage_{feed.name}"})
             books[feed.name] = {"landed": load["landed"], "accepted": accepted, "rejected": _rejected(connection, load)}
             _balance(source, feed, *books[feed.name].values())
             books[feed.name]["erased"] = erased.rows_of(connection, load["load_id"])
             run(connection, "orders/forget_corrections", load_id=load["load_id"])
             books[feed.name]["corrected"] = database.count(
-                connection, "orders/stage/keep_corrected", {"table": f"stage_{feed.name}"}, load_id=load["load_id"]
+                connection, "orders/keep_corrected", {"table": f"stage_{feed.name}"}, load_id=load["load_id"]
             )
     _refuse_collisions(connection, source)
     log.debug("%s staged: %s (%s)", source.name, staged, zone)
@@ -174,15 +191,15 @@ def _stage_feed(
     """Cast the accepted rows of one feed by its mapping; the landed rows they were."""
     zone = settings.shop_time_zone
     database.run(connection, "orders/forget_refused", load_id=load["load_id"], rules=list(PUBLISHING_RULES))
-    database.run(connection, "orders/stage/clear_files")
+    database.run(connection, "orders/clear_stage_files")
     files = [_file(file, day, at, zone) for file in load["files"]]
-    database.run(connection, "orders/stage/add_files", files=json.dumps(files))
+    database.run(connection, "orders/add_stage_files", files=json.dumps(files))
     part = landing.partition(source, feed, landing.load_key(day))
     include = connection.get_execution_options()["include"]
     rows = Fragment(database.qualified(part))
     if _rejected(connection, load):
         rows = Fragment(
-            database.sql(include, "orders/_accepted_rows", {"part": part, "load_id": Fragment(load["load_id"])})
+            database.sql(include, "orders/accepted_rows", {"part": part, "load_id": Fragment(load["load_id"])})
         )
     name = f"orders/mappings/{feed.mapping}"
     mapping = Fragment(database.sql(include, name, {"landed": rows}))
@@ -194,13 +211,13 @@ def _stage_feed(
     try:
         given = list(database.run(connection, "orders/mapping_columns", {"mapping": mapping}, **values).keys())
         names = _columns(feed, given, f"{name}.sql")
-        database.run(connection, f"orders/stage/{feed.name}", {**names, "mapping": mapping}, **values)
+        database.run(connection, STAGE[feed.name], {**names, "mapping": mapping}, **values)
     except DBAPIError as problem:
         raise _refusal(problem, f"sql/{name}.sql", feed) from None  # it quotes the row
     except StatementError as problem:
         raise InputError(f"sql/{name}.sql: {problem.orig}; write \\: for a colon that asks for no value.") from problem
-    database.run(connection, "orders/stage/analyze", {"table": f"stage_{feed.name}"})
-    return database.count(connection, "orders/stage/count_rows", {"table": f"stage_{feed.name}"})
+    database.run(connection, "orders/analyze_stage", {"table": f"stage_{feed.name}"})
+    return database.count(connection, "orders/count_staged_rows", {"table": f"stage_{feed.name}"})
 
 
 def _file(file: dict[str, Any], day: date | None, at: datetime, zone: Any) -> dict[str, Any]:
@@ -261,30 +278,30 @@ def _refuse(connection: Connection, settings: Settings, source: Source, staged: 
     run = database.run
     lines = source.feeds.get("order_lines")
     is_shared = lines is not None and lines.shares == "orders"
-    run(connection, "orders/stage/take_known_order", reporting=settings.reporting_currency)
+    run(connection, "orders/take_known_order", reporting=settings.reporting_currency)
     for name in staged:
         if name == "order_lines" and is_shared:
             continue  # its rows are those of the orders
         names = {"table": f"stage_{name}"}
-        refused = database.count(connection, "orders/stage/refuse_broken", names, feed=name)
+        refused = database.count(connection, "orders/refuse_broken", names, feed=name)
         if name == "orders" and is_shared:
-            refused += database.count(connection, "orders/stage/refuse_orders_of_broken_lines")
+            refused += database.count(connection, "orders/refuse_orders_of_broken_lines")
             if refused:
-                run(connection, "orders/stage/refuse_shared")
-                run(connection, "orders/stage/drop_refused", {"table": "stage_order_lines"}, feed="orders")
+                run(connection, "orders/refuse_shared")
+                run(connection, "orders/drop_refused", {"table": "stage_order_lines"}, feed="orders")
         if refused:
-            run(connection, "orders/stage/drop_refused", names, feed=name)
-    run(connection, "orders/stage/find_repeated")
-    run(connection, "orders/stage/refuse_changed_within", source=source.name)
+            run(connection, "orders/drop_refused", names, feed=name)
+    run(connection, "orders/find_repeated_orders")
+    run(connection, "orders/refuse_changed_within", source=source.name)
     if _has_orders(connection, source):
-        run(connection, "orders/stage/refuse_changed_since")
+        run(connection, "orders/refuse_changed_since")
     if is_shared:
-        run(connection, "orders/stage/refuse_shared")
-        run(connection, "orders/stage/drop_refused", {"table": "stage_order_lines"}, feed="orders")
-    run(connection, "orders/stage/drop_refused", {"table": "stage_orders"}, feed="orders")
+        run(connection, "orders/refuse_shared")
+        run(connection, "orders/drop_refused", {"table": "stage_order_lines"}, feed="orders")
+    run(connection, "orders/drop_refused", {"table": "stage_orders"}, feed="orders")
     if lines is not None and not is_shared:
-        run(connection, "orders/stage/refuse_unknown_orders", source=source.name, feed="order_lines")
-        run(connection, "orders/stage/drop_refused", {"table": "stage_order_lines"}, feed="order_lines")
+        run(connection, "orders/refuse_unknown_orders", source=source.name, feed="order_lines")
+        run(connection, "orders/drop_refused", {"table": "stage_order_lines"}, feed="order_lines")
 
 
 def _keep_refused(connection: Connection, feed: Feed, part: Table, load: dict[str, Any]) -> None:
@@ -296,11 +313,11 @@ def _keep_refused(connection: Connection, feed: Feed, part: Table, load: dict[st
         "feed": Fragment(f"'{feed.name}'"),
         **validation.shown(columns, "l"),
     }
-    database.execute(connection, "orders/stage/keep_refused", names)
+    database.execute(connection, "orders/keep_refused", names)
 
 
 def _has_orders(connection: Connection, source: Source) -> bool:
-    return bool(database.run(connection, "orders/stage/has_orders", source=source.name).scalar_one())
+    return bool(database.run(connection, "orders/has_orders", source=source.name).scalar_one())
 
 
 def _rejected(connection: Connection, load: dict[str, Any]) -> int:
@@ -319,9 +336,9 @@ def _refuse_collisions(connection: Connection, source: Source) -> None:
     parts = [
         f"select customer_id, customer_ref, known_at from stage_{name}" for name in ("orders", "customers", "consents")
     ]
-    database.run(connection, "orders/stage/create_seen", {"seen": Fragment(" union all ".join(parts))})
-    database.run(connection, "orders/stage/analyze", {"table": "stage_seen"})
-    found = database.run(connection, "orders/stage/collisions", namespace=source.namespace).mappings().first()
+    database.run(connection, "orders/create_stage_seen", {"seen": Fragment(" union all ".join(parts))})
+    database.run(connection, "orders/analyze_stage", {"table": "stage_seen"})
+    found = database.run(connection, "orders/collisions", namespace=source.namespace).mappings().first()
     if found:
         raise StateError(
             f"{source.name}: customer_id {found['customer_id']} would stand for two customers: their hashes "
@@ -367,19 +384,19 @@ def _write(
     run(connection, "orders/more_memory")
     had_orders = _has_orders(connection, source)
     _merge(connection, "customers")
-    erased.suppress(connection, settings)
+    erasures.suppress(connection, settings)
     run(connection, "orders/add_minimal_customers", namespace=source.namespace)
     run(connection, "orders/earlier_minimal_customers")
-    repeated = database.count(connection, "orders/stage/count", {"table": "stage_repeated"}) > 0
+    repeated = database.count(connection, "orders/count_stage", {"table": "stage_repeated"}) > 0
     orders = _merge(connection, "orders", compare=had_orders, repeated=repeated)
-    distinct = database.count(connection, "orders/stage/count_orders")
+    distinct = database.count(connection, "orders/count_staged_orders")
     if distinct != sum(orders.values()):
         raise StateError(
             f"{source.name}: {distinct} orders were accepted, but {orders} came of them. Nothing was published."
         )
     _replace_lines(connection, source, had_orders)
     _merge(connection, "consents")
-    last = day or database.run(connection, "orders/stage/last_day", shop_zone=str(settings.shop_time_zone)).scalar()
+    last = day or database.run(connection, "orders/last_day", shop_zone=str(settings.shop_time_zone)).scalar()
     touched = _refresh_statistics(connection, last)
     for name, book in books.items():
         run(connection, "orders/finish_publish", load_id=loads[name]["load_id"], accepted=book["accepted"],
@@ -402,17 +419,17 @@ def _merge(connection: Connection, name: str, *, compare: bool = True, repeated:
     """
     kind, run = KINDS[name], database.run
     names = _merge_names(name, kind)
-    run(connection, "orders/merge/drop_several")
-    run(connection, "orders/merge/create_several", names)
-    run(connection, "orders/merge/key_several", names)
+    run(connection, "orders/drop_several")
+    run(connection, "orders/create_several", names)
+    run(connection, "orders/key_several", names)
     if repeated:
-        run(connection, "orders/merge/find_repeated", names)
+        run(connection, "orders/find_repeated_keys", names)
     if compare:
-        run(connection, "orders/merge/find_changed", names)
-    run(connection, "orders/stage/analyze", {"table": "merge_several"})
-    same = database.count(connection, "orders/merge/count_same", names) if compare else 0
-    counts = {"inserted": database.count(connection, "orders/merge/insert_new", names), "updated": 0, "unchanged": same}
-    if database.count(connection, "orders/stage/count", {"table": "merge_several"}):
+        run(connection, "orders/find_changed_keys", names)
+    run(connection, "orders/analyze_stage", {"table": "merge_several"})
+    same = database.count(connection, "orders/count_same", names) if compare else 0
+    counts = {"inserted": database.count(connection, "orders/insert_new_keys", names), "updated": 0, "unchanged": same}
+    if database.count(connection, "orders/count_stage", {"table": "merge_several"}):
         for verdict, number in _merge_versions(connection, names).items():
             counts[verdict] += number
     return counts
@@ -421,17 +438,19 @@ def _merge(connection: Connection, name: str, *, compare: bool = True, repeated:
 def _merge_versions(connection: Connection, names: dict[str, str]) -> dict[str, int]:
     """The keys that need a look at all their versions."""
     run = database.run
-    run(connection, "orders/merge/create_versions", names)
-    run(connection, "orders/merge/add_versions", names)
-    run(connection, "orders/stage/analyze", {"table": "merge_versions"})
-    run(connection, "orders/merge/create_chain", names)
-    run(connection, "orders/merge/create_verdicts", names)
-    run(connection, "orders/merge/key_verdicts", names)
+    run(connection, "orders/create_versions", names)
+    run(connection, "orders/add_versions", names)
+    run(connection, "orders/analyze_stage", {"table": "merge_versions"})
+    run(connection, "orders/create_chain", names)
+    run(connection, "orders/create_verdicts", names)
+    run(connection, "orders/key_verdicts", names)
     for table in ("merge_chain", "merge_verdicts"):
-        run(connection, "orders/stage/analyze", {"table": table})
-    for step in ("forget_history", "write_history", "write_present", "renew_unchanged"):
-        run(connection, f"orders/merge/{step}", names)
-    rows = run(connection, "orders/merge/count_verdicts").mappings()
+        run(connection, "orders/analyze_stage", {"table": table})
+    run(connection, "orders/forget_history", names)
+    run(connection, "orders/write_history", names)
+    run(connection, "orders/write_present", names)
+    run(connection, "orders/renew_unchanged", names)
+    rows = run(connection, "orders/count_verdicts").mappings()
     return {row["verdict"]: row["keys"] for row in rows}
 
 
@@ -458,25 +477,29 @@ def _merge_names(name: str, kind: Kind) -> dict[str, str]:
 
 def _replace_lines(connection: Connection, source: Source, had_orders: bool) -> None:
     """The newest landing of an order brings all its lines; the ones it had before go."""
-    if not database.count(connection, "orders/stage/count", {"table": "stage_order_lines"}):
+    if not database.count(connection, "orders/count_stage", {"table": "stage_order_lines"}):
         return
     run = database.run
-    run(connection, "orders/lines/create_new", source=source.name)
-    run(connection, "orders/stage/analyze", {"table": "lines_new"})
+    run(connection, "orders/create_new_lines", source=source.name)
+    run(connection, "orders/analyze_stage", {"table": "lines_new"})
     only = Fragment("")
     if had_orders:
-        for step in ("create_changed", "find_changed", "find_shortened", "keep_newer", "delete_old", "touch"):
-            run(connection, f"orders/lines/{step}")
-        run(connection, "orders/stage/analyze", {"table": "lines_changed"})
+        run(connection, "orders/create_changed_lines")
+        run(connection, "orders/find_changed_lines")
+        run(connection, "orders/find_shortened_orders")
+        run(connection, "orders/keep_newer_lines")
+        run(connection, "orders/delete_old_lines")
+        run(connection, "orders/touch_customers_of_lines")
+        run(connection, "orders/analyze_stage", {"table": "lines_changed"})
         only = Fragment("inner join lines_changed as c using (customer_id, source, order_ref)")
-    run(connection, "orders/lines/insert_new", {"only_changed": only})
+    run(connection, "orders/insert_new_lines", {"only_changed": only})
 
 
 def _refresh_statistics(connection: Connection, day: date | None) -> int:
     """Statistics of the customers whose orders changed, and the day's list of the touched; how many those are."""
     run = database.run
     run(connection, "orders/create_touched_customers")
-    run(connection, "orders/stage/analyze", {"table": "stage_touched_customers"})
+    run(connection, "orders/analyze_stage", {"table": "stage_touched_customers"})
     counts = database.one(connection, "orders/count_touched")
     if counts["with_orders"]:
         run(connection, "orders/forget_statistics")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from retention import database
-from retention.errors import InputError
-from retention.settings import Settings
+from retention.core import database
+from retention.core.errors import InputError
+from retention.core.settings import Settings
 
 BASE = "EUR"
 

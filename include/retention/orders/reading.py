@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
-from retention.errors import DataError
+from retention.core.errors import DataError
 from retention.orders.files import File
 from retention.orders.sources import BLANKS, Feed, is_column
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from retention import documents
-from retention.errors import InputError
-from retention.settings import shown, zone
+from retention.core import documents
+from retention.core.errors import InputError
+from retention.core.settings import shown, zone
 
 FEEDS = ("customers", "orders", "order_lines", "consents")  # in the order they are published
 FORMATS = ("csv", "jsonl", "parquet")

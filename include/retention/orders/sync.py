@@ -15,14 +15,14 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from retention import clock, days, faults
-from retention.database import one
-from retention.days import Counts
-from retention.errors import DataError, InputError, StateError
+from retention.core import clock, days, faults
+from retention.core.database import one
+from retention.core.days import Counts
+from retention.core.errors import DataError, InputError, StateError
+from retention.core.settings import Settings
 from retention.orders import erased, files, landing, publishing, validation
 from retention.orders.files import Progress
 from retention.orders.sources import Source, read
-from retention.settings import Settings
 
 STAGE = "orders"
 log = logging.getLogger(__name__)

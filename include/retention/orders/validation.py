@@ -23,14 +23,14 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, Engine
 
-from retention import database, days, documents
-from retention.database import Fragment, Table, identifier
-from retention.errors import ExpectationFailed, InputError, StateError
+from retention.core import database, days, documents
+from retention.core.database import Fragment, Table, identifier
+from retention.core.errors import ExpectationFailed, InputError, StateError
+from retention.core.settings import Settings
 from retention.orders import landing
 from retention.orders.erased import ERASED
 from retention.orders.reading import READING_RULES, SHORT
 from retention.orders.sources import OURS, Feed, Source
-from retention.settings import Settings
 
 READABLE = "row_is_readable"  # the rule that rows refused at landing break
 LOADS_FOR_A_BAND = 3  # earlier loads of the weekday needed to judge a row count

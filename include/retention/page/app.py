@@ -27,11 +27,12 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from starlette.exceptions import HTTPException
 
-from retention import database, days
-from retention.errors import InputError, RetentionError, StateError
+from retention.core import clock, database, days
+from retention.core.clock import Clock
+from retention.core.errors import InputError, RetentionError, StateError
+from retention.core.settings import Settings
 from retention.orders.landing import HISTORY
 from retention.page import morning, quality, words
-from retention.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def create_app(
     current_user: Callable[..., Any],
     *,
     day_of_run: Callable[[str, str], date | None] = lambda dag, run: None,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    clock: Clock = clock.now,
 ) -> FastAPI:
     """The application. `current_user` is a dependency that raises HTTPException 401 or 403.
 

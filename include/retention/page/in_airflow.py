@@ -17,7 +17,7 @@ from airflow.sdk import BaseOperatorLink
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from retention.settings import Settings
+    from retention.core.settings import Settings
 
 OUR_DAGS = ("sync_orders", "refresh_selections", "deliver_messages", "collect_events", "measure_results")
 CAMPAIGN = "campaign_"
@@ -42,7 +42,7 @@ class Page:
 
 def settings() -> Settings:
     """The settings of this process; the database is the connection `retention_db` unless the environment names it."""
-    from retention.settings import from_environment
+    from retention.core.settings import from_environment
 
     found = from_environment()
     return found if found.database_url else found.evolve(database_url=_connection_url("retention_db"))

@@ -14,6 +14,8 @@ from typing import Any
 
 from babel.numbers import list_currencies
 
+from retention.core import channels
+
 DOTS = "•••"
 SHORT = 60  # characters of a shape
 LONG = 200  # characters of what an expectation asks for or found
@@ -51,7 +53,7 @@ def _columns() -> dict[str, Form]:
         _INSTANT.fullmatch: "createdat updatedat changedat orderedat registeredat invoicedate date",
         _is_currency: "currency",
         _one_of("pending complete cancelled refunded"): "status",
-        _one_of("email sms audience postal"): "channel",
+        channels.CHANNELS.__contains__: "channel",
         _one_of("yes no"): "granted",
         _one_of("consent soft_opt_in"): "basis",
         _never: "orderid invoice sku stockcode store purpose category",

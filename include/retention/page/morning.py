@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from retention import days
-from retention.database import run
+from retention.core import days
+from retention.core.database import run
+from retention.core.settings import Settings
 from retention.page.masking import masked_text
-from retention.settings import Settings
 
 Row = dict[str, Any]
 
@@ -29,11 +29,11 @@ def read(connection: Connection, settings: Settings, now: datetime, number: int,
 
     `now` is only shown and compared with for people (fresh, due); no decision is made here.
     """
-    shown = [row["day"] for row in _rows(connection, "shown_days", until=until, number=number)]
+    shown = [row["day"] for row in _rows(connection, "page/shown_days", until=until, number=number)]
     published = _published(days.newest_published(connection), settings, now)
-    halts = _rows(connection, "halts")
-    paused = [row | {"message": masked_text(row["message"])} for row in _rows(connection, "paused")]
-    waiting = _rows(connection, "waiting", now=now)
+    halts = _rows(connection, "page/halts")
+    paused = [row | {"message": masked_text(row["message"])} for row in _rows(connection, "page/paused")]
+    waiting = _rows(connection, "page/waiting", now=now)
     found = _days(connection, shown, now) if shown else []
     return {
         "shop": settings.shop_name,
@@ -72,11 +72,11 @@ def _held_by(row: Row, halts: list[Row], paused: list[Row], published: Row) -> l
 
 def _days(connection: Connection, shown: list[date], now: datetime) -> list[Row]:
     within = {"first": shown[-1], "last": shown[0]}
-    campaigns = [row["campaign"] for row in _rows(connection, "campaigns")]
-    records = _by_day(_rows(connection, "records", **within))
-    messages = _by_day(_rows(connection, "messages", campaigns=campaigns, **within))
-    quality = _by_day(_rows(connection, "quality_by_day", with_histories=False, **within))
-    known = _rows(connection, "parts")
+    campaigns = [row["campaign"] for row in _rows(connection, "page/campaigns")]
+    records = _by_day(_rows(connection, "page/records", **within))
+    messages = _by_day(_rows(connection, "page/messages", campaigns=campaigns, **within))
+    quality = _by_day(_rows(connection, "page/quality_by_day", with_histories=False, **within))
+    known = _rows(connection, "page/parts")
     return [_day(day, records[day], messages[day], quality[day], known, now) for day in shown]
 
 
@@ -251,7 +251,7 @@ def _add(into: Row, row: Row) -> None:
 
 
 def _rows(connection: Connection, name: str, **parameters: Any) -> list[Row]:
-    return [dict(row) for row in run(connection, f"page/{name}", **parameters).mappings()]
+    return [dict(row) for row in run(connection, name, **parameters).mappings()]
 
 
 def _by_day(rows: Iterable[Row]) -> defaultdict[date, list[Row]]:

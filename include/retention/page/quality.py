@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from retention import days
-from retention.database import run
+from retention.core import days
+from retention.core.database import run
 from retention.orders.landing import HISTORY
 from retention.orders.reading import READING_RULES
 from retention.orders.sources import OURS
@@ -43,10 +43,10 @@ NUMBERS = {"checked": "element_count", "unexpected": "unexpected_count", "percen
 def read(connection: Connection, key: str | None, source: str | None) -> Row:
     """All the view shows for the loads of `key` (a day or a history; none: the newest), of all sources or one."""
     chosen = key or _newest(connection, source)
-    loads = _rows(connection, "quality_loads", load_key=chosen, source=source) if chosen else []
+    loads = _rows(connection, "page/quality_loads", load_key=chosen, source=source) if chosen else []
     identifiers = [load["load_id"] for load in loads]
-    suites = _rows(connection, "quality_suites", load_ids=identifiers)
-    rules = _rows(connection, "quality_rules", load_ids=identifiers)
+    suites = _rows(connection, "page/quality_suites", load_ids=identifiers)
+    rules = _rows(connection, "page/quality_rules", load_ids=identifiers)
     for load in loads:
         load["suites"] = [_suite(suite) for suite in suites if suite["load_id"] == load["load_id"]]
         load["rules"] = [
@@ -74,7 +74,7 @@ def _choices(connection: Connection, chosen: str | None) -> dict[str, list[Row]]
     last = newest or date.min
     first = _moved(last, -AROUND)
     choices: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in _rows(connection, "quality_by_day", first=first, last=last, with_histories=True):
+    for row in _rows(connection, "page/quality_by_day", first=first, last=last, with_histories=True):
         choices[row["source"]].append(row)
     return dict(sorted(choices.items()))
 
@@ -90,7 +90,7 @@ def _rejected(connection: Connection, load: Row, rule: str) -> list[Row]:
         expectation["rule"]: expectation["column"] for suite in load["suites"] for expectation in suite["expectations"]
     }
     found = []
-    for row in _rows(connection, "quality_rows", load_id=load["load_id"], rule=rule, number=ROWS):
+    for row in _rows(connection, "page/quality_rows", load_id=load["load_id"], rule=rule, number=ROWS):
         place = {"file": row["file"], "row_no": row["row_no"]}
         if rule in READING_RULES:
             found.append({**place, "value": row["value"], "length": row["length"]})
@@ -242,4 +242,4 @@ def _plain(value: Any) -> str:
 
 
 def _rows(connection: Connection, name: str, **parameters: Any) -> list[Row]:
-    return [dict(row) for row in run(connection, f"page/{name}", **parameters).mappings()]
+    return [dict(row) for row in run(connection, name, **parameters).mappings()]

@@ -16,7 +16,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from retention.errors import InputError
+from retention.core.errors import InputError
 from retention.selections import rendering, scanning
 from retention.selections.rendering import DAY_WORDS, Occasion, Rule, render, shown
 from retention.selections.windows import Edge

@@ -13,14 +13,14 @@ from time import perf_counter
 
 from sqlalchemy import Connection, Engine
 
-from retention import database, days, faults
-from retention.database import Table
-from retention.days import Counts
-from retention.errors import InputError, RetentionError, StateError
+from retention.core import database, days, faults
+from retention.core.database import Table
+from retention.core.days import Counts
+from retention.core.errors import InputError, RetentionError, StateError
+from retention.core.settings import Settings
 from retention.selections import worlds
 from retention.selections.definitions import Definition, closure, get, read_each
 from retention.selections.worlds import MEMBERS, STAGE
-from retention.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -93,11 +93,11 @@ def members(settings: Settings, engine: Engine, name: str, day: date | None = No
         if at is None:
             raise StateError(f"The selection {name} was never refreshed: run `retention select --day D {name}`.")
         if days.recorded(connection, STAGE, name, at) is not None:
-            yield from _refs(connection, "refresh/members", selection=name, day=at)
+            yield from _refs(connection, "selections/refresh/members", selection=name, day=at)
             return
         with worlds.opened(connection, settings, definitions, at, may_compute=True) as world:
             computed, _ = world.compute(name)
-            yield from _refs(connection, "refresh/computed_members", {"computed": computed})
+            yield from _refs(connection, "selections/refresh/computed_members", {"computed": computed})
         connection.rollback()
 
 
@@ -142,11 +142,11 @@ def _write(
     for table in tables.values():
         database.customer_table(connection, table, MEMBERS)
     size = _fill_work(connection, settings, definitions, name, day, tables["work"])
-    database.run(connection, "refresh/leave", tables)
-    database.run(connection, "refresh/enter", tables)
-    left = database.count(connection, "refresh/close_membership", tables, selection=name, day=day)
-    entered = database.count(connection, "refresh/open_membership", tables, selection=name, day=day)
-    database.run(connection, "refresh/clear_work", tables)
+    database.run(connection, "selections/refresh/leave", tables)
+    database.run(connection, "selections/refresh/enter", tables)
+    left = database.count(connection, "selections/refresh/close_membership", tables, selection=name, day=day)
+    entered = database.count(connection, "selections/refresh/open_membership", tables, selection=name, day=day)
+    database.run(connection, "selections/refresh/clear_work", tables)
     counts = {"size": size, "entered": entered, "left": left, "seconds": _seconds_since(began)}
     log.info("selection %s, %s: %s", name, day, counts)
     return counts
@@ -167,7 +167,7 @@ def _fill_work(
             size = world.fill(name, work)
         if worlds.situation(connection, definitions, name) == before:
             return size
-        database.run(connection, "refresh/clear_work", {"work": work})
+        database.run(connection, "selections/refresh/clear_work", {"work": work})
 
 
 def _record_failed(engine: Engine, name: str, day: date, problem: RetentionError) -> None:

@@ -27,9 +27,9 @@ from zoneinfo import ZoneInfo
 import jinja2
 from jinja2 import meta, nodes
 
-from retention import days, sandbox
-from retention.database import identifier
-from retention.errors import InputError
+from retention.core import days, sandbox
+from retention.core.database import identifier
+from retention.core.errors import InputError
 from retention.selections.windows import Edge, Span, Window, between, since
 
 UNBOUNDED = 99_999  # "at most 99999 orders" has always meant: however many

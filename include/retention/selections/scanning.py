@@ -15,7 +15,10 @@ _CLOCK = re.compile(
     r"\b(?:now|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday|random|current_setting)\s*\("
     r"|\b(?:current_date|current_timestamp|current_time|localtimestamp|localtime)\b"
 )
-_SCHEMA = re.compile(r"\b(shop|selections|landing|campaigns|delivery)\"?\s*\.")
+_QUALIFIED = re.compile(r'(?<![\w.])"?\b([a-z_]\w*)"?\s*\.\s*["a-z_*]')
+_INTRODUCED = re.compile(r'(?<!\.)\b[a-z_]\w*\b(?!"?\s*\.)')  # a table or its alias: stands once without a dot
+_READ = re.compile(r'\b(?:(?<!distinct )from|join|table)\s+(?:only\s+|lateral\s+)?"?([a-z_]\w*)("?\s*\.)?')
+_TAKES_FROM = re.compile(r"\b(?:extract|substring|overlay|trim)\s*$")  # functions whose arguments have a `from` too
 _SELECT = re.compile(r"\(\s*select\b")
 _OVER = re.compile(r"\bover\s*(\(\s*partition\s+by\s+(?:\w+\.)?customer_id\b)?")
 _LIMIT = re.compile(r"\b(?:limit|offset|fetch\s+(?:first|next))\b|\bdistinct\s+on\b(?!\s*\(\s*(?:\w+\.)?customer_id\b)")
@@ -37,12 +40,27 @@ def problems(sql: str) -> Iterator[Finding]:
             match.start(),
             f"{match[0].strip('( ')}: a run depends on its day only; use a window macro or {{{{ day }}}}",
         )
-    for match in _SCHEMA.finditer(code):
+    for index, schema in sorted(_schemas(code)):
         yield (
-            match.start(),
-            f"a table of schema {match[1]}: write tables without a schema, selections as {{{{ selection('name') }}}}, "
+            index,
+            f"a table of schema {schema}: write tables without a schema, selections as {{{{ selection('name') }}}}, "
             "so that a day in the past reads what was known then",
         )
+
+
+def _schemas(code: str) -> Iterator[Finding]:
+    """Where a schema is named. Any is too much: the world says which schemas its bare table names are looked up in."""
+    introduced = set(_INTRODUCED.findall(code))
+    for match in _QUALIFIED.finditer(code):
+        if match[1] not in introduced:
+            yield match.start(1), match[1]
+    for match in _READ.finditer(code):
+        if _TAKES_FROM.search(code, 0, _opened(code, match.start())):
+            continue
+        if match[2] and match[1] in introduced:
+            yield match.start(1), match[1]
+        if not match[2] and match[1].startswith("pg_"):
+            yield match.start(1), "pg_catalog"
 
 
 def comparisons(sql: str) -> Iterator[Finding]:
@@ -79,6 +97,16 @@ def _code(sql: str) -> str:
 
 def _depth(code: str, index: int) -> int:
     return code.count("(", 0, index) - code.count(")", 0, index)
+
+
+def _opened(code: str, index: int) -> int:
+    """Where the innermost parenthesis around `index` opens; 0 where there is none."""
+    depth = 0
+    for at in range(index - 1, -1, -1):
+        depth += (code[at] == ")") - (code[at] == "(")
+        if depth < 0:
+            return at
+    return 0
 
 
 def _end(code: str, start: int, clause: re.Pattern[str] | None) -> int:

@@ -18,19 +18,27 @@ import psycopg
 import sqlalchemy
 from sqlalchemy import Connection
 
-from retention import database, days
-from retention.database import Fragment, Table
-from retention.errors import InputError, StateError
+from retention.core import database, days
+from retention.core.database import Fragment, Table
+from retention.core.errors import InputError, StateError
+from retention.core.settings import Settings
 from retention.selections import rendering
-from retention.selections.definitions import Definition, closure
+from retention.selections.definitions import Definition, closure, get
 from retention.selections.rendering import Occasion, Rule, shown
-from retention.settings import Settings
 
 STAGE = "selections"
 MEMBERS = "customer_id bigint primary key"  # the columns of every table of members
 
 # In this order: the later views read the earlier ones.
-_FACTS = ("customers", "orders", "order_lines", "customer_stats", "consents", "suppressions", "engagement")
+_FACTS = (  # a view each, of what was known
+    "selections/refresh/as_of_customers",
+    "selections/refresh/as_of_orders",
+    "selections/refresh/as_of_order_lines",
+    "selections/refresh/as_of_customer_stats",
+    "selections/refresh/as_of_consents",
+    "selections/refresh/as_of_suppressions",
+    "selections/refresh/as_of_engagement",
+)
 
 
 def situation(connection: Connection, definitions: Mapping[str, Definition], name: str) -> tuple[object, ...]:
@@ -43,6 +51,45 @@ def newest_done(connection: Connection, name: str) -> date | None:
     """The newest day that a selection has done."""
     day: date | None = database.one(connection, "days/newest_done", stage=STAGE, part=name)["day"]
     return day
+
+
+def statement(
+    connection: Connection, settings: Settings, definitions: Mapping[str, Definition], name: str, day: date
+) -> tuple[str, list[str]]:
+    """The members of `name` on `day` as one select, and the statements that make its world, to be rolled back.
+
+    Other selections are read as they are recorded: nothing is computed. Raises as `World.fill` for files in error.
+    """
+    definition = get(definitions, name)
+    is_past = (newest := days.newest_published(connection)) is not None and day < newest
+    schema = f"as_of_{day:%Y_%m_%d}"
+    before: list[str] = []
+    tables: dict[str, str] = {one: Table(f"selections.{one}") for one in definition.references}
+    if is_past:
+        known_by = Fragment(f"timestamptz '{days.known_at(day, settings.shop_time_zone).isoformat(sep=' ')}'")
+        facts = {"orders": Table(f"{schema}.orders"), "order_lines": Table(f"{schema}.order_lines")}
+        names = {"schema": schema, "known_by": known_by, **facts}
+        before = [database.sql(settings.include, "selections/refresh/create_world", {"schema": schema})]
+        before += [database.sql(settings.include, fact, names) for fact in _FACTS]
+        for one in definition.references:
+            tables[one] = Table(f"{schema}.selection_{one}")
+            membership = {"view": tables[one], "name": Fragment(f"'{one}'"), "day": Fragment(f"date '{day}'")}
+            before.append(database.sql(settings.include, "selections/refresh/as_of_membership", membership))
+    path = ", ".join(map(database.identifier, [schema, "shop"] if is_past else ["shop"]))
+    occasion = Occasion(
+        day=day,
+        zone=settings.shop_time_zone,
+        inactive_days=settings.inactive_days,
+        table=lambda one: database.qualified(tables[one]),
+    )
+    rule = rendering.render(settings.include, definition.file, occasion).sql.strip()
+    if definition.parent:
+        parent = database.qualified(tables[definition.parent])
+        rule = (
+            f"select r.customer_id\nfrom (\n{rule}\n) as r\n"
+            f"where exists (select from {parent} as p where p.customer_id = r.customer_id)"
+        )
+    return rule, [*before, f"set local search_path = {path}"]
 
 
 @dataclass(kw_only=True)
@@ -115,7 +162,7 @@ class World:
         self._make()
         view = Table(f"{self.schema}.selection_{name}")
         names = {"view": view, "name": Fragment(f"'{name}'"), "day": Fragment(f"date '{self.day}'")}
-        database.run(self.connection, "refresh/as_of_membership", names)
+        database.run(self.connection, "selections/refresh/as_of_membership", names)
         return view
 
     def open_facts(self) -> None:
@@ -128,22 +175,22 @@ class World:
             "order_lines": Table(f"{self.schema}.order_lines"),
             "known_by": Fragment(f"timestamptz '{known_by}'"),
         }
-        for fact in _FACTS:
-            database.run(self.connection, f"refresh/as_of_{fact}", names)
+        for view in _FACTS:
+            database.run(self.connection, view, names)
         self.search_path = f'"{self.schema}", "shop"'
 
     def _make(self) -> None:
         if not self._is_made:
-            database.run(self.connection, "refresh/create_world", {"schema": self.schema})
+            database.run(self.connection, "selections/refresh/create_world", {"schema": self.schema})
             self._is_made = True
 
     def _search(self) -> None:
-        database.run(self.connection, "refresh/set_search_path", search_path=self.search_path)
+        database.run(self.connection, "selections/refresh/set_search_path", search_path=self.search_path)
 
     def drop(self) -> None:
         """Leave nothing behind."""
         if self._is_made:
-            database.run(self.connection, "refresh/drop_world", {"schema": self.schema})
+            database.run(self.connection, "selections/refresh/drop_world", {"schema": self.schema})
 
 
 @contextmanager

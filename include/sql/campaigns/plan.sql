@@ -39,9 +39,10 @@ with written as (
             coalesce(
                 {% with channel = "cast(:channel as text)" %}{% include "campaigns/_not_allowed.sql" %}{% endwith %},
                 case
-                    when (case :channel when 'email' then c.email
-                            when 'sms' then c.phone
-                            when 'audience' then coalesce(c.email, c.phone) else c.street || c.postal_code || c.city
+                    when (case :address when 'email' then c.email
+                            when 'phone' then c.phone
+                            when 'email_or_phone' then coalesce(c.email, c.phone)
+                            when 'street' then c.street || c.postal_code || c.city
                         end) is null then 'no_address'
                     when w.due_at >= w.closes_at then 'no_window'
                 end

@@ -144,22 +144,22 @@ due as materialized (
             end,
             {% with channel = "m.channel" %}{% include "campaigns/_not_allowed.sql" %}{% endwith %},
             case
-                when m.channel = 'email' and coalesce(c.email !~ '^[^][\s<>(),"@]+@[^][\s<>(),"@]+[.][^][\s<>(),"@]+$', true)
+                when a.address = 'email' and coalesce(c.email !~ '^[^][\s<>(),"@]+@[^][\s<>(),"@]+[.][^][\s<>(),"@]+$', true)
                     then 'no_address'
-                when m.channel = 'sms' and coalesce(c.phone !~ '^[+][1-9][0-9]{6,14}$', true)
+                when a.address = 'phone' and coalesce(c.phone !~ '^[+][1-9][0-9]{6,14}$', true)
                     then 'no_address'
-                when m.channel = 'audience'
+                when a.address = 'email_or_phone'
                     and coalesce(c.email !~ '^[^][\s<>(),"@]+@[^][\s<>(),"@]+[.][^][\s<>(),"@]+$', true)
                     and coalesce(c.phone !~ '^[+][1-9][0-9]{6,14}$', true)
                     then 'no_address'
-                when m.channel = 'postal' and num_nulls(c.street, c.postal_code, c.city, c.country) > 0 then 'no_address'
+                when a.address = 'street' and num_nulls(c.street, c.postal_code, c.city, c.country) > 0 then 'no_address'
                 when h.is_never then 'no_window'
                 when m.offer is not null and coalesce(p.state, 'void') not in ('reserved', 'issued', 'redeemed') then 'coupon_void'
                 when p.state = 'redeemed' and {% include "delivery/_is_redeemed.sql" %} then 'coupon_redeemed'
                 when p.state in ('issued', 'redeemed') and p.expires_at <= :now then 'coupon_expired'
             end
         ) as reason,
-        case m.channel when 'email' then c.email when 'sms' then c.phone else '' end as recipient,
+        case a.address when 'email' then c.email when 'phone' then c.phone else '' end as recipient,
         c.email,
         c.phone,
         c.first_name,
@@ -181,6 +181,7 @@ due as materialized (
             m.customer_id, m.email, m.phone, m.first_name, m.last_name, m.street, m.postal_code, m.city, m.language,
             m.country, m.time_zone
     ) as c
+    cross join lateral (select cast(:addresses as jsonb) ->> m.channel as address) as a -- the kind of address it needs
     join hours as h
         on h.country is not distinct from m.country
         and h.time_zone is not distinct from m.time_zone

@@ -1,4 +1,17 @@
+-- name: copy
 -- Rows as they come, as plain CSV. Freeze: nobody else sees the table before the commit.
 copy {{ table }} ({{ columns }}) from stdin (
     format csv, freeze true, delimiter {{ delimiter }}, quote {{ quote }}, force_null ({{ columns }}), encoding 'UTF8'
-)
+);
+
+-- name: copy_rows
+-- Rows read and numbered by us.
+copy {{ table }} ({{ columns }}) from stdin;
+
+-- name: copy_rejections
+-- Rows that could not be landed.
+copy landing.rejections (load_id, file, file_no, row_no, rule, value, row_text, length) from stdin;
+
+-- name: restart_numbering
+-- The first row of a file is number 1.
+alter sequence {{ sequence }} restart;

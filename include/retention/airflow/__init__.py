@@ -1,0 +1,1 @@
+"""Airflow: what the DAG files share. Nothing else of the package imports Airflow but the page's plugin."""

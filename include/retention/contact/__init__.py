@@ -1,0 +1,1 @@
+"""Contact: whether, where and when a person may be contacted."""

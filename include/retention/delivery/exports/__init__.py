@@ -1,0 +1,1 @@
+"""Exports: files of audiences and cards."""

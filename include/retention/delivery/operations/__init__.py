@@ -1,0 +1,1 @@
+"""Operations: what an operator asks of delivery, and the nightly proof."""

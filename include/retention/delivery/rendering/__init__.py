@@ -1,0 +1,1 @@
+"""Rendering: from a template and a person to a text."""

@@ -1,0 +1,1 @@
+"""Demo: the files of a made-up shop."""

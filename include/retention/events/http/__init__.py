@@ -1,0 +1,1 @@
+"""HTTP: the web service that receives events."""

@@ -1,0 +1,1 @@
+"""Ledger: the messages, and every transition of one."""

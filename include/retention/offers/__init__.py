@@ -1,0 +1,1 @@
+"""Offers: the whole life of a coupon."""

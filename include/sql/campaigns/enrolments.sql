@@ -1,0 +1,109 @@
+-- name: exit
+-- Ends the open enrolments of one version whose customer ordered, unsubscribed or left the selection, as far as the
+-- campaign exits on it; what was known when day ended decides. Returns how many ended.
+-- Who left is said twice, as condition and as reason: a join of enrolments with themselves is slow until their
+-- statistics are there.
+with written as (
+    update campaigns.enrolments as e
+    set
+        exited_on = :day,
+        exit_reason = case
+            when cast(:on_order as boolean) and {% include "campaigns/_ordered_since_entry.sql" %} then 'order'
+            when cast(:on_unsubscribe as boolean) and {% include "campaigns/_unsubscribed.sql" %} then 'unsubscribe'
+            else 'left_selection'
+        end
+    where e.campaign = :campaign
+        and e.version = :version
+        and e.exited_on is null
+        and (
+            (cast(:on_order as boolean) and {% include "campaigns/_ordered_since_entry.sql" %})
+            or (cast(:on_unsubscribe as boolean) and {% include "campaigns/_unsubscribed.sql" %})
+            or (cast(:on_left_selection as boolean) and not exists (
+                select from selections.membership as member
+                where member.customer_id = e.customer_id
+                    and member.selection = :selection
+                    and member.entered_on <= :day
+                    and (member.left_on is null or member.left_on > :day)
+            ))
+        )
+    returning e.customer_id
+)
+
+select count(*) from written;
+
+-- name: finish
+-- Closes the open enrolments of one version that are over: treated when the last step's message is planned and all their
+-- messages are final; control when the treated ones' last chance has passed. Final is what was handed over or skipped
+-- by known_by, or can no longer be sent then: instants that a later run of the same day finds unchanged. Returns how many.
+with written as (
+    update campaigns.enrolments as e
+    set exited_on = :day, exit_reason = 'finished'
+    where e.campaign = :campaign
+        and e.version = :version
+        and e.exited_on is null
+        and (
+            (e.arm = 'control' and e.entered_on + cast(:last_day as integer) + 1 + cast(:grace_days as integer) <= :day)
+            or (
+                e.arm = 'treated'
+                and exists (
+                    select from delivery.messages as m
+                    where m.customer_id = e.customer_id
+                        and m.campaign = e.campaign
+                        and m.entry_no = e.entry_no
+                        and m.step = :last_step
+                )
+                and not exists (
+                    select from delivery.messages as m
+                    where m.customer_id = e.customer_id
+                        and m.campaign = e.campaign
+                        and m.entry_no = e.entry_no
+                        and m.expires_at > :known_by
+                        and not (m.state = 'skipped' and m.settled_at <= :known_by)
+                        and not (
+                            m.state in ('accepted', 'delivered', 'bounced', 'refused') and m.attempted_at <= :known_by
+                        )
+                )
+            )
+        )
+    returning e.customer_id
+)
+
+select count(*) from written;
+
+-- name: end_all
+-- Ends all open enrolments of a campaign that was removed, as of day. Returns how many.
+with written as (
+    update campaigns.enrolments as e
+    set exited_on = greatest(e.entered_on, cast(:day as date)), exit_reason = 'campaign_removed'
+    where e.campaign = :campaign and e.exited_on is null
+    returning e.customer_id
+)
+
+select count(*) from written;
+
+-- name: end_erased
+-- The customer's open enrolments end. Nothing is planned for them any more.
+update campaigns.enrolments as e
+set exited_on = greatest(e.entered_on, cast(:today as date)), exit_reason = 'erased'
+where e.customer_id = :customer_id and e.exited_on is null;
+
+-- name: is_known
+-- Whether the campaign ever did, or began, anything.
+select exists (
+    select from shop.days as d where d.stage = 'campaigns' and split_part(d.part, ':', 1) = :campaign
+) or exists (select from campaigns.versions as v where v.campaign = :campaign) as is_known;
+
+-- name: left_behind
+-- One row per campaign of :names that is not over: somebody is inside, or in its audience, or a message is planned.
+select e.campaign
+from campaigns.enrolments as e
+where e.campaign = any(cast(:names as text[])) and e.exited_on is null
+union
+select m.campaign
+from delivery.messages as m
+where m.campaign = any(cast(:names as text[])) and m.state = 'planned'
+union
+select a.campaign
+from delivery.audience_members as a
+where a.campaign = any(cast(:names as text[])) and a.left_at is null and a.removed_in is null
+order by campaign;

@@ -1,0 +1,18 @@
+-- name: create_migrations
+-- One row per migration of sql/schema that this database has had.
+create table if not exists public.migrations (
+    name text primary key, -- of its file, without .sql
+    applied_at timestamptz not null default now() -- for people; no decision reads it
+);
+
+-- name: take_over_migrations
+-- What the tool of earlier versions recorded.
+insert into public.migrations (name, applied_at)
+select y.migration_id, y.applied_at_utc at time zone 'UTC'
+from public._yoyo_migration as y
+on conflict (name) do nothing;
+
+-- name: record_migration
+-- This migration is done, in the transaction that did it.
+insert into public.migrations (name)
+values (:name);

@@ -1,4 +1,0 @@
--- One row per halt, however often it is asked for.
-insert into delivery.halts (kind, name)
-values (:kind, :name)
-on conflict (kind, name) do nothing

@@ -1,4 +1,0 @@
--- One row per halt in force.
-select kind, name
-from delivery.halts
-order by kind, name

@@ -1,4 +1,0 @@
--- The newest day published of those that had ended by :day's end; null if there is none.
-select max(day) as day
-from shop.days
-where stage = 'orders' and state = 'done' and day <= :day

@@ -1,0 +1,24 @@
+-- What the event `e` says of its message. Whatever is reported with our key was accepted, at the least.
+{% macro state_reported(e) -%}
+case
+    when {{ e }}.kind in ('dropped', 'failed', 'canceled') then 'refused'
+    when {{ e }}.kind in ('bounce', 'undelivered') then 'bounced'
+    when {{ e }}.kind in ('delivered', 'read', 'open', 'click', 'spamreport', 'unsubscribe', 'group_unsubscribe', 'group_resubscribe')
+        then 'delivered'
+    else 'accepted'
+end
+{%- endmacro %}
+
+-- Why the event `e` says that its message did not arrive, or was not sent; null if it says nothing like it.
+{% macro reason_reported(e) -%}
+case
+    when {{ e }}.kind = 'dropped' then 'dropped' || coalesce(': ' || {{ e }}.detail, '')
+    when {{ e }}.kind = 'canceled' then 'cancelled'
+    when {{ e }}.kind = 'failed' and {{ e }}.detail = '21610' then 'opted_out'
+    when {{ e }}.kind = 'failed' and {{ e }}.detail in ('21211', '21614', '21635', '30005', '30006') then 'invalid_number'
+    when {{ e }}.kind = 'failed' then 'provider_refused' || coalesce(': ' || {{ e }}.detail, '')
+    when {{ e }}.kind = 'bounce' and {{ e }}.detail = 'blocked' then 'blocked'
+    when {{ e }}.kind = 'bounce' then 'hard_bounce'
+    when {{ e }}.kind = 'undelivered' then 'undelivered' || coalesce(': ' || {{ e }}.detail, '')
+end
+{%- endmacro %}

@@ -1,3 +1,0 @@
--- This migration is done, in the transaction that did it.
-insert into public.migrations (name)
-values (:name)

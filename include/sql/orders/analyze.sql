@@ -1,2 +1,0 @@
--- Tell the planner what the table holds now.
-analyze {{ table }}

@@ -1,2 +1,0 @@
--- Rows read and numbered by us.
-copy {{ table }} ({{ columns }}) from stdin

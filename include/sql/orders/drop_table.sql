@@ -1,2 +1,0 @@
--- The load's earlier landing goes.
-drop table if exists {{ table }} cascade

@@ -1,2 +1,0 @@
--- The number of customer c as it is compared.
-regexp_replace(c.phone, '[^0-9+]', '', 'g')

@@ -1,2 +1,0 @@
--- Whether anybody was ever erased.
-select exists (select from shop.erased) as is_any

@@ -1,3 +1,0 @@
--- One row per country and zone in it.
-select country, zone
-from shop.country_zones

@@ -1,2 +1,0 @@
--- A key is looked at once.
-alter table merge_several add primary key ({{ keys }})

@@ -1,2 +1,0 @@
--- Sorting and hashing a whole history in memory, for this transaction.
-set local work_mem = '128MB'

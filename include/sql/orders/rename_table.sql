@@ -1,2 +1,0 @@
--- The fresh table takes the load's name.
-alter table {{ table }} rename to {{ name }}

@@ -1,2 +1,0 @@
--- The first row of a file is number 1.
-alter sequence {{ sequence }} restart

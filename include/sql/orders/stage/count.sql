@@ -1,2 +1,0 @@
--- How many rows a stage has.
-select count(*) from {{ table }}

@@ -1,2 +1,0 @@
--- Takes the views and tables of a world along.
-drop schema {{ schema }} cascade
