@@ -6,10 +6,12 @@ import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import DisconnectionError
 
 import throw_away
 from retention.core import database
@@ -19,6 +21,7 @@ from shop import Shop
 
 PROJECT = Path(__file__).resolve().parents[1]
 REAL_DATA = PROJECT.parent / "shared" / "data"
+SESSIONS = 20  # at once, in one test
 _numbers = itertools.count(1)
 
 
@@ -54,9 +57,33 @@ def settings(server: str, template: str, tmp_path: Path) -> Iterator[Settings]:
 
 
 @pytest.fixture
-def engine(settings: Settings) -> Engine:
-    """The engine of this test's own database."""
-    return database.connect(settings)
+def engine(settings: Settings) -> Iterator[Engine]:
+    """The engine of this test's own database. It keeps its sessions: each new one reads the whole catalog again."""
+    engine = database.connect(settings, pool=SESSIONS)
+    event.listen(engine, "reset", _as_new)
+    event.listen(engine, "connect", _note_process)
+    event.listen(engine, "checkout", _refuse_another_process)
+    yield engine
+    engine.dispose()
+
+
+def _as_new(session: psycopg.Connection[Any], *_: object) -> None:
+    """What ends with a session ends when it is given back: locks, settings, temporary tables."""
+    session.rollback()
+    session.autocommit = True
+    session.execute("discard all")
+    session.autocommit = False
+
+
+def _note_process(_: object, record: Any) -> None:
+    record.info["process"] = os.getpid()
+
+
+def _refuse_another_process(_: object, record: Any, fairy: Any) -> None:
+    """A forked process makes sessions of its own."""
+    if record.info["process"] != os.getpid():
+        record.dbapi_connection = fairy.dbapi_connection = None
+        raise DisconnectionError("the session belongs to another process")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+from psycopg.sql import SQL, Identifier
 
 from retention.local import postgres
 
@@ -32,6 +33,10 @@ def server() -> Iterator[str]:
             for setting in SETTINGS:
                 connection.execute(f"alter system set {setting}")
             connection.execute("select pg_reload_conf()")
+            # A password is hashed 4,096 times at each connection, on both sides: most of what one costs.
+            connection.execute("set scram_iterations = 1")
+            for role, password in postgres._passwords(data).items():
+                connection.execute(SQL("alter role {} password {}").format(Identifier(role), password))
         yield url
     finally:
         postgres.remove(data)
