@@ -101,15 +101,20 @@ def plan(settings: Settings, part: str, number: int, statement: str = PLAN) -> N
         )
         connection.execute(
             "insert into shop.days (day, stage, part, state) values (%s, 'orders', 'benchmark', 'done')"
-            " on conflict do nothing", (DAY,),
-        )  # fmt: skip
+            " on conflict do nothing",
+            (DAY,),
+        )
         connection.execute(
             statement,
             {
-                "part": part, "number": number, "version": campaign.version, "day": DAY, "at": AT,
+                "part": part,
+                "number": number,
+                "version": campaign.version,
+                "day": DAY,
+                "at": AT,
                 "long_ago": AT - timedelta(days=300),
             },
-        )  # fmt: skip
+        )
         connection.execute("vacuum analyze")
 
 
@@ -186,10 +191,15 @@ def main() -> None:
             postmaster = int((folder / "postgres" / "postmaster.pid").read_text().split()[0])
             machine = Machine(psutil.Process(postmaster), psutil.Process(provider.pid))
             settings = from_environment({"RETENTION_DATABASE_URL": url, "RETENTION_LOCAL": str(folder)}).evolve(
-                delivery="live", workers=options.workers, secret="of the benchmark", public_url="https://shop.example",
-                shop_url="https://shop.example", sendgrid_api_key="SG.key", sendgrid_host=provider.url,
+                delivery="live",
+                workers=options.workers,
+                secret="of the benchmark",
+                public_url="https://shop.example",
+                shop_url="https://shop.example",
+                sendgrid_api_key="SG.key",
+                sendgrid_host=provider.url,
                 provider_timeout=60.0,
-            )  # fmt: skip
+            )
             database.migrate(settings)
             plan(settings, "slow", options.one_by_one)
             slowly = settings.evolve(batch_size=1, emails_per_request=1)
@@ -203,13 +213,17 @@ def main() -> None:
     print(
         json.dumps(
             {
-                "messages": options.messages, "workers": options.workers, "batch": options.batch,
-                "per_request": options.per_request, "messages_per_second": round(fast),
-                "one_by_one_per_second": round(slow), "ratio": round(fast / slow, 1),
+                "messages": options.messages,
+                "workers": options.workers,
+                "batch": options.batch,
+                "per_request": options.per_request,
+                "messages_per_second": round(fast),
+                "one_by_one_per_second": round(slow),
+                "ratio": round(fast / slow, 1),
                 "processor_microseconds_per_message": used,
             }
         )
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

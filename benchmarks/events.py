@@ -83,13 +83,19 @@ def signed_requests(size: int, number: int, run: str) -> list[bytes]:
     for start in range(0, number, size):
         events = [
             {
-                "email": f"person{each}@mail.example", "event": "delivered", "timestamp": int(stamp),
-                "smtp-id": f"<{run}.{each}@mail.example>", "response": "250 OK", "category": ["winback", "we_miss_you"],
-                "message_key": f"{each:032x}", "customer_id": str(each), "sg_event_id": f"{run}-{each}",
+                "email": f"person{each}@mail.example",
+                "event": "delivered",
+                "timestamp": int(stamp),
+                "smtp-id": f"<{run}.{each}@mail.example>",
+                "response": "250 OK",
+                "category": ["winback", "we_miss_you"],
+                "message_key": f"{each:032x}",
+                "customer_id": str(each),
+                "sg_event_id": f"{run}-{each}",
                 "sg_message_id": f"{run}{each}.recv-1",
             }
             for each in range(start, min(start + size, number))
-        ]  # fmt: skip
+        ]
         body = json.dumps(events).encode()
         signature = base64.b64encode(KEY.sign(stamp.encode() + body, ec.ECDSA(hashes.SHA256()))).decode()
         head = (
@@ -123,8 +129,10 @@ async def ask(port: int, requests: list[bytes]) -> float:
 def measure(command: list[str], url: str, folder: Path, port: int, name: str) -> dict[int, dict[str, float]]:
     """Events a second, and microseconds of processor time for one, by events a request."""
     environment = dict(os.environ) | {
-        "RETENTION_DATABASE_URL": url, "RETENTION_LOCAL": str(folder), "SENDGRID_WEBHOOK_PUBLIC_KEY": PUBLIC_KEY,
-    }  # fmt: skip
+        "RETENTION_DATABASE_URL": url,
+        "RETENTION_LOCAL": str(folder),
+        "SENDGRID_WEBHOOK_PUBLIC_KEY": PUBLIC_KEY,
+    }
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     postmaster = psutil.Process(int((folder / "postgres" / "postmaster.pid").read_text().split()[0]))
     try:
@@ -190,11 +198,12 @@ def main() -> None:
         shutil.rmtree(folder)
     by_size = {
         f"{size}_a_request": {
-            "ours": results[0][size], "peer": results[1][size],
+            "ours": results[0][size],
+            "peer": results[1][size],
             "ratio": round(results[0][size]["events_per_second"] / results[1][size]["events_per_second"], 1),
         }
         for size in SIZES
-    }  # fmt: skip
+    }
     print(json.dumps({"cores": os.cpu_count(), "connections": CONNECTIONS, **by_size}))
 
 

@@ -102,10 +102,16 @@ def main() -> None:
         url = postgres.ensure_database(postgres.start(folder / "postgres"), "retention")
         with started() as provider:
             settings = from_environment({"RETENTION_DATABASE_URL": url, "RETENTION_LOCAL": str(folder)}).evolve(
-                delivery="live", secret="of the benchmark", public_url="https://shop.example",
-                shop_url="https://shop.example", twilio_account_sid="AC" + "1" * 32, twilio_auth_token="token",
-                twilio_base_url=provider.url, twilio_from="+31600000000", provider_timeout=60.0,
-            )  # fmt: skip
+                delivery="live",
+                secret="of the benchmark",
+                public_url="https://shop.example",
+                shop_url="https://shop.example",
+                twilio_account_sid="AC" + "1" * 32,
+                twilio_auth_token="token",
+                twilio_base_url=provider.url,
+                twilio_from="+31600000000",
+                provider_timeout=60.0,
+            )
             at_once = options.at_once or settings.sms_at_once
             database.migrate(settings)
             plan(settings, "slow", options.one_by_one, PLAN)
@@ -118,13 +124,16 @@ def main() -> None:
     print(
         json.dumps(
             {
-                "messages": options.messages, "at_once": at_once, "latency_ms": options.latency,
-                "messages_per_second": round(fast), "one_by_one_per_second": round(slow, 1),
+                "messages": options.messages,
+                "at_once": at_once,
+                "latency_ms": options.latency,
+                "messages_per_second": round(fast),
+                "one_by_one_per_second": round(slow, 1),
                 "ratio": round(fast / slow, 1),
                 "processor_microseconds_per_message": round(used / options.messages * 1e6),
             }
         )
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def build(name: str) -> DAG:
 
         @task
         def exit():
-            return do(steps.exit, name, run_day())
+            return do(steps.end_enrolments, name, run_day())
 
         @task
         def plan(step: str):

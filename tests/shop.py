@@ -38,14 +38,28 @@ class Shop:
         """A customer who can be written to by default: address, phone and consent for both channels."""
         known = days.known_at(LONG_AGO, self.zone)
         row = {
-            "email": f"{ref.lower()}@mail.example", "phone": f"+316{next(self.numbers):08d}", "first_name": ref.title(),
-            "language": "en", "country": "NL", "time_zone": "Europe/Amsterdam", "registered_at": known,
-            "updated_at": known, "known_at": known, **fields,
-        }  # fmt: skip
+            "email": f"{ref.lower()}@mail.example",
+            "phone": f"+316{next(self.numbers):08d}",
+            "first_name": ref.title(),
+            "language": "en",
+            "country": "NL",
+            "time_zone": "Europe/Amsterdam",
+            "registered_at": known,
+            "updated_at": known,
+            "known_at": known,
+            **fields,
+        }
         self._insert("shop.customers", customer_id=ref, customer_ref=ref, namespace=NAMESPACE, **row)
         for channel in consents:
-            self._insert("shop.consents", customer_id=ref, purpose="marketing", channel=channel, is_granted=True,
-                         updated_at=known, known_at=known)  # fmt: skip
+            self._insert(
+                "shop.consents",
+                customer_id=ref,
+                purpose="marketing",
+                channel=channel,
+                is_granted=True,
+                updated_at=known,
+                known_at=known,
+            )
         return ref
 
     def order(
@@ -55,10 +69,18 @@ class Shop:
         at = on if isinstance(on, datetime) else datetime.combine(on, time(12), tzinfo=self.zone)
         day = at.astimezone(self.zone).date()
         row = {
-            "source": "test", "order_ref": f"o{next(self.numbers)}", "ordered_at": at, "ordered_on": day,
-            "status": status, "total": total, "currency": "EUR", "total_reporting": total, "updated_at": at,
-            "known_at": days.known_at(day, self.zone), **fields,
-        }  # fmt: skip
+            "source": "test",
+            "order_ref": f"o{next(self.numbers)}",
+            "ordered_at": at,
+            "ordered_on": day,
+            "status": status,
+            "total": total,
+            "currency": "EUR",
+            "total_reporting": total,
+            "updated_at": at,
+            "known_at": days.known_at(day, self.zone),
+            **fields,
+        }
         self._insert("shop.orders", customer_id=ref, **row)
         return str(row["order_ref"])
 
@@ -69,9 +91,12 @@ class Shop:
             connection.execute(text("delete from shop.customer_stats"))
             run(connection, "orders/refresh_statistics", names)
             connection.execute(
-                text("insert into shop.changes (customer_id, day, what) select customer_id, :day, '{orders}' "
-                     "from shop.customers"), {"day": day},
-            )  # fmt: skip
+                text(
+                    "insert into shop.changes (customer_id, day, what) select customer_id, :day, '{orders}' "
+                    "from shop.customers"
+                ),
+                {"day": day},
+            )
             days.Part("orders", "test").record(connection, day, "done")
 
     def publish_each(self, first: date, last: date) -> None:
@@ -83,10 +108,16 @@ class Shop:
 def dump(engine: Engine) -> dict[str, list[str]]:
     """Every row of every table of ours, as text: whoever wrote nothing leaves it the same."""
     with engine.connect() as connection:
-        tables = connection.execute(
-            text("select schemaname || '.' || tablename from pg_tables where schemaname not in "
-                 "('pg_catalog', 'information_schema') order by 1")
-        ).scalars().all()  # fmt: skip
+        tables = (
+            connection.execute(
+                text(
+                    "select schemaname || '.' || tablename from pg_tables where schemaname not in "
+                    "('pg_catalog', 'information_schema') order by 1"
+                )
+            )
+            .scalars()
+            .all()
+        )
         return {
             name: list(connection.execute(text(f"select t::text from {qualified(name)} as t order by 1")).scalars())
             for name in tables

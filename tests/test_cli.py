@@ -124,9 +124,7 @@ def test_a_campaign_is_removed_only_once_its_file_is_deleted(retention: Any, sho
         connection.execute(text("insert into campaigns.enrolments values (1, 'gone', 1, 'v', 'treated', '2026-11-20')"))
     done = retention("campaign", "gone", "--remove", "--json")
     assert done.returncode == 0
-    assert json.loads(done.stdout.splitlines()[-1]) == {
-        "exited": 1, "skipped": 0, "coupons": 0, "audience_members": 0
-    }  # fmt: skip
+    assert json.loads(done.stdout.splitlines()[-1]) == {"exited": 1, "skipped": 0, "coupons": 0, "audience_members": 0}
 
 
 def test_db_init_brings_an_empty_database_up_to_date_once(retention: Any, server: str) -> None:

@@ -68,9 +68,13 @@ def processes(settings: Settings) -> Iterator[Callable[..., subprocess.Popen[str
             environment["RETENTION_DATABASE_URL"] = f"{settings.database_url}?connect_timeout=600"
         command = [sys.executable, *(["-u"] if unbuffered else []), "-m", "retention.cli", *arguments]
         process = subprocess.Popen(
-            command, env=environment, stdout=stdout, stderr=subprocess.PIPE, text=True,
+            command,
+            env=environment,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored below a shell's background job
-        )  # fmt: skip
+        )
         started.append(process)
         return process
 

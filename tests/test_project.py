@@ -111,9 +111,14 @@ def test_one_module_makes_the_client_of_sendgrid() -> None:
 def _is_clock(node: ast.Attribute) -> bool:
     owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
     return (owner, node.attr) in {
-        ("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"), ("time", "time"),
-        ("pendulum", "now"), ("timezone", "utcnow"),
-    }  # fmt: skip
+        ("datetime", "now"),
+        ("datetime", "utcnow"),
+        ("datetime", "today"),
+        ("date", "today"),
+        ("time", "time"),
+        ("pendulum", "now"),
+        ("timezone", "utcnow"),
+    }
 
 
 def test_no_count_is_taken_from_a_command_tag() -> None:
@@ -195,8 +200,11 @@ def planned(*arguments: str) -> str:
     """What make would do for a new environment, without doing it."""
     done = subprocess.run(
         ["make", "--dry-run", "--always-make", "PYTHON=python3", *arguments],
-        cwd=PROJECT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return done.stdout
 
 
@@ -227,8 +235,11 @@ def test_a_file_with_another_hash_is_not_installed(installer: list[str], tmp_pat
         command = [sys.executable, "-m", *(word.replace("{venv}", str(tmp_path / "venv")) for word in installer)]
         done = subprocess.run(
             [*command, "--no-deps", "--require-hashes", "--no-index", "--find-links", tmp_path, "-r", "some.lock"],
-            cwd=tmp_path, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert (done.returncode == 0) is is_installed, done.stderr
 
 
@@ -412,8 +423,13 @@ def test_every_variable_of_the_compose_file_is_in_the_example_and_no_secret_is()
     text = (PROJECT / "docker-compose.yaml").read_text()
     assert set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", text)) == set(example)
     required = set(re.findall(r"\$\{([A-Z_]+):\?", text))
-    assert required == {"AIRFLOW_FERNET_KEY", "AIRFLOW_API_SECRET_KEY", "AIRFLOW_JWT_SECRET", "POSTGRES_PASSWORD",
-                        "RETENTION_SECRET"}  # fmt: skip
+    assert required == {
+        "AIRFLOW_FERNET_KEY",
+        "AIRFLOW_API_SECRET_KEY",
+        "AIRFLOW_JWT_SECRET",
+        "POSTGRES_PASSWORD",
+        "RETENTION_SECRET",
+    }
     secret = {name for name in example if re.search(r"SECRET|PASSWORD|KEY|TOKEN|SID", name)}
     assert not {name for name in secret | required if example[name]}
 
@@ -422,9 +438,17 @@ def test_the_containers_get_every_setting_of_a_shop() -> None:
     asked = Asked()
     from_environment(asked)
     given = set(COMPOSE["x-airflow"]["environment"])
-    tuning = {"RETENTION_BATCH_SIZE", "RETENTION_EMAILS_PER_REQUEST", "RETENTION_INACTIVE_DAYS",
-              "RETENTION_PROVIDER_TIMEOUT", "RETENTION_SMS_SEGMENTS", "RETENTION_SMS_AT_ONCE",
-              "RETENTION_EMAIL_DELAY", "RETENTION_EMAIL_REQUESTS_AT_ONCE", "RETENTION_WORKERS"}  # fmt: skip
+    tuning = {
+        "RETENTION_BATCH_SIZE",
+        "RETENTION_EMAILS_PER_REQUEST",
+        "RETENTION_INACTIVE_DAYS",
+        "RETENTION_PROVIDER_TIMEOUT",
+        "RETENTION_SMS_SEGMENTS",
+        "RETENTION_SMS_AT_ONCE",
+        "RETENTION_EMAIL_DELAY",
+        "RETENTION_EMAIL_REQUESTS_AT_ONCE",
+        "RETENTION_WORKERS",
+    }
     assert asked.names - given == tuning
 
 

@@ -149,8 +149,8 @@ def names(template: str) -> str:
     return template[:60]
 
 
-def occasion() -> rendering.Occasion:
-    return rendering.Occasion(day=date(2026, 11, 20), zone=ZONE, inactive_days=180, table=database.identifier)
+def occasion() -> rendering.RenderContext:
+    return rendering.RenderContext(day=date(2026, 11, 20), zone=ZONE, inactive_days=180, table=database.identifier)
 
 
 @pytest.mark.parametrize("template", ALL, ids=names)
@@ -262,8 +262,22 @@ def test_what_templates_are_written_with_still_works() -> None:
  {{ nothing | default("none", true) }}{% endblock %}"""
     values = {"first_name": "Ada\n", "nothing": "", "last_order_on": datetime(2026, 11, 20, tzinfo=UTC)}
     text = Templates({"nudge.en.j2": template}).render("nudge", "sms", "en", values, ZONE).text
-    assert text.split() == ["1,2,3", "6", "<x1>", "ADA", "oda", "yes", "bc", "1-2", "3", "True", "2026",
-                            "END", "<c>", "none"]  # fmt: skip
+    assert text.split() == [
+        "1,2,3",
+        "6",
+        "<x1>",
+        "ADA",
+        "oda",
+        "yes",
+        "bc",
+        "1-2",
+        "3",
+        "True",
+        "2026",
+        "END",
+        "<c>",
+        "none",
+    ]
 
 
 def test_arguments_of_macros_do_not_become_sql(tmp_path: Path) -> None:
@@ -273,13 +287,24 @@ def test_arguments_of_macros_do_not_become_sql(tmp_path: Path) -> None:
     file = tmp_path / "sql" / "selections" / "mine.sql"
     evil = "1; drop table shop.customers"
     for macro in (
-        "between_days('{}', after=1)", "between_days('o.a', after='{}')", "between_days('o.a', before='{}')",
-        "between_days('o.a', before_ahead='{}')", "between_months('{}', after=1)", "between_months('o.a', after='{}')",
-        "between_months('o.a', before='{}')", "since('{}', days=1)", "since('o.a', days='{}')",
-        "since('o.a', months='{}')", "since('o.a', days=1, within='{}')", "orders_in('{}')",
-        "orders_in('all_orders', at_least='{}')", "orders_in('all_orders', at_most='{}')",
-        "orders_in('all_orders', of='{}')", "orders('{}')", "orders('../selections/mine')",
-    ):  # fmt: skip
+        "between_days('{}', after=1)",
+        "between_days('o.a', after='{}')",
+        "between_days('o.a', before='{}')",
+        "between_days('o.a', before_ahead='{}')",
+        "between_months('{}', after=1)",
+        "between_months('o.a', after='{}')",
+        "between_months('o.a', before='{}')",
+        "since('{}', days=1)",
+        "since('o.a', days='{}')",
+        "since('o.a', months='{}')",
+        "since('o.a', days=1, within='{}')",
+        "orders_in('{}')",
+        "orders_in('all_orders', at_least='{}')",
+        "orders_in('all_orders', at_most='{}')",
+        "orders_in('all_orders', of='{}')",
+        "orders('{}')",
+        "orders('../selections/mine')",
+    ):
         file.write_text(f"-- Mine.\nselect customer_id from customers as c where {{{{ {macro.format(evil)} }}}}\n")
         with pytest.raises(InputError, match=r"mine\.sql, line 2: "):
             rendering.render(tmp_path, file, occasion())

@@ -33,8 +33,11 @@ def psql(settings: Settings, script: str, *, may_fail: bool = False) -> str:
     """What psql prints for it: values only, a row a line. Or its errors, where it `may_fail`."""
     done = subprocess.run(
         [PSQL, "-X", "-q", "-A", "-t", "-v", f"ON_ERROR_STOP={not may_fail:d}", str(settings.database_url)],
-        input=script, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        input=script,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stderr if may_fail else done.stdout
 
@@ -151,8 +154,10 @@ def test_the_commands_of_the_runbook_that_show_statements_and_rows_work_as_they_
                 "RETENTION_DATABASE_URL": str(refreshed.database_url),
                 "RETENTION_LOCAL": str(refreshed.local),
             },
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, (command, done.stderr)
 
 

@@ -69,7 +69,7 @@ def run_days(
                 counts["campaigns"] |= {campaign: steps.run_day(settings, engine, campaign, day)}
         if failed:
             counts["failed"] = failed
-        counts["deliver"] = delivery.play(settings, engine, day, send_for_real=send_for_real)
+        counts["deliver"] = delivery.replay(settings, engine, day, send_for_real=send_for_real)
         done[day.isoformat()] = counts
         log.info("%s: done", day)
         if progress:
@@ -96,11 +96,11 @@ def catch_up(settings: Settings, engine: Engine, campaign: str, day: date, *, se
     folder.reconcile(settings, engine)
     definitions.read(settings.include, campaign)
     if settings.clock == "days":
-        for earlier in _unplayed(engine, day - timedelta(days=1)):
+        for earlier in _pending_replay(engine, day - timedelta(days=1)):
             for name in definitions.names(settings.include):
                 with _apart(name, earlier, {}):
                     steps.run_day(settings, engine, name, earlier)
-            delivery.play(settings, engine, earlier, send_for_real=send_for_real)
+            delivery.replay(settings, engine, earlier, send_for_real=send_for_real)
     steps.catch_up(settings, engine, campaign, day)
 
 
@@ -119,27 +119,27 @@ def deliver(settings: Settings, engine: Engine, *, campaign: str | None = None, 
     if settings.clock == "wall" or at is not None:
         report = delivery.deliver(settings, engine, at=at, campaign=campaign)
     else:
-        report = _play_all(settings, engine)
+        report = _replay_all(settings, engine)
     return report | {"paused": paused} if paused else report
 
 
-def _play_all(settings: Settings, engine: Engine) -> Counts:
+def _replay_all(settings: Settings, engine: Engine) -> Counts:
     """Play, oldest first, each day that waits for no campaign; what they counted together."""
     total: Counts = {}
     with engine.connect() as connection:
         newest = newest_published(connection)
-    for day in _unplayed(engine, newest) if newest else []:
+    for day in _pending_replay(engine, newest) if newest else []:
         if waited_for := _waited_for(settings, engine, day):
             log.info("The sends of %s wait for %s", day, ", ".join(waited_for))
             break
-        for key, value in delivery.play(settings, engine, day).items():
+        for key, value in delivery.replay(settings, engine, day).items():
             total[key] = total.get(key, 0) + value
     return total or dict.fromkeys(("accepted", "refused", "unknown", "deferred", "skipped"), 0)
 
 
-def _unplayed(engine: Engine, until: date) -> list[date]:
+def _pending_replay(engine: Engine, until: date) -> list[date]:
     with engine.connect() as connection:
-        return list(run(connection, "pipeline/unplayed", until=until).scalars())
+        return list(run(connection, "pipeline/pending_replay", until=until).scalars())
 
 
 def _waited_for(settings: Settings, engine: Engine, day: date) -> list[str]:
@@ -150,10 +150,13 @@ def _waited_for(settings: Settings, engine: Engine, day: date) -> list[str]:
     with engine.connect() as connection:
         return list(
             run(
-                connection, "pipeline/waited_for", day=day, campaigns=list(found),
+                connection,
+                "pipeline/waited_for",
+                day=day,
+                campaigns=list(found),
                 selections=[each.selection for each in found.values()],
             ).scalars()
-        )  # fmt: skip
+        )
 
 
 @contextmanager

@@ -37,16 +37,22 @@ class Room:
             "insert into selections.membership (selection, customer_id, entered_on) "
             "select s, shop.customer_id(:namespace, r), :since from unnest(cast(:s as text[])) s, "
             "unnest(cast(:r as text[])) r",
-            namespace=NAMESPACE, since=since, s=list(selections), r=list(refs),
-        )  # fmt: skip
+            namespace=NAMESPACE,
+            since=since,
+            s=list(selections),
+            r=list(refs),
+        )
 
     def leaves(self, ref: str, selection: str, on: date) -> None:
         """The customer is no longer in the selection from `on` on."""
         self.execute(
             "update selections.membership set left_on = :on where selection = :selection "
             "and customer_id = shop.customer_id(:namespace, :ref)",
-            on=on, selection=selection, namespace=NAMESPACE, ref=ref,
-        )  # fmt: skip
+            on=on,
+            selection=selection,
+            namespace=NAMESPACE,
+            ref=ref,
+        )
 
     def customers(self, count: int, **fields: Any) -> list[str]:
         """So many customers who may be written to and are in winback: copies of one."""
@@ -63,8 +69,10 @@ class Room:
                 f"insert into {table} ({', '.join(names)}) select {', '.join(copied.get(n, 't.' + n) for n in names)}"
                 f" from {table} as t, unnest(cast(:refs as text[])) as r"
                 " where t.customer_id = shop.customer_id(:namespace, :first)",
-                namespace=NAMESPACE, refs=refs[1:], first=refs[0],
-            )  # fmt: skip
+                namespace=NAMESPACE,
+                refs=refs[1:],
+                first=refs[0],
+            )
         self.members(refs)
         return refs
 
@@ -90,17 +98,21 @@ class Room:
         self.execute(
             "insert into shop.suppressions (customer_id, channel, reason, known_at) "
             "values (shop.customer_id(:namespace, :ref), :channel, :reason, :known_at)",
-            namespace=NAMESPACE, ref=ref, channel=channel, reason=reason,
+            namespace=NAMESPACE,
+            ref=ref,
+            channel=channel,
+            reason=reason,
             known_at=days.known_at(known_on, self.settings.shop_time_zone),
-        )  # fmt: skip
+        )
 
     def sent(self, step: str, on: date) -> None:
         """The step's planned messages were accepted during the day after `on`, as the sends of run `on` are."""
         self.execute(
             "update delivery.messages set state = 'accepted', attempts = 1, claim = gen_random_uuid(), "
             "attempted_at = due_at, settled_at = due_at where step = :step and state = 'planned' and day <= :on",
-            step=step, on=on,
-        )  # fmt: skip
+            step=step,
+            on=on,
+        )
 
     def execute(self, statement: str, **parameters: Any) -> None:
         """Run a statement."""

@@ -24,8 +24,7 @@ from shop import NAMESPACE
 
 D = date(2026, 3, 2)
 NOTHING = {"enrolled": 0, "control": 0, "exited": 0, "planned": {}, "skipped": {}}
-TABLES = ("campaigns.versions", "campaigns.enrolments", "campaigns.decisions", "campaigns.coupons",
-          "delivery.messages")  # fmt: skip
+TABLES = ("campaigns.versions", "campaigns.enrolments", "campaigns.decisions", "campaigns.coupons", "delivery.messages")
 
 
 ALL = ("email", "sms", "audience")
@@ -40,8 +39,13 @@ def test_a_day_run_twice_enrols_once_and_returns_its_counts(room: Any) -> None:
     first = room.run(D)
     before = [room.table(name) for name in TABLES]
     assert steps.run_day(room.settings, room.engine, "winback", D) == first
-    assert first == {"enrolled": 3, "control": 0, "exited": 0, "skipped": {},
-                     "planned": {"we_miss_you": 3, "nudge": 0, "retarget": 0, "final_offer": 0}}  # fmt: skip
+    assert first == {
+        "enrolled": 3,
+        "control": 0,
+        "exited": 0,
+        "skipped": {},
+        "planned": {"we_miss_you": 3, "nudge": 0, "retarget": 0, "final_offer": 0},
+    }
     assert [room.table(name) for name in TABLES] == before
 
 
@@ -58,8 +62,10 @@ def test_a_day_left_out_is_caught_up_in_order_and_gives_the_same_rows(room: Any,
         room.ready(after(number))
     steps.run_day(room.settings, room.engine, "winback", after(2))
     assert room.rows("select day, state from shop.days where stage || part = 'campaignswinback' order by 1") == [
-        (D, "done"), (after(1), "done"), (after(2), "done"),
-    ]  # fmt: skip
+        (D, "done"),
+        (after(1), "done"),
+        (after(2), "done"),
+    ]
     assert room.rows("select exited_on, exit_reason from campaigns.enrolments where exited_on is not null") == [
         (after(1), "order")
     ]
@@ -100,7 +106,7 @@ def test_the_steps_of_a_day_one_by_one_are_the_day(room: Any) -> None:
     room.ready(D)
     call = (room.settings, room.engine, "winback")
     assert steps.enrol(*call, D)["enrolled"] == 2
-    assert steps.exit(*call, D)["exited"] == 0
+    assert steps.end_enrolments(*call, D)["exited"] == 0
     with pytest.raises(StateError, match="finish comes after we_miss_you"):
         steps.finish(*call, D)
     for step in ("we_miss_you", "nudge", "retarget", "final_offer"):
@@ -186,9 +192,10 @@ def test_why_somebody_did_not_enter_is_written_when_the_answer_changes(room: Any
     )
     assert rows == [
         (first, D, "enrolled", "selected"),
-        (second, D, "waits", "entry_limit"), (second, after(1), "enrolled", "selected"),
+        (second, D, "waits", "entry_limit"),
+        (second, after(1), "enrolled", "selected"),
         ("unreachable", D, "refused", "not_in_send_base"),
-    ]  # fmt: skip
+    ]
 
 
 def test_three_months_pass_between_two_entries(room: Any, shop: Any) -> None:
@@ -341,8 +348,11 @@ def test_an_order_known_at_entry_does_not_end_the_enrolment_when_it_changes(room
     room.execute(
         "insert into shop.orders_history select *, :at from shop.orders", at=days.known_at(after(1), shop.zone)
     )
-    room.execute("update shop.orders set status = 'complete', known_at = :at where order_ref = :ref",
-                 at=days.known_at(after(1), shop.zone), ref=order_ref)  # fmt: skip
+    room.execute(
+        "update shop.orders set status = 'complete', known_at = :at where order_ref = :ref",
+        at=days.known_at(after(1), shop.zone),
+        ref=order_ref,
+    )
     assert room.run(after(1))["exited"] == 0
 
 
@@ -360,9 +370,15 @@ def test_an_order_that_was_not_yet_known_does_not_end_the_enrolment_of_a_day_in_
     assert [each["exited"] for each in room.run_each(after(1), after(3))] == [0, 0, 1]
 
 
-@pytest.mark.parametrize(("channel", "reason", "exited"), [
-    ("email", "unsubscribed", 1), ("all", "unsubscribed", 1), ("sms", "unsubscribed", 0), ("email", "soft_bounce", 0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("channel", "reason", "exited"),
+    [
+        ("email", "unsubscribed", 1),
+        ("all", "unsubscribed", 1),
+        ("sms", "unsubscribed", 0),
+        ("email", "soft_bounce", 0),
+    ],
+)
 def test_who_unsubscribes_leaves(room: Any, channel: str, reason: str, exited: int) -> None:
     [ref] = room.customers(1)
     room.run(D)
@@ -392,16 +408,28 @@ def test_the_steps_are_planned_on_their_days(room: Any) -> None:
     room.customers(1, consents=ALL)
     room.run_each(D, after(7))
     version = definitions.read(room.settings.include, "winback").version
-    rows = room.rows("select step, channel, day, due_at, expires_at, offer, version, state from delivery.messages "
-                     "order by day")  # fmt: skip
+    rows = room.rows(
+        "select step, channel, day, due_at, expires_at, offer, version, state from delivery.messages order by day"
+    )
     amsterdam = ZoneInfo("Europe/Amsterdam")
     assert rows == [
-        (step, channel, after(day), datetime(2026, 3, 3 + day, 9, tzinfo=amsterdam),
-         datetime(2026, 3, 5 + day, 20, tzinfo=amsterdam), offer, version, "planned")
+        (
+            step,
+            channel,
+            after(day),
+            datetime(2026, 3, 3 + day, 9, tzinfo=amsterdam),
+            datetime(2026, 3, 5 + day, 20, tzinfo=amsterdam),
+            offer,
+            version,
+            "planned",
+        )
         for step, channel, day, offer in [
-            ("we_miss_you", "email", 0, None), ("nudge", "sms", 2, "comeback"),
-            ("retarget", "audience", 3, None), ("final_offer", "email", 7, "final")]
-    ]  # fmt: skip
+            ("we_miss_you", "email", 0, None),
+            ("nudge", "sms", 2, "comeback"),
+            ("retarget", "audience", 3, None),
+            ("final_offer", "email", 7, "final"),
+        ]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -591,8 +619,9 @@ def test_two_campaigns_run_side_by_side(room: Any) -> None:
     assert room.run(D)["enrolled"] == 2
     assert room.run(D, "lapsed_30_days")["planned"] == {"anything_you_need": 2}
     assert room.rows("select campaign, count(*) from delivery.messages group by 1 order by 1") == [
-        ("lapsed_30_days", 2), ("winback", 2),
-    ]  # fmt: skip
+        ("lapsed_30_days", 2),
+        ("winback", 2),
+    ]
 
 
 def test_customer_ids_stay_with_their_namespace(room: Any) -> None:

@@ -19,8 +19,11 @@ def test_winback_reads_as_it_is_written(include: Path) -> None:
     assert (campaign.window_start, campaign.window_end, campaign.grace_days) == (time(9), time(20), 2)
     assert (campaign.order_within, campaign.detect_lift) == (30, Decimal(15))
     assert [step.task_id for step in campaign.steps] == [
-        "day_0_email", "day_2_sms", "day_3_audience", "day_7_final_offer",
-    ]  # fmt: skip
+        "day_0_email",
+        "day_2_sms",
+        "day_3_audience",
+        "day_7_final_offer",
+    ]
     assert (campaign.offers["final"].percent, campaign.offers["final"].valid_for) == (20, "24 hours")
 
 
@@ -38,8 +41,12 @@ def test_times_need_no_quotes_and_numbers_are_not_of_base_sixty(include: Path, w
 def test_the_version_changes_with_yaml_template_layout_and_selection_only(write: Any, include: Path) -> None:
     seen = [definitions.read(include, "winback").version]
     assert definitions.read(include, "winback").version == seen[0]
-    for file in ("messages/winback/nudge.pl.j2", "messages/layout.html.j2", "sql/selections/winback.sql",
-                 "campaigns/winback.yaml"):  # fmt: skip
+    for file in (
+        "messages/winback/nudge.pl.j2",
+        "messages/layout.html.j2",
+        "sql/selections/winback.sql",
+        "campaigns/winback.yaml",
+    ):
         path = include / file
         path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
         seen.append(definitions.read(include, "winback").version)

@@ -27,20 +27,31 @@ MESSAGES = [
 IDS = [f"{campaign.name}-{step.step}-{language}" for campaign, step, language in MESSAGES]
 # As long as a date gets in each language.
 MOMENTS = {
-    "en": "Wednesday 30 September 2026, 09:13", "nl": "donderdag 24 september 2026, 09:13",
-    "pl": "poniedziałek 26 października 2026, 09:13", "el": "Παρασκευή 25 Σεπτεμβρίου 2026, 09:13",
-}  # fmt: skip
+    "en": "Wednesday 30 September 2026, 09:13",
+    "nl": "donderdag 24 september 2026, 09:13",
+    "pl": "poniedziałek 26 października 2026, 09:13",
+    "el": "Παρασκευή 25 Σεπτεμβρίου 2026, 09:13",
+}
 
 
 def rendered(campaign: Any, step: Any, language: str, **changes: Any) -> dict[str, str]:
     """The blocks of one message, as delivery renders them."""
     values: dict[str, Any] = {
-        "first_name": "Aleksandra", "language": language, "shop_name": "Demo Shop & Co", "shop_address": "Main St 1",
-        "shop_url": "https://events.shop.example/c/" + "T" * 44, "offer_percent": "20",
-        "unsubscribe_url": "https://shop.example/u/token", "last_order_on": date(2025, 3, 1),
-        "coupon_code": "ABCD234567", "coupon_expires_at": datetime(2026, 9, 30, 7, 13, tzinfo=UTC),
-        "campaign": campaign.name, "step": step.step, "can_reply": True, **changes,
-    }  # fmt: skip
+        "first_name": "Aleksandra",
+        "language": language,
+        "shop_name": "Demo Shop & Co",
+        "shop_address": "Main St 1",
+        "shop_url": "https://events.shop.example/c/" + "T" * 44,
+        "offer_percent": "20",
+        "unsubscribe_url": "https://shop.example/u/token",
+        "last_order_on": date(2025, 3, 1),
+        "coupon_code": "ABCD234567",
+        "coupon_expires_at": datetime(2026, 9, 30, 7, 13, tzinfo=UTC),
+        "campaign": campaign.name,
+        "step": step.step,
+        "can_reply": True,
+        **changes,
+    }
     filters = {"day": lambda _: "<the day>", "moment": lambda _: MOMENTS[language]}
     name = f"{step.step}.{language}.j2"
     plain = templates.environment(campaign.templates, html=False, filters=filters).get_template(name)

@@ -36,8 +36,10 @@ def test_a_day_asked_again_adds_entrants_and_redraws_nobody(room: Any, shop: Any
     assert (first["enrolled"], again["enrolled"], again["control"]) == (3, 4, 1)
     assert again["again"] == "what it is made by has changed"
     assert room.rows(ARMS) == [*((ref, "treated", D) for ref in refs), ("newer", "control", D)]
-    assert room.rows("select customer_ref, reason from campaigns.decisions join shop.customers using (customer_id)"
-                     " where customer_ref = 'newer'") == [("newer", "control")]  # fmt: skip
+    assert room.rows(
+        "select customer_ref, reason from campaigns.decisions join shop.customers using (customer_id)"
+        " where customer_ref = 'newer'"
+    ) == [("newer", "control")]
 
 
 def test_the_limit_of_a_day_holds_however_often_it_is_asked(room: Any, shop: Any, write: Any) -> None:
@@ -57,16 +59,20 @@ def test_planned_messages_are_decided_again_and_what_was_sent_stays(room: Any) -
     assert room.run(D)["planned"]["we_miss_you"] == 3
     room.execute(
         "update delivery.messages set state = 'accepted', attempts = 1, claim = gen_random_uuid(), "
-        "attempted_at = due_at, settled_at = due_at where customer_id = shop.customer_id('test', :ref)", ref=first,
-    )  # fmt: skip
+        "attempted_at = due_at, settled_at = due_at where customer_id = shop.customer_id('test', :ref)",
+        ref=first,
+    )
     for ref in (first, second):
         room.suppress(ref, "email", D - timedelta(days=1), "hard_bounce")
     again = room.run(D)
     assert (again["planned"]["we_miss_you"], again["skipped"]) == (2, {"suppressed": 1})
-    assert room.rows("select customer_ref, state, reason from delivery.messages join shop.customers using (customer_id)"
-                     " order by 1") == [
-        (first, "accepted", None), (second, "skipped", "suppressed"), (third, "planned", None),
-    ]  # fmt: skip
+    assert room.rows(
+        "select customer_ref, state, reason from delivery.messages join shop.customers using (customer_id) order by 1"
+    ) == [
+        (first, "accepted", None),
+        (second, "skipped", "suppressed"),
+        (third, "planned", None),
+    ]
 
 
 def test_the_code_of_a_message_that_is_not_planned_after_all_is_void(room: Any) -> None:
@@ -97,7 +103,7 @@ def test_a_late_order_stops_the_message_that_was_planned(house: Any) -> None:
     refresh.select(house.settings, house.engine, D)
     steps.run_day(house.settings, house.engine, "winback", D)
     house.shop.order("ada", date(2024, 5, 5), known_at=days.known_at(D, house.shop.zone))
-    worker.play(house.settings, house.engine, D)
+    worker.replay(house.settings, house.engine, D)
     assert house.rows("select state, reason from delivery.messages") == [("skipped", "order")]
 
 

@@ -18,10 +18,13 @@ NEW_YORK, HONOLULU = ZoneInfo("America/New_York"), ZoneInfo("Pacific/Honolulu")
 
 def planned(room: Any) -> list[tuple[Any, ...]]:
     """Who got which message and why not, and when it is due and expires."""
-    return [tuple(row) for row in room.rows(
-        "select customer_ref, state, reason, due_at, expires_at from delivery.messages"
-        " join shop.customers using (customer_id) order by customer_ref, day"
-    )]  # fmt: skip
+    return [
+        tuple(row)
+        for row in room.rows(
+            "select customer_ref, state, reason, due_at, expires_at from delivery.messages"
+            " join shop.customers using (customer_id) order by customer_ref, day"
+        )
+    ]
 
 
 def test_who_has_a_country_but_no_zone_is_written_to_while_it_is_day_in_all_of_it(room: Any, shop: Any) -> None:
@@ -67,8 +70,9 @@ def test_an_address_from_a_sale_is_enough_to_enter_where_the_law_knows_it(room: 
         "insert into shop.consents (customer_id, purpose, channel, is_granted, basis, updated_at, known_at)"
         " select shop.customer_id(:namespace, r), 'marketing', 'email', true, 'soft_opt_in', '2024-01-01+00',"
         " '2024-01-02+00' from unnest(cast(:refs as text[])) as r",
-        namespace=NAMESPACE, refs=refs,
-    )  # fmt: skip
+        namespace=NAMESPACE,
+        refs=refs,
+    )
     room.members(refs)
     assert room.run(D)["enrolled"] == 1
     assert [row[:2] for row in planned(room)] == [("DE", "planned")]
@@ -80,11 +84,18 @@ def test_nobody_needs_to_agree_where_the_law_asks_for_nothing(room: Any, shop: A
         rules.write("AT,email,legitimate_interest,,,2026-03-01,art. 1\n")
     shop.customer("silent", consents=(), country="AT")
     shop.customer("objects", consents=(), country="AT")
-    shop._insert("shop.consents", customer_id="objects", purpose="marketing", channel="email", is_granted=False,
-                 updated_at=datetime(2026, 1, 1, tzinfo=UTC), known_at=datetime(2026, 1, 2, tzinfo=UTC))  # fmt: skip
+    shop._insert(
+        "shop.consents",
+        customer_id="objects",
+        purpose="marketing",
+        channel="email",
+        is_granted=False,
+        updated_at=datetime(2026, 1, 1, tzinfo=UTC),
+        known_at=datetime(2026, 1, 2, tzinfo=UTC),
+    )
     shop.publish(D)
     with room.engine.begin() as connection:
-        law.put_in_force(connection, room.settings.include)
+        law.sync_rules(connection, room.settings.include)
     refresh.refresh(room.settings, room.engine, "send_base", D, now=datetime(2026, 3, 8, tzinfo=NEW_YORK))
     room.members(["silent", "objects"], ["winback"])
     assert room.run(D)["enrolled"] == 1
@@ -113,6 +124,9 @@ def test_a_campaign_that_begins_on_another_channel_does_not_ask_for_consent_by_m
 
 def answers(room: Any) -> dict[str, str]:
     """Why each member of the selection was enrolled or not."""
-    return dict(map(tuple, room.rows(
-        "select customer_ref, reason from campaigns.decisions join shop.customers using (customer_id)"
-    )))  # fmt: skip
+    return dict(
+        map(
+            tuple,
+            room.rows("select customer_ref, reason from campaigns.decisions join shop.customers using (customer_id)"),
+        )
+    )

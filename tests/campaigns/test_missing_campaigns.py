@@ -298,8 +298,9 @@ def test_nothing_is_left_under_the_old_name_of_a_renamed_campaign(house: House) 
     assert house.rows(days) == [("comeback",), ("lapsed_30_days",)]
     assert house.rows("select name from delivery.halts") == [("comeback",)]
     assert house.rows("select distinct definition ->> 'campaign' from campaigns.versions order by 1") == [
-        ("comeback",), ("lapsed_30_days",)
-    ]  # fmt: skip
+        ("comeback",),
+        ("lapsed_30_days",),
+    ]
     before = [house.rows(f"select * from {name} as t order by t::text") for name in sorted(found)]
     folder.reconcile(house.settings, house.engine)
     assert [house.rows(f"select * from {name} as t order by t::text") for name in sorted(found)] == before
@@ -361,8 +362,11 @@ def test_a_rename_that_was_forgotten_and_said_later_joins_both(house: House) -> 
     steps = house.rows("select entry_no, step from delivery.messages where state = 'accepted' order by due_at")
     # The nudge's day was over before the two were one: a step is left out rather than sent twice.
     assert [step for step in steps if step[1] != "anything_you_need"] == [
-        (1, "we_miss_you"), (2, "we_miss_you"), (1, "retarget"), (1, "final_offer")
-    ]  # fmt: skip
+        (1, "we_miss_you"),
+        (2, "we_miss_you"),
+        (1, "retarget"),
+        (1, "final_offer"),
+    ]
 
 
 def test_a_rename_waits_for_a_message_that_is_being_handed_over(house: House) -> None:

@@ -48,9 +48,14 @@ def leave_a_link_that_leads_nowhere(house: House) -> None:
 
 
 BREAKERS = [
-    break_yaml, break_encoding, break_template, break_selection, break_selection_in_the_database, make_a_folder_of_it,
+    break_yaml,
+    break_encoding,
+    break_template,
+    break_selection,
+    break_selection_in_the_database,
+    make_a_folder_of_it,
     leave_a_link_that_leads_nowhere,
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("break_it", BREAKERS)
@@ -62,8 +67,9 @@ def test_one_broken_campaign_stops_no_other_and_is_named(house: House, break_it:
         assert "winback" in done[day.isoformat()]["failed"]
         assert "lapsed_30_days" not in done[day.isoformat()]["failed"]
     assert house.rows("select day from shop.days where stage = 'delivery' and state = 'done' order by 1") == [
-        (D,), (after(1),)
-    ]  # fmt: skip
+        (D,),
+        (after(1),),
+    ]
 
 
 @pytest.mark.parametrize("break_it", BREAKERS)

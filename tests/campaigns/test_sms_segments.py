@@ -52,7 +52,7 @@ GREEK = "Γεια σας"  # 8 signs
         ("a" * 66 + "🎁" + "a" * 65, 2),
         ("a" * 66 + "🎁" + "a" * 66, 3),
     ],
-)  # fmt: skip
+)
 def test_a_text_has_as_many_segments_as_an_operator_charges(text: str, number: int) -> None:
     assert segments(text) == number
 

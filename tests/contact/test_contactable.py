@@ -31,13 +31,29 @@ NEVER, EVER = datetime(9999, 1, 1, tzinfo=ZoneInfo("UTC")), datetime(2000, 1, 1,
 
 # Addresses, and whether something reaches them.
 EMAILS = {
-    "{}@mail.example": True, "{}.x+y@post.mail.example": True, "Ελένη{}@παράδειγμα.ελ": True, "{}'o@mail.example": True,
-    "{}..b@x.example": False, ".{}@x.example": False, "{}.@x.example": False, "{}@x..example": False, "{}": False,
-    "{}@mail": False, "{} b@mail.example": False, "{}@b@mail.example": False, "{}@10.0.0.1": False,
+    "{}@mail.example": True,
+    "{}.x+y@post.mail.example": True,
+    "Ελένη{}@παράδειγμα.ελ": True,
+    "{}'o@mail.example": True,
+    "{}..b@x.example": False,
+    ".{}@x.example": False,
+    "{}.@x.example": False,
+    "{}@x..example": False,
+    "{}": False,
+    "{}@mail": False,
+    "{} b@mail.example": False,
+    "{}@b@mail.example": False,
+    "{}@10.0.0.1": False,
     "{}@-x.example": False,
-    "{}@[x.example]": False, "<{}@x.example>": False, "{}@x.example, y@x.example": False, "{}@x.example\n": False,
-    "{}\x1cb@x.example": False, "{}" + "y" * 64 + "@x.example": False, "{}@x.e": False, "": False,
-}  # fmt: skip
+    "{}@[x.example]": False,
+    "<{}@x.example>": False,
+    "{}@x.example, y@x.example": False,
+    "{}@x.example\n": False,
+    "{}\x1cb@x.example": False,
+    "{}" + "y" * 64 + "@x.example": False,
+    "{}@x.e": False,
+    "": False,
+}
 PHONES = {
     "+31612345678": True,
     "+1650555121": True,
@@ -181,11 +197,13 @@ def drawn_person(random: Random, number: int, at: datetime) -> Person:
         email_ok=EMAILS[email] if email else False,
         phone=phone,
         phone_ok=PHONES[phone] if phone else False,
-        street=maybe("Kerkstraat 1"), postal_code=maybe("1012 AB", 0.9), city=maybe("Amsterdam", 0.9),
+        street=maybe("Kerkstraat 1"),
+        postal_code=maybe("1012 AB", 0.9),
+        city=maybe("Amsterdam", 0.9),
         suppressions=[suppression(each) for each in ("unsubscribed", "complaint")[: random.choice((0, 0, 0, 1, 2))]],
         consents=[each for channel in CHANNELS for each in answers(channel)],
         orders=[order() for _ in range(random.choice((0, 1, 1, 2)))],
-    )  # fmt: skip
+    )
 
 
 class Town:
@@ -232,7 +250,7 @@ class Town:
             self.run(statement, people=people)
         shop.publish(self.day)
         with self.engine.begin() as connection:
-            law.put_in_force(connection, self.settings.include)
+            law.sync_rules(connection, self.settings.include)
 
     def run(self, statement: str, **values: Any) -> list[Any]:
         with self.engine.begin() as connection:
@@ -265,9 +283,11 @@ class Town:
         self.run(
             "insert into campaigns.enrolments (customer_id, campaign, entry_no, version, arm, entered_on)"
             " select customer_id, :name, 1, :version, 'treated', :day from shop.customers on conflict do nothing",
-            name=name, version=definitions.read(self.settings.include, name).version, day=self.day,
-        )  # fmt: skip
-        steps.exit(self.settings, self.engine, name, self.day)
+            name=name,
+            version=definitions.read(self.settings.include, name).version,
+            day=self.day,
+        )
+        steps.end_enrolments(self.settings, self.engine, name, self.day)
         steps.plan(self.settings, self.engine, name, "hello", self.day)
         return self.reasons("planned")
 
@@ -284,8 +304,9 @@ class Town:
         self.run(
             "update delivery.messages set state = 'planned', reason = null, settled_at = null, due_at = :due,"
             " expires_at = :expires, window_start = '00:00', window_end = '24:00'",
-            due=self.at - timedelta(hours=1), expires=self.at + timedelta(days=1),
-        )  # fmt: skip
+            due=self.at - timedelta(hours=1),
+            expires=self.at + timedelta(days=1),
+        )
         deliver(self.settings, self.engine, at=self.at)
         return self.reasons("accepted")
 
@@ -295,8 +316,9 @@ class Town:
             "insert into delivery.audience_members (customer_id, message_key, campaign, step, entry_no, email_meta,"
             " until_on, kept_at) select customer_id, message_key, campaign, step, entry_no, message_key, :until, :kept"
             " from delivery.messages on conflict (customer_id, message_key) do update set kept_at = :kept",
-            until=self.day + timedelta(days=9), kept=self.at - SECOND,
-        )  # fmt: skip
+            until=self.day + timedelta(days=9),
+            kept=self.at - SECOND,
+        )
         audiences.export(self.settings, self.engine, at=self.at)
         return self.answers(
             "select c.customer_ref, a.left_reason from delivery.audience_members as a"
@@ -305,20 +327,26 @@ class Town:
 
     def export_cards(self) -> set[str]:
         """Whose card is printed, as if everybody had one."""
-        self.run("update delivery.messages set state = 'accepted', attempts = 1, attempted_at = :at, settled_at = :at,"
-                 " reason = null, claim = gen_random_uuid(), provider = 'files'", at=self.at - SECOND)  # fmt: skip
+        self.run(
+            "update delivery.messages set state = 'accepted', attempts = 1, attempted_at = :at, settled_at = :at,"
+            " reason = null, claim = gen_random_uuid(), provider = 'files'",
+            at=self.at - SECOND,
+        )
         self.run(
             "insert into delivery.cards (customer_id, message_key, campaign, step, language, recipient, street,"
             " postal_code, city, country, card, kept_at) select customer_id, message_key, campaign, step, 'en', 'x',"
             " 'x', 'x', 'x', 'NL', 'x', :kept from delivery.messages"
             " on conflict (customer_id, message_key) do update set kept_at = :kept",
             kept=self.at - SECOND,
-        )  # fmt: skip
+        )
         postal.export(self.settings, self.engine, at=self.at)
-        return {ref for (ref,) in self.run(
-            "select c.customer_ref from delivery.cards as k join shop.customers as c using (customer_id)"
-            " where k.exported_in is not null"
-        )}  # fmt: skip
+        return {
+            ref
+            for (ref,) in self.run(
+                "select c.customer_ref from delivery.cards as k join shop.customers as c using (customer_id)"
+                " where k.exported_in is not null"
+            )
+        }
 
 
 FILL = """
@@ -402,11 +430,13 @@ def test_whether_an_address_can_be_right_is_kept_beside_it_in_past_versions_too(
         shop.customer(f"c{number}", email=email, phone=phone)
     shop.customer("none", email=None, phone=None)
     with engine.begin() as connection:
-        connection.execute(text(
-            "insert into shop.customers_history (customer_id, namespace, customer_ref, email, phone, updated_at,"
-            " known_at, superseded_at) select customer_id, namespace, customer_ref, email, phone, updated_at,"
-            " known_at - interval '1 day', known_at from shop.customers"
-        ))  # fmt: skip
+        connection.execute(
+            text(
+                "insert into shop.customers_history (customer_id, namespace, customer_ref, email, phone, updated_at,"
+                " known_at, superseded_at) select customer_id, namespace, customer_ref, email, phone, updated_at,"
+                " known_at - interval '1 day', known_at from shop.customers"
+            )
+        )
         rows = connection.execute(text("select email, email_ok, phone, phone_ok from shop.customer_versions")).all()
     assert len(rows) == 2 * (len(EMAILS) + 1)
     for row in rows:
@@ -420,5 +450,5 @@ def test_a_zone_that_postgresql_does_not_know_is_no_zone_of_a_country(
     monkeypatch.setattr(law, "country_zones", lambda: (("NL", "Europe/Amsterdam"), ("NL", "Mars/Olympus")))
     monkeypatch.setattr(law, "read", lambda _: [])
     with engine.begin() as connection:
-        law.put_in_force(connection, settings.include)
+        law.sync_rules(connection, settings.include)
         assert connection.execute(text("select zone from shop.country_zones")).scalars().all() == ["Europe/Amsterdam"]

@@ -115,9 +115,13 @@ def test_a_file_that_never_came_fails_the_day_after_its_deadline_and_says_what_t
 
 
 def test_an_expectation_that_fails_names_the_rule_and_the_numbers_and_links_to_the_page(
-    run: Runs, shop_files: Path, engine: Engine, files: Path,
-    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    run: Runs,
+    shop_files: Path,
+    engine: Engine,
+    files: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     day = shop_files / LAST.isoformat()
     day.mkdir()
     for each in (files / LAST.isoformat()).iterdir():

@@ -108,8 +108,10 @@ def test_each_group_is_asked_about_once_and_the_answer_is_done_with_the_name_of_
             text("select message_key, decision, decided_by from delivery.decisions order by 1")
         )
         assert [tuple(row) for row in decided] == [
-            ("ada", "again", "olga"), ("bob", "again", "olga"), ("carol", "sent", "olga"),
-        ]  # fmt: skip
+            ("ada", "again", "olga"),
+            ("bob", "again", "olga"),
+            ("carol", "sent", "olga"),
+        ]
 
 
 def test_without_an_answer_in_time_everything_stays_as_it_is(

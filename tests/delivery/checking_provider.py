@@ -41,9 +41,19 @@ SILENCE = 3.0  # far above it
 
 ADDRESS = re.compile(r"[^\s@<>(),;\"]+@[^\s@<>(),;\"]+\.[^\s@<>(),;\"]+")
 FORBIDDEN_HEADERS = {
-    "x-sg-id", "x-sg-eid", "received", "dkim-signature", "content-type", "content-transfer-encoding", "to", "from",
-    "subject", "reply-to", "cc", "bcc",
-}  # fmt: skip
+    "x-sg-id",
+    "x-sg-eid",
+    "received",
+    "dkim-signature",
+    "content-type",
+    "content-transfer-encoding",
+    "to",
+    "from",
+    "subject",
+    "reply-to",
+    "cc",
+    "bcc",
+}
 TAG = re.compile(r"-[sth]?[0-9a-f]{12}\.[\w.]+-")
 MAIL_KEYS = {"from", "subject", "personalizations", "content", "categories", "tracking_settings"}
 PERSON_KEYS = {"to", "subject", "headers", "custom_args", "substitutions"}
@@ -167,8 +177,11 @@ class Provider:
                 self.violations.append(str(problem))
         self.kept = []
         return {
-            "deliveries": self.deliveries, "requests": self.requests, "violations": self.violations, "met": self.met,
-        }  # fmt: skip
+            "deliveries": self.deliveries,
+            "requests": self.requests,
+            "violations": self.violations,
+            "met": self.met,
+        }
 
     def deliver(self, messages: Deliveries) -> None:
         self.deliveries += messages

@@ -30,7 +30,15 @@ def provider() -> Iterator[Provider]:
 def live(settings: Settings, provider: Provider) -> Settings:
     """Settings for live delivery, to the local provider."""
     return settings.evolve(
-        delivery="live", secret="a secret of our own", public_url="https://shop.example", sendgrid_api_key="SG.key",
-        shop_url="https://shop.example", sendgrid_host=provider.url, twilio_account_sid="AC" + "1" * 32,
-        twilio_auth_token="token", twilio_base_url=provider.url, twilio_from="+31600000000", provider_timeout=2.0,
-    )  # fmt: skip
+        delivery="live",
+        secret="a secret of our own",
+        public_url="https://shop.example",
+        sendgrid_api_key="SG.key",
+        shop_url="https://shop.example",
+        sendgrid_host=provider.url,
+        twilio_account_sid="AC" + "1" * 32,
+        twilio_auth_token="token",
+        twilio_base_url=provider.url,
+        twilio_from="+31600000000",
+        provider_timeout=2.0,
+    )

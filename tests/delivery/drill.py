@@ -43,10 +43,17 @@ from retention.local import postgres
 def live(url: str, provider: Remote, folder: Path) -> Settings:
     """Settings for live delivery to the provider."""
     return from_environment({"RETENTION_DATABASE_URL": url, "RETENTION_LOCAL": str(folder)}).evolve(
-        secret="a secret of our own", public_url="https://shop.example", shop_url="https://shop.example",
-        sendgrid_api_key="SG.key", sendgrid_host=provider.url, twilio_account_sid="AC" + "1" * 32,
-        twilio_auth_token="token", twilio_base_url=provider.url, twilio_from="+31600000000", provider_timeout=0.3,
-    )  # fmt: skip
+        secret="a secret of our own",
+        public_url="https://shop.example",
+        shop_url="https://shop.example",
+        sendgrid_api_key="SG.key",
+        sendgrid_host=provider.url,
+        twilio_account_sid="AC" + "1" * 32,
+        twilio_auth_token="token",
+        twilio_base_url=provider.url,
+        twilio_from="+31600000000",
+        provider_timeout=0.3,
+    )
 
 
 def play_all(server: str, seeds: list[int], folder: Path, results: Any) -> None:

@@ -31,19 +31,36 @@ from retention.ledger import caps
 
 CAMPAIGNS = ("winback", "thanks")
 # name: (channel, offer). hello and again share the coupon that only one of them may need.
-STEPS = {"hello": ("email", None), "offer": ("email", "comeback"), "again": ("email", "comeback"),
-         "nudge": ("sms", "comeback")}  # fmt: skip
+STEPS = {
+    "hello": ("email", None),
+    "offer": ("email", "comeback"),
+    "again": ("email", "comeback"),
+    "nudge": ("sms", "comeback"),
+}
 LONG_AGO = datetime(2000, 1, 1, tzinfo=AMSTERDAM)
 TAKEN = {"accepted", "delivered", "bounced"}  # the provider has it
 FINAL = TAKEN | {"refused", "skipped", "unknown"}
 PAUSES = (timedelta(minutes=5), timedelta(minutes=90), timedelta(days=1, minutes=5))
 MOMENTS = 45  # statements, commits and calls of one delivery, about
 TABLES = (
-    "shop.customers", "shop.consents", "shop.consents_history", "shop.orders", "shop.suppressions",
-    "shop.engagement", "shop.changes", "campaigns.versions", "campaigns.enrolments", "campaigns.coupons",
-    "delivery.messages", "delivery.outbox", "delivery.halts", "delivery.restores", "delivery.decisions",
-    "events.received", "shop.days",
-)  # fmt: skip
+    "shop.customers",
+    "shop.consents",
+    "shop.consents_history",
+    "shop.orders",
+    "shop.suppressions",
+    "shop.engagement",
+    "shop.changes",
+    "campaigns.versions",
+    "campaigns.enrolments",
+    "campaigns.coupons",
+    "delivery.messages",
+    "delivery.outbox",
+    "delivery.halts",
+    "delivery.restores",
+    "delivery.decisions",
+    "events.received",
+    "shop.days",
+)
 COPIED = (
     "campaigns.enrolments",
     "campaigns.coupons",
@@ -90,7 +107,7 @@ class Schedule:
         self.met: dict[str, int] = {}  # faults
         self.ends: dict[str, int] = {}  # states
 
-    def play(self) -> list[str]:
+    def replay(self) -> list[str]:
         """What broke the promise, nothing if it held."""
         with psycopg.connect(self.settings.database_url or "", autocommit=True, row_factory=dict_row) as self.shop:
             self.fill()
@@ -114,13 +131,15 @@ class Schedule:
             house = dice.choice([ref, ref, ref, f"s{self.seed}house"])
             self.people.append(
                 {
-                    "ref": ref, "email": f"{house}@mail.example", "phone": f"+316{index:08d}",
+                    "ref": ref,
+                    "email": f"{house}@mail.example",
+                    "phone": f"+316{index:08d}",
                     "first_name": dice.choice(["Ada", "Łucja", "", "Ζωή", "A\nB"]),
                     "language": dice.choice(["en", "en", "pl", "el"]),
                     "arm": "control" if dice.random() < 0.03 else "treated",
                     "campaign": dice.choice(CAMPAIGNS),
                 }
-            )  # fmt: skip
+            )
         self.write_people()
         for campaign in CAMPAIGNS:
             self.shop.execute(
@@ -129,16 +148,20 @@ class Schedule:
             )
         self.write_messages()
         for day in range(6):
-            self.shop.execute("insert into shop.days (day, stage, part, state) values (%s, 'orders', 'test', 'done')",
-                              (DAY + timedelta(days=day),))  # fmt: skip
+            self.shop.execute(
+                "insert into shop.days (day, stage, part, state) values (%s, 'orders', 'test', 'done')",
+                (DAY + timedelta(days=day),),
+            )
         kinds = dice.sample(FAULTS, dice.randint(0, 4))
         if dice.random() < 0.7 and "401" in kinds:  # it ends a round early
             kinds.remove("401")
         bad = dice.sample(self.people, dice.choice([0, 0, 1, 2]) % (number + 1))
         self.provider.begin(
-            seed=self.seed, faults={"accept": dice.choice([1, 4, 10])} | dict.fromkeys(kinds, 1),
-            resets=dice.choice([0, 0, 0.2]), bad=[each[way] for each in bad for way in ("email", "phone")],
-        )  # fmt: skip
+            seed=self.seed,
+            faults={"accept": dice.choice([1, 4, 10])} | dict.fromkeys(kinds, 1),
+            resets=dice.choice([0, 0, 0.2]),
+            bad=[each[way] for each in bad for way in ("email", "phone")],
+        )
 
     def write_people(self) -> None:
         rows = json.dumps(self.people)
@@ -167,11 +190,15 @@ class Schedule:
                 key = sha256(f"{person['ref']} {person['campaign']} 1 {step} {channel}".encode()).hexdigest()[:32]
                 self.messages.append(
                     {
-                        "key": key, "ref": person["ref"], "campaign": person["campaign"], "step": step,
-                        "channel": channel, "offer": offer,
+                        "key": key,
+                        "ref": person["ref"],
+                        "campaign": person["campaign"],
+                        "step": step,
+                        "channel": channel,
+                        "offer": offer,
                         "due_at": (MORNING + timedelta(minutes=self.dice.choice([0, 0, 0, 45]))).isoformat(),
                     }
-                )  # fmt: skip
+                )
         self.shop.execute(
             "insert into delivery.messages (customer_id, message_key, campaign, version, entry_no, step, channel, day,"
             " state, offer, due_at, expires_at, window_start, window_end) select shop.customer_id('test', ref), key,"
@@ -179,12 +206,17 @@ class Schedule:
             " from jsonb_to_recordset(%(rows)s) as r (key text, ref text, campaign text, step text, channel text,"
             " offer text, due_at timestamptz)",
             {
-                "rows": json.dumps(self.messages), "day": DAY, "start": clock_time(9), "end": clock_time(20),
+                "rows": json.dumps(self.messages),
+                "day": DAY,
+                "start": clock_time(9),
+                "end": clock_time(20),
                 "expires": (MORNING + timedelta(days=2)).replace(hour=20),
             },
-        )  # fmt: skip
-        self.shop.execute("delete from campaigns.coupons as p where not exists (select from delivery.messages as m"
-                          " where m.customer_id = p.customer_id and m.offer = p.offer)")  # fmt: skip
+        )
+        self.shop.execute(
+            "delete from campaigns.coupons as p where not exists (select from delivery.messages as m"
+            " where m.customer_id = p.customer_id and m.offer = p.offer)"
+        )
 
     # --- rounds ------------------------------------------------------------------------------------------------------
 
@@ -269,16 +301,20 @@ class Schedule:
         who = {"ref": person["ref"], "at": at, "campaign": person["campaign"], "day": DAY}
         what = dice.choice(["unsubscribe", "order", "withdraw", "exit", "halt", "resume", "nothing"])
         if what == "unsubscribe":
-            self.shop.execute("insert into shop.suppressions values (shop.customer_id('test', %(ref)s), 'all',"
-                              " 'unsubscribed', %(at)s) on conflict do nothing", who)  # fmt: skip
+            self.shop.execute(
+                "insert into shop.suppressions values (shop.customer_id('test', %(ref)s), 'all',"
+                " 'unsubscribed', %(at)s) on conflict do nothing",
+                who,
+            )
             self.stops.append((person["ref"], None, at))
         elif what == "withdraw":
             self.shop.execute(
                 "with old as (select * from shop.consents where customer_id = shop.customer_id('test', %(ref)s)"
                 " and channel = 'email' and is_granted), kept as (insert into shop.consents_history"
                 " select old.*, %(at)s from old) update shop.consents as c set is_granted = false, known_at = %(at)s"
-                " from old where c.customer_id = old.customer_id and c.channel = old.channel", who,
-            )  # fmt: skip
+                " from old where c.customer_id = old.customer_id and c.channel = old.channel",
+                who,
+            )
             self.stops.append((person["ref"], "email", at))
         elif what == "order":
             self.shop.execute(
@@ -286,7 +322,7 @@ class Schedule:
                 " currency, total_reporting, updated_at, known_at) values (shop.customer_id('test', %(ref)s), 'test',"
                 " %(order)s, %(at)s, %(on)s, 'complete', 9, 'EUR', 9, %(at)s, %(at)s)",
                 who | {"order": f"o{at.isoformat()}{len(self.stops)}", "on": at.date()},
-            )  # fmt: skip
+            )
             self.stops.append((person["ref"], None, at))
         elif what == "exit":
             self.exit(who)
@@ -308,8 +344,9 @@ class Schedule:
         with self.engine.begin() as connection:
             connection.exec_driver_sql(
                 "update campaigns.enrolments set exited_on = %(day)s, exit_reason = 'order'"
-                " where customer_id = shop.customer_id('test', %(ref)s) and exited_on is null", who,
-            )  # fmt: skip
+                " where customer_id = shop.customer_id('test', %(ref)s) and exited_on is null",
+                who,
+            )
             run(connection, "ledger/skip_left_over", campaign=who["campaign"], day=DAY, known_by=who["at"])
             run(connection, "offers/void_coupons", campaign=who["campaign"], day=DAY)
 
@@ -409,9 +446,10 @@ class Schedule:
         """A schedule is shorter than the windows of the caps, so all that anybody got counts."""
         for cap in caps.read(self.settings.include):
             got = Counter(
-                each["ref"] for each in self.messages
+                each["ref"]
+                for each in self.messages
                 if deliveries[each["key"]] and cap.channel in ("all", each["channel"])
-            )  # fmt: skip
+            )
             yield from (f"beyond {cap}: {ref} got {number}" for ref, number in got.items() if number > cap.at_most)
 
     def odd_coupons(self) -> Iterator[str]:

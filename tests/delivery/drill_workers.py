@@ -65,9 +65,14 @@ def reporting(
 
 
 def report(
-    engine: Engine, settings: Settings, provider: Remote, seed: int, ids: dict[str, int], at: datetime,
+    engine: Engine,
+    settings: Settings,
+    provider: Remote,
+    seed: int,
+    ids: dict[str, int],
+    at: datetime,
     dice: random.Random,
-) -> None:  # fmt: skip
+) -> None:
     """What became of all that was delivered so far: shuffled, some of it twice, in several requests; then applied."""
     deliveries = provider.report()["deliveries"]
     for name, is_mail in (("sendgrid", True), ("twilio", False)):
@@ -89,12 +94,17 @@ def _events(seed: int, key: str, customer_id: int, is_mail: bool, at: datetime) 
     """What the provider says of a message: the same each time it is asked."""
     return [
         Event(
-            customer_id=customer_id, event_key=f"{key} {kind}", message_key=key, kind=kind,
-            detail="blocked" if kind == "bounce" else None, link="https://shop.example/" if kind == "click" else None,
-            provider_id="m" * 22, occurred_at=at,
+            customer_id=customer_id,
+            event_key=f"{key} {kind}",
+            message_key=key,
+            kind=kind,
+            detail="blocked" if kind == "bounce" else None,
+            link="https://shop.example/" if kind == "click" else None,
+            provider_id="m" * 22,
+            occurred_at=at,
         )
         for kind in random.Random(f"{seed} {key}").choice(MAIL_ENDS if is_mail else SMS_ENDS)
-    ]  # fmt: skip
+    ]
 
 
 def _split(events: list[Event], dice: random.Random) -> Iterator[list[Event]]:

@@ -35,9 +35,10 @@ TEMPLATES = {
     "{{ coupon_expires_at | moment }}{% endblock %}",
 }
 DEFINITION = {
-    "campaign": "winback", "exit_on": ["order", "unsubscribe"],
+    "campaign": "winback",
+    "exit_on": ["order", "unsubscribe"],
     "offers": {"comeback": {"percent": 10, "valid_for": "14 days"}, "final": {"percent": 20, "valid_for": "24 hours"}},
-}  # fmt: skip
+}
 
 
 Rows = list[dict[str, Any]]
@@ -59,9 +60,12 @@ class Planner:
         self.run(
             "insert into campaigns.versions values (:campaign, :version, cast(:definition as jsonb),"
             " cast(:templates as jsonb), '', :day)",
-            campaign=campaign, version=version, definition=json.dumps(DEFINITION | changes),
-            templates=json.dumps(templates), day=DAY,
-        )  # fmt: skip
+            campaign=campaign,
+            version=version,
+            definition=json.dumps(DEFINITION | changes),
+            templates=json.dumps(templates),
+            day=DAY,
+        )
 
     def message(
         self,
@@ -84,25 +88,38 @@ class Planner:
         self.run(
             "insert into campaigns.enrolments (customer_id, campaign, entry_no, version, arm, entered_on) values"
             " (shop.customer_id(:namespace, :ref), :campaign, 1, :version, :arm, :day) on conflict do nothing",
-            **who, version=version, arm=arm, day=DAY,
-        )  # fmt: skip
+            **who,
+            version=version,
+            arm=arm,
+            day=DAY,
+        )
         if offer:
             self.run(
                 "insert into campaigns.coupons (customer_id, campaign, entry_no, offer, code, percent, state,"
                 " reserved_on) values (shop.customer_id(:namespace, :ref), :campaign, 1, :offer, :code, 10,"
                 " 'reserved', :day) on conflict do nothing",
-                **who, offer=offer, code=f"CODE{ref}".upper(), day=DAY,
-            )  # fmt: skip
+                **who,
+                offer=offer,
+                code=f"CODE{ref}".upper(),
+                day=DAY,
+            )
         self.run(
             "insert into delivery.messages (customer_id, message_key, campaign, version, entry_no, step, channel, day,"
             " state, offer, due_at, expires_at, window_start, window_end) values (shop.customer_id(:namespace, :ref),"
             " :key, :campaign, :version, 1, :step, :channel, :day, 'planned', :offer, :due_at, :expires_at, :start,"
             " :end)",
-            **who, key=key, version=version, step=step, channel=channel, offer=offer, day=DAY,
+            **who,
+            key=key,
+            version=version,
+            step=step,
+            channel=channel,
+            offer=offer,
+            day=DAY,
             due_at=datetime.combine(on, window[0], ZoneInfo(zone)),
             expires_at=datetime.combine(on + timedelta(days=grace), window[1], ZoneInfo(zone)),
-            start=window[0], end=window[1],
-        )  # fmt: skip
+            start=window[0],
+            end=window[1],
+        )
         return key
 
     def withdraw(self, ref: str, channel: str, known: datetime) -> None:
@@ -117,8 +134,11 @@ class Planner:
         self.run(
             "insert into shop.suppressions (customer_id, channel, reason, known_at) values"
             " (shop.customer_id(:namespace, :ref), :channel, 'unsubscribed', :known)",
-            namespace=NAMESPACE, ref=ref, channel=channel, known=known,
-        )  # fmt: skip
+            namespace=NAMESPACE,
+            ref=ref,
+            channel=channel,
+            known=known,
+        )
 
     def restore(self, messages: Rows) -> None:
         """The ledger as it was, as if nothing had been delivered or played."""

@@ -26,7 +26,7 @@ from retention.delivery.exports import audiences
 from retention.delivery.exports import writing as exports
 from retention.delivery.exports.audiences import export, google_email, identifiers, meta_email
 from retention.delivery.operations import halting, proof
-from retention.delivery.worker import deliver, play
+from retention.delivery.worker import deliver, replay
 from retention.ledger import halts
 from retention.ledger.claims import Ledger
 from shop import NAMESPACE, Shop
@@ -100,8 +100,10 @@ class Ads:
         assignments = ", ".join(f"{name} = :{name}" for name in changes)
         self.planner.run(
             f"update campaigns.enrolments set {assignments} where customer_id = shop.customer_id(:namespace, :ref)",
-            namespace=NAMESPACE, ref=ref, **changes,
-        )  # fmt: skip
+            namespace=NAMESPACE,
+            ref=ref,
+            **changes,
+        )
 
 
 @pytest.fixture
@@ -139,8 +141,12 @@ def test_the_platforms_own_examples_come_out() -> None:
 def test_an_address_is_written_as_each_platform_wants_it(written: str, meta: str, google: str) -> None:
     assert (meta_email(written), google_email(written)) == (meta, google)
     found = identifiers(written, None)
-    assert found == {"email_meta": digest(meta), "email_google": digest(google), "phone_meta": None,
-                     "phone_google": None}  # fmt: skip
+    assert found == {
+        "email_meta": digest(meta),
+        "email_google": digest(google),
+        "phone_meta": None,
+        "phone_google": None,
+    }
 
 
 @pytest.mark.parametrize(("mail", "phone"), [(None, None), ("", "")])
@@ -222,16 +228,22 @@ def test_each_rule_is_checked_again_in_the_claim(ads: Ads) -> None:
     ads.shop.order("bought", NEXT, known_at=MORNING)
     deliver(ads.settings, ads.engine, at=MORNING)
     assert {name: ads.planner.state(key)[1] for name, key in keys.items()} == {
-        "fine": None, "by phone": None, "by mail": None, "nowhere": "no_address", "no consent": "no_consent",
-        "suppressed": "suppressed", "control": "control", "bought": "order",
-    }  # fmt: skip
+        "fine": None,
+        "by phone": None,
+        "by mail": None,
+        "nowhere": "no_address",
+        "no consent": "no_consent",
+        "suppressed": "suppressed",
+        "control": "control",
+        "bought": "order",
+    }
     assert [ref for ref, _ in ads.who()] == ["fine", "mail", "phone"]
 
 
 def test_an_audience_is_no_message_to_anybody(ads: Ads, monkeypatch: pytest.MonkeyPatch) -> None:
     """No cap counts it or holds it back; a message of the same day neither waits for it nor keeps it waiting."""
     ads.planner.run("insert into delivery.caps values ('all', 1, 24, :from, null)", **{"from": MORNING})
-    monkeypatch.setattr("retention.ledger.caps.put_in_force", lambda *_: None)
+    monkeypatch.setattr("retention.ledger.caps.sync_rules", lambda *_: None)
     before, after = ads.member("ada"), ads.member("bob")
     mail = ads.planner.message("ada", campaign="ads")
     assert deliver(ads.settings, ads.engine, at=MORNING)["accepted"] == 3
@@ -250,7 +262,7 @@ def test_a_worker_that_died_had_kept_nobody_so_the_message_is_planned_again(ads:
     key = ads.member("ada")
     with ads.engine.connect() as connection:
         ledger = Ledger(ads.settings, connection)
-        with ledger.claim_held() as claim:
+        with ledger.claim_lock() as claim:
             ledger.claim(claim, MORNING, None, {"audience": audiences.Audience()}, called_at=MORNING)
     assert ads.planner.state(key) == ("attempting", None)
     assert deliver(ads.settings, ads.engine, at=MORNING)["accepted"] == 1
@@ -270,9 +282,14 @@ def test_an_export_is_a_folder_with_both_formats_and_a_manifest(ads: Ads) -> Non
     assert (folder / "google_add.csv").read_text() == f"Email,Phone\n{email('ada')},{digest(phone)}\n"
     manifest = json.loads((folder / "manifest.json").read_text())
     assert {name: manifest[name] for name in ("list", "campaign", "step", "purpose", "day", "number", "rows")} == {
-        "list": "ads_retarget", "campaign": "ads", "step": "retarget", "purpose": "marketing", "day": "2026-11-21",
-        "number": 1, "rows": {"added": 1, "removed": 0},
-    }  # fmt: skip
+        "list": "ads_retarget",
+        "campaign": "ads",
+        "step": "retarget",
+        "purpose": "marketing",
+        "day": "2026-11-21",
+        "number": 1,
+        "rows": {"added": 1, "removed": 0},
+    }
     assert ads.inside() == ads.inside("google") == {email("ada")}
 
 
@@ -293,9 +310,10 @@ LEAVING: dict[str, Callable[[Ads, datetime], object]] = {
     "control": lambda ads, at: ads.end("ada", arm="control"),
     "suppressed": lambda ads, at: ads.planner.suppress("ada", at),
     "no_consent": withdrawn,
-    "no_enrolment": lambda ads, at: ads.planner.run("delete from campaigns.enrolments where customer_id ="
-                                                    " shop.customer_id('test', 'ada')"),
-}  # fmt: skip
+    "no_enrolment": lambda ads, at: ads.planner.run(
+        "delete from campaigns.enrolments where customer_id = shop.customer_id('test', 'ada')"
+    ),
+}
 
 
 @pytest.mark.parametrize("reason", LEAVING)
@@ -407,8 +425,10 @@ def test_the_proof_finds_who_stands_in_a_file_for_a_day_too_long(ads: Ads, reaso
     assert set(proof.prove(ads.settings, ads.engine, NOON + timedelta(days=2)).values()) == {0}
     LEAVING[reason](ads, NOON)
     a_day_later = NOON + timedelta(days=1)
-    found = [proof.prove(ads.settings, ads.engine, at)["audience_overstayed"]
-             for at in (a_day_later - timedelta(seconds=1), a_day_later)]  # fmt: skip
+    found = [
+        proof.prove(ads.settings, ads.engine, at)["audience_overstayed"]
+        for at in (a_day_later - timedelta(seconds=1), a_day_later)
+    ]
     assert found == ([1, 1] if reason == "control" else [0, 1])
     ads.export(a_day_later)
     assert proof.prove(ads.settings, ads.engine, a_day_later)["audience_overstayed"] == 0
@@ -492,11 +512,10 @@ def test_a_day_that_is_played_exports_at_its_beginning_and_its_end(ads: Ads) -> 
     for number in range(7):
         if number == 1:
             ads.shop.order("bob", NEXT)  # known from the midnight after it
-        play(ads.settings, ads.engine, DAY + timedelta(days=number))
-    assert [(folder.name, *json.loads((folder / "manifest.json").read_text())["rows"].values())
-            for folder in ads.folders] == [
-        ("2026-11-21-0001", 2, 0), ("2026-11-22-0002", 0, 1), ("2026-11-26-0003", 0, 1)
-    ]  # fmt: skip
+        replay(ads.settings, ads.engine, DAY + timedelta(days=number))
+    assert [
+        (folder.name, *json.loads((folder / "manifest.json").read_text())["rows"].values()) for folder in ads.folders
+    ] == [("2026-11-21-0001", 2, 0), ("2026-11-22-0002", 0, 1), ("2026-11-26-0003", 0, 1)]
     assert ads.who() == [("ada", "until_over"), ("bob", "order")]
 
 
@@ -527,8 +546,9 @@ def test_added_less_removed_over_all_exports_is_who_should_be_in(ads: Ads, event
                 deliver(mine, ads.engine, at=at, campaign=campaign)
                 due.add(ref)
             else:
-                ads.planner.run("delete from delivery.messages where campaign = :campaign and state = 'planned'",
-                                campaign=campaign)  # fmt: skip
+                ads.planner.run(
+                    "delete from delivery.messages where campaign = :campaign and state = 'planned'", campaign=campaign
+                )
         elif event in ("bought", "suppressed", "withdrew", "erased") and _is_there(ads, ref):
             if event == "bought":
                 ads.shop.order(ref, at.date(), known_at=at)

@@ -90,8 +90,9 @@ def test_a_mail_waits_at_sendgrid_in_the_batch_of_its_campaign(held: list[str], 
     sent = holding.asked("/v3/mail/send")
     assert {each["send_at"] for each in sent} == {int((MORNING + DELAY).timestamp())}
     assert {(each["categories"][0], each["batch_id"]) for each in sent} in (
-        {("winback", "B1"), ("thanks", "B2")}, {("winback", "B2"), ("thanks", "B1")},
-    )  # fmt: skip
+        {("winback", "B1"), ("thanks", "B2")},
+        {("winback", "B2"), ("thanks", "B1")},
+    )
 
 
 def test_a_halt_calls_back_what_is_held_and_says_that_nobody_knows_for_sure(

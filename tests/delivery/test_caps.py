@@ -20,7 +20,7 @@ from retention.core.settings import Settings
 from retention.delivery.channels.base import Settled
 from retention.delivery.channels.outbox import Outbox
 from retention.delivery.operations import proof
-from retention.delivery.worker import deliver, play
+from retention.delivery.worker import deliver, replay
 from retention.ledger.caps import Cap, read
 from retention.ledger.outcomes import refused
 from shop import Shop
@@ -147,7 +147,7 @@ def test_played_days_end_and_give_the_same_in_one_go_or_after_a_crash(
     planned = capped.planner.ledger()
     decided = "customer_id, message_key, state, reason, attempts, attempted_at, settled_at, retry_at"
     for number in range(7):
-        play(capped.settings, capped.engine, DAY + timedelta(days=number))
+        replay(capped.settings, capped.engine, DAY + timedelta(days=number))
     whole = capped.planner.ledger(decided)
     assert {row["reason"] for row in whole} == {None, "capped"}
     assert "planned" not in {row["state"] for row in whole}
@@ -167,7 +167,7 @@ def test_played_days_end_and_give_the_same_in_one_go_or_after_a_crash(
     day = DAY
     for _ in range(100):
         try:
-            play(small, capped.engine, day)
+            replay(small, capped.engine, day)
         except KeyboardInterrupt:
             continue
         day += timedelta(days=1)
@@ -205,8 +205,15 @@ def test_no_plan_and_no_times_exceed_a_cap(
     capped.caps("".join(f"- {{channel: {c.channel}, at_most: {c.at_most}, in: {c.hours} hours}}\n" for c in caps))
     for campaign, step, day, grace in plan:
         channel = "sms" if step == "ping" else "email"
-        planner.message(ada, campaign=campaign, step=step, channel=channel, on=NEXT + timedelta(days=day), grace=grace,
-                        window=(time(0), time(23, 59)))  # fmt: skip
+        planner.message(
+            ada,
+            campaign=campaign,
+            step=step,
+            channel=channel,
+            on=NEXT + timedelta(days=day),
+            grace=grace,
+            window=(time(0), time(23, 59)),
+        )
     small = capped.settings.evolve(batch_size=batch)
     for hour in hours:  # in any order
         deliver(small, capped.engine, at=MORNING + timedelta(hours=hour))

@@ -97,19 +97,33 @@ def test_each_rule_is_checked_again_in_the_claim(shop: Shop, planner: Planner, s
     keys["withdrawn"] = planner.message(shop.customer("withdrawn"))
     keys["void"] = planner.message(shop.customer("void"), step="nudge", channel="sms", offer="comeback")
     planner.suppress("suppressed", known)
-    planner.run("update campaigns.enrolments set exited_on = :day, exit_reason = 'unsubscribe'"
-                " where customer_id = shop.customer_id('test', 'exited')", day=DAY)  # fmt: skip
+    planner.run(
+        "update campaigns.enrolments set exited_on = :day, exit_reason = 'unsubscribe'"
+        " where customer_id = shop.customer_id('test', 'exited')",
+        day=DAY,
+    )
     planner.run("update campaigns.enrolments set arm = 'control' where customer_id = shop.customer_id('test', 'arm')")
-    planner.run("update delivery.messages set due_at = due_at - interval '3 days', expires_at = :now"
-                " where customer_id = shop.customer_id('test', 'expired')", now=MORNING)  # fmt: skip
+    planner.run(
+        "update delivery.messages set due_at = due_at - interval '3 days', expires_at = :now"
+        " where customer_id = shop.customer_id('test', 'expired')",
+        now=MORNING,
+    )
     planner.run("update campaigns.coupons set state = 'void'")
     planner.withdraw("withdrawn", "email", known)
     counts = send()
     assert {name: planner.state(key)[1] for name, key in keys.items()} == {
-        "suppressed": "suppressed", "exited": "unsubscribe", "expired": "too_late", "arm": "control", "fine": None,
-        "absent": "no_consent", "nowhere": "no_address", "garbled": "no_address", "phoneless": "no_address",
-        "withdrawn": "no_consent", "void": "coupon_void",
-    }  # fmt: skip
+        "suppressed": "suppressed",
+        "exited": "unsubscribe",
+        "expired": "too_late",
+        "arm": "control",
+        "fine": None,
+        "absent": "no_consent",
+        "nowhere": "no_address",
+        "garbled": "no_address",
+        "phoneless": "no_address",
+        "withdrawn": "no_consent",
+        "void": "coupon_void",
+    }
     assert (counts["accepted"], counts["skipped"]) == (1, len(keys) - 1)
 
 
@@ -225,9 +239,7 @@ def test_two_workers_never_send_one_message_twice(
         planner.message(shop.customer(f"c{number}"))
     counts: list[dict[str, Any]] = []
     small = settings.evolve(batch_size=5)
-    workers = [
-        threading.Thread(target=lambda: counts.append(deliver(small, engine, at=MORNING))) for _ in range(4)
-    ]  # fmt: skip
+    workers = [threading.Thread(target=lambda: counts.append(deliver(small, engine, at=MORNING))) for _ in range(4)]
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 
 from retention.core.clock import Stopped
 from retention.core.settings import Settings
-from retention.delivery.worker import deliver, play
+from retention.delivery.worker import deliver, replay
 from shop import Shop
 
 WORKER = """
@@ -27,7 +27,7 @@ from datetime import date, datetime
 from retention.core.clock import Stopped
 from retention.database import connect
 from retention.delivery import outbox
-from retention.delivery.deliver import deliver, play
+from retention.delivery.deliver import deliver, replay
 from retention.settings import from_environment
 
 settings = from_environment(os.environ).evolve(batch_size=4)
@@ -42,7 +42,7 @@ def die_in_time(self, *arguments):
     keep(self, *arguments)
 outbox.Outbox.keep = die_in_time
 if what == "play":
-    play(settings, connect(settings), date(2026, 11, 20))
+    replay(settings, connect(settings), date(2026, 11, 20))
 else:
     deliver(settings, connect(settings), wall=Stopped(datetime.fromisoformat(what)))
 """
@@ -51,11 +51,15 @@ else:
 def start(settings: Settings, what: str, survives: int = 0) -> subprocess.Popen[bytes]:
     """A worker in a process of its own; it kills itself in the transaction that settles batch `survives` + 1."""
     environ = dict(os.environ) | {
-        "RETENTION_DATABASE_URL": settings.database_url or "", "RETENTION_LOCAL": str(settings.local),
-        "RETENTION_DELIVERY": settings.delivery, "RETENTION_SECRET": settings.secret,
-        "RETENTION_PUBLIC_URL": settings.public_url, "SENDGRID_API_KEY": settings.sendgrid_api_key or "",
-        "RETENTION_SHOP_URL": settings.shop_url, "SENDGRID_HOST": settings.sendgrid_host,
-    }  # fmt: skip
+        "RETENTION_DATABASE_URL": settings.database_url or "",
+        "RETENTION_LOCAL": str(settings.local),
+        "RETENTION_DELIVERY": settings.delivery,
+        "RETENTION_SECRET": settings.secret,
+        "RETENTION_PUBLIC_URL": settings.public_url,
+        "SENDGRID_API_KEY": settings.sendgrid_api_key or "",
+        "RETENTION_SHOP_URL": settings.shop_url,
+        "SENDGRID_HOST": settings.sendgrid_host,
+    }
     return subprocess.Popen([sys.executable, "-c", WORKER, what, str(survives)], env=environ)
 
 
@@ -126,22 +130,31 @@ def test_a_day_played_again_after_a_crash_gives_the_same_ledger(
 ) -> None:
     for number in range(6):
         planner.message(shop.customer(f"c{number}"))
-        planner.message(shop.customer(f"g{number}", time_zone="Europe/Athens"), zone="Europe/Athens",
-                        step="nudge", channel="sms", offer="final")  # fmt: skip
+        planner.message(
+            shop.customer(f"g{number}", time_zone="Europe/Athens"),
+            zone="Europe/Athens",
+            step="nudge",
+            channel="sms",
+            offer="final",
+        )
     shop.order("c3", DAY + timedelta(days=1), known_at=MORNING)
     before = planner.run("select * from delivery.messages")
     worker = start(settings, "play", survives)
     assert worker.wait() == -signal.SIGKILL
-    patiently(lambda: not planner.run(
-        "select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
-    ))  # fmt: skip
+    patiently(
+        lambda: (
+            not planner.run(
+                "select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+            )
+        )
+    )
     assert any(row["state"] == "attempting" for row in planner.ledger())
-    counts = play(settings, engine, DAY)
+    counts = replay(settings, engine, DAY)
     crashed = same(planner)
     assert counts == {"accepted": 11, "refused": 0, "unknown": 0, "deferred": 0, "skipped": 1}
-    assert play(settings, engine, DAY) == counts
+    assert replay(settings, engine, DAY) == counts
 
     planner.restore(before)
-    assert play(settings, engine, DAY) == counts
+    assert replay(settings, engine, DAY) == counts
     assert same(planner) == crashed
     assert len(list((settings.local / "outbox" / "2026-11-21").glob("*.*"))) == 11

@@ -30,8 +30,12 @@ def drill(server: str, *words: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(DRILL.parent), str(DRILL.parents[1])])
     return subprocess.run(
         [sys.executable, str(DRILL), "--server", server, *words],
-        env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False, timeout=900,
-    )  # fmt: skip
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
 
 
 @pytest.mark.timeout(900)

@@ -88,8 +88,9 @@ class Town:
             " where t.table_type = 'BASE TABLE' and t.table_schema not in ('pg_catalog', 'information_schema')"
             " and (not :only or t.table_schema <> 'landing' and exists (select from information_schema.columns as k"
             " where k.table_schema = t.table_schema and k.table_name = t.table_name and k.column_name = 'customer_id'))"
-            " order by 1", only=with_customers,
-        )  # fmt: skip
+            " order by 1",
+            only=with_customers,
+        )
         return [row["name"] for row in found]
 
     def traces(self, *words: str) -> list[str]:
@@ -120,20 +121,25 @@ def town(settings: Settings, engine: Engine, shop: Shop, tmp_path: Path) -> Town
     files = tmp_path / "files"
     person = {"email": EMAIL, "phone": PHONE, **NAMES}
     write_day(
-        files, BEFORE,
-        orders=[order(ORDER, REF, BEFORE, coupon="SUMMER"), order("O-2", "C2", BEFORE, coupon="SUMMER"),
-                order("O-3", REF, BEFORE, total=f"ten, says {EMAIL}")],
+        files,
+        BEFORE,
+        orders=[
+            order(ORDER, REF, BEFORE, coupon="SUMMER"),
+            order("O-2", "C2", BEFORE, coupon="SUMMER"),
+            order("O-3", REF, BEFORE, total=f"ten, says {EMAIL}"),
+        ],
         lines=[line(ORDER), line(ORDER, 2, sku="MUG-1"), line("O-2")],
         customers=[customer(REF, BEFORE, **person), customer("C2", BEFORE)],
         consents=[consent(ref, BEFORE, channel=channel) for ref in (REF, "C2") for channel in ("email", "sms")],
-    )  # fmt: skip
+    )
     write_day(
-        files, DAY,
+        files,
+        DAY,
         orders=[order(ORDER, REF, BEFORE, coupon="SUMMER", refunded="4.00", updated_at=f"{DAY}T10:00:00+01:00")],
         lines=[line(ORDER), line(ORDER, 2, sku="MUG-1")],
         customers=[customer(REF, DAY, **{**person, "email": NEW_EMAIL}), customer("C3", DAY)],
         consents=[consent(REF, DAY, channel="sms", granted="no"), consent(REF, DAY, channel="fax")],
-    )  # fmt: skip
+    )
     town = Town(settings.evolve(include=include), engine, Planner(shop), files)
     town.sync(BEFORE)
     town.sync(DAY)
@@ -153,8 +159,10 @@ def full(town: Town) -> Town:
     planner.run(
         "update delivery.messages set state = 'unknown', reason = 'timeout', attempts = 1, attempted_at = :at,"
         " settled_at = :at, provider = 'sendgrid', provider_id = 'abc', claim = gen_random_uuid()"
-        " where message_key = :key", key=unknown, at=MORNING,
-    )  # fmt: skip
+        " where message_key = :key",
+        key=unknown,
+        at=MORNING,
+    )
     with town.engine.begin() as connection:
         customer_table(connection, "selections.winback", "customer_id bigint primary key")
     for statement in (
@@ -180,24 +188,31 @@ def full(town: Town) -> Town:
     planner.run(
         "insert into delivery.audience_members (customer_id, message_key, campaign, step, entry_no, until_on,"
         " email_meta, kept_at, added_in) values (:who, :key, 'winback', 'retarget', 1, '2026-12-01', 'digest', :at, 1)",
-        key=nudge, **who,
-    )  # fmt: skip
+        key=nudge,
+        **who,
+    )
     planner.run(
         "insert into delivery.cards values (:who, :key, 'winback', 'card', 'nl', 'Wilhelmina Zonderland', 'Nergens 1',"
         " '0100 AA', 'Utrecht', 'NL', 'Dag', :at, 1)",
-        key=nudge, **who,
-    )  # fmt: skip
+        key=nudge,
+        **who,
+    )
     return town
 
 
 def test_nothing_of_the_person_is_left_and_every_total_is_as_it_was(full: Town) -> None:
     number = full.customer_id
-    keys = [row["message_key"] for row in full.planner.run(
-        "select message_key from delivery.messages where customer_id = :who", who=number)]  # fmt: skip
+    keys = [
+        row["message_key"]
+        for row in full.planner.run("select message_key from delivery.messages where customer_id = :who", who=number)
+    ]
     words = [REF, EMAIL, NEW_EMAIL, PHONE, "wilhelmina", "zonderland", str(number), ORDER, "CODEKLANT", *keys]
     tables = full.tables(with_customers=True)
-    filled = [table for table in tables if full.planner.run(
-        f"select from {table} where customer_id = :who limit 1", who=number)]  # fmt: skip
+    filled = [
+        table
+        for table in tables
+        if full.planner.run(f"select from {table} where customer_id = :who limit 1", who=number)
+    ]
     assert not set(tables) - set(filled) - {"selections.work_winback"}, "fill them in the fixture `full`"
     before = full.totals()
     assert all(before.values())
@@ -212,12 +227,15 @@ def test_nothing_of_the_person_is_left_and_every_total_is_as_it_was(full: Town) 
     assert counts["files"] == 1
     assert counts["landed"] == 13
     assert full.planner.run("select reason, count(*) from delivery.messages group by 1 order by 1 nulls first") == [
-        {"reason": None, "count": 2}, {"reason": "erased", "count": 1}, {"reason": "timeout", "count": 1},
-    ]  # fmt: skip
+        {"reason": None, "count": 2},
+        {"reason": "erased", "count": 1},
+        {"reason": "timeout", "count": 1},
+    ]
     assert full.planner.run("select left_reason from delivery.audience_members") == [{"left_reason": "erased"}]
     assert full.planner.run("select exit_reason from campaigns.enrolments order by 1") == [
-        {"exit_reason": "erased"}, {"exit_reason": None},
-    ]  # fmt: skip
+        {"exit_reason": "erased"},
+        {"exit_reason": None},
+    ]
     assert full.value("select count(*) from delivery.outbox") == 1  # the neighbour's
 
 
@@ -230,8 +248,12 @@ def test_the_books_of_every_load_still_balance(full: Town) -> None:
         )
         assert load["rejected"] == rejected
         assert load["landed"] == load["accepted"] + rejected
-        assert full.value(f"select count(*) from landing.demo_shop_{load['feed']} where load_key = :key",
-                          key=load["load_key"]) <= load["landed"]  # fmt: skip
+        assert (
+            full.value(
+                f"select count(*) from landing.demo_shop_{load['feed']} where load_key = :key", key=load["load_key"]
+            )
+            <= load["landed"]
+        )
 
 
 def test_once_more_forgets_nothing_twice(full: Town) -> None:
@@ -249,20 +271,22 @@ def test_the_same_files_once_more_bring_nobody_back(town: Town) -> None:
     town.forget()
     extra = order("O-9", "C2", DAY)
     write_day(
-        town.files, DAY,
+        town.files,
+        DAY,
         orders=[order(ORDER, REF, BEFORE), order("O-4", REF, DAY, total="nine"), extra],
         lines=[line(ORDER), line("O-4"), line("O-9")],
         customers=[customer(REF, DAY, email=EMAIL, phone=PHONE, **NAMES), customer("C3", DAY)],
         consents=[consent(REF, DAY), consent(REF, DAY, channel="fax")],
-    )  # fmt: skip
+    )
     counts = town.sync(DAY)
     assert counts["landed"] == 10
     assert counts["accepted"] == 3
     assert counts["rejected"] == 7
     assert town.planner.run(
         "select distinct rule, value, row_text from landing.rejections inner join landing.loads using (load_id)"
-        " where load_key = :day", day=DAY.isoformat(),
-    ) == [{"rule": "erased", "value": None, "row_text": None}]  # fmt: skip
+        " where load_key = :day",
+        day=DAY.isoformat(),
+    ) == [{"rule": "erased", "value": None, "row_text": None}]
     assert town.traces(REF, EMAIL, PHONE, "wilhelmina", str(town.customer_id), ORDER) == []
     assert town.value("select count(*) from shop.orders where order_ref = 'O-9'") == 1
 
@@ -275,10 +299,13 @@ def test_nobody_is_written_to_at_the_same_address_under_another_reference(town: 
     town.forget()
     after = DAY + timedelta(days=1)
     write_day(
-        town.files, after, orders=[order("O-7", "C2", after)], lines=[line("O-7")],
+        town.files,
+        after,
+        orders=[order("O-7", "C2", after)],
+        lines=[line("O-7")],
         customers=[customer("KLANT-9", after, **again), customer("C8", after)],
         consents=[consent("KLANT-9", after), consent("C8", after)],
-    )  # fmt: skip
+    )
     town.sync(after)
     keys = [town.planner.message(ref, on=after + timedelta(days=1)) for ref in ("KLANT-9", "C8")]
     deliver(town.settings, town.engine, at=MORNING + timedelta(days=1))
@@ -298,8 +325,11 @@ def test_a_message_on_its_way_is_waited_for_and_nothing_more_is_sent(town: Town)
     claim = "00000000-0000-0000-0000-000000000001"
     town.planner.run(
         "update delivery.messages set state = 'attempting', attempts = 1, attempted_at = :at, claim = :claim,"
-        " provider = 'sendgrid' where message_key = :key", key=on_its_way, at=MORNING, claim=claim,
-    )  # fmt: skip
+        " provider = 'sendgrid' where message_key = :key",
+        key=on_its_way,
+        at=MORNING,
+        claim=claim,
+    )
     from retention.ledger.claims import _key
 
     with town.engine.connect() as worker:
@@ -341,8 +371,9 @@ def test_who_is_meant_must_be_clear(town: Town) -> None:
         town.forget("NOBODY")
     town.planner.run(
         "insert into shop.customers (customer_id, namespace, customer_ref, updated_at, known_at)"
-        " values (1, 'other', :ref, now(), now())", ref=REF,
-    )  # fmt: skip
+        " values (1, 'other', :ref, now(), now())",
+        ref=REF,
+    )
     with pytest.raises(InputError, match="name one of other, test"):
         town.forget()
     assert town.forget(namespace=NAMESPACE)["kept"] > 0
@@ -363,8 +394,9 @@ def test_the_command_says_in_rows_what_it_did(
 def test_every_mapping_says_whose_a_landed_row_is(settings: Settings) -> None:
     files = sorted((settings.include / "sources").glob("*.yaml"))
     for source in [sources.read(settings.include, file.stem) for file in files]:
-        found = {feed.landing for feed in source.feeds.values()
-                 if erased._expression(settings.include, feed, "customer_ref")}  # fmt: skip
+        found = {
+            feed.landing for feed in source.feeds.values() if erased._expression(settings.include, feed, "customer_ref")
+        }
         assert {feed.name for feed in source.landed} - found <= {"order_lines"}
 
 

@@ -16,7 +16,7 @@ from retention.core import channels
 from retention.core.errors import InputError
 from retention.core.settings import Settings
 from retention.delivery.operations import proof
-from retention.delivery.worker import deliver, play
+from retention.delivery.worker import deliver, replay
 from retention.privacy import forgetting
 from shop import NAMESPACE, Shop
 
@@ -104,9 +104,15 @@ def test_an_edit_holds_for_the_next_claim(settings: Settings, engine: Engine, sh
     ],
 )
 def test_an_address_from_a_sale_is_enough_where_the_law_knows_it_and_there_is_a_sale(
-    settings: Settings, engine: Engine, shop: Shop, planner: Planner, country: str | None, ordered: bool,
-    withdrawn: bool, state: tuple[str, str | None],
-) -> None:  # fmt: skip
+    settings: Settings,
+    engine: Engine,
+    shop: Shop,
+    planner: Planner,
+    country: str | None,
+    ordered: bool,
+    withdrawn: bool,
+    state: tuple[str, str | None],
+) -> None:
     shop.customer("A", consents=(), country=country)
     soft(planner, "A")
     if ordered:
@@ -173,8 +179,14 @@ def test_a_text_to_the_united_states_waits_for_eight_and_ends_at_nine_in_the_eve
     shop.publish(on)
     key = planner.message("A", step="nudge", channel="sms", zone="America/New_York", window=(time(6), time(23)), on=on)
     mail = planner.message("A", zone="America/New_York", window=(time(6), time(23)), campaign="other", on=on)
-    planner.version("other", "v1", {"hello.en.j2": "{% block subject %}x{% endblock %}{% block text %}x{% endblock %}"
-                                    "{% block html %}x{% endblock %}"})  # fmt: skip
+    planner.version(
+        "other",
+        "v1",
+        {
+            "hello.en.j2": "{% block subject %}x{% endblock %}{% block text %}x{% endblock %}"
+            "{% block html %}x{% endblock %}"
+        },
+    )
     deliver(settings, engine, at=at(on, "07:59", NEW_YORK))
     assert planner.state(key)[0] == "planned"
     assert planner.state(mail)[0] == "accepted"  # no hours for mail
@@ -262,7 +274,7 @@ def test_played_days_find_the_first_moment_that_is_day_everywhere(
     shop.publish_each(on - timedelta(days=2), on)
     shop.customer("A", country="US", time_zone=None)
     key = planner.message("A", zone="America/New_York", on=on)
-    play(settings, engine, on - timedelta(days=1))
+    replay(settings, engine, on - timedelta(days=1))
     assert planner.state(key) == ("accepted", None)
     assert planner.one(key)["attempted_at"] == at(on, "09:00", HONOLULU)
 
@@ -272,8 +284,9 @@ def test_a_late_retry_waits_for_the_morning(settings: Settings, engine: Engine, 
     key = planner.message("A")
     shop.publish(DAY + timedelta(days=1))
     evening = at(DAY + timedelta(days=1), "19:59", MORNING.tzinfo)  # type: ignore[arg-type]
-    planner.run("update delivery.messages set attempts = 1, reason = 'busy', retry_at = :at",
-                at=evening + timedelta(hours=7))  # fmt: skip
+    planner.run(
+        "update delivery.messages set attempts = 1, reason = 'busy', retry_at = :at", at=evening + timedelta(hours=7)
+    )
     for later in (7, 8):
         deliver(settings, engine, at=evening + timedelta(hours=later))
         assert planner.state(key) == ("planned", "busy")
@@ -284,22 +297,32 @@ def test_a_late_retry_waits_for_the_morning(settings: Settings, engine: Engine, 
 @pytest.mark.parametrize(
     ("zone", "channel", "clock", "broken"),
     [
-        ("America/New_York", "sms", "21:30", 1), ("America/New_York", "sms", "20:30", 0),
-        ("America/New_York", "email", "21:30", 0), (None, "email", "10:00", 1), (None, "email", "15:00", 0),
+        ("America/New_York", "sms", "21:30", 1),
+        ("America/New_York", "sms", "20:30", 0),
+        ("America/New_York", "email", "21:30", 0),
+        (None, "email", "10:00", 1),
+        (None, "email", "15:00", 0),
     ],
-)  # fmt: skip
+)
 def test_the_proof_sees_what_went_out_against_the_law(
-    settings: Settings, engine: Engine, shop: Shop, planner: Planner, zone: str | None, channel: str, clock: str,
+    settings: Settings,
+    engine: Engine,
+    shop: Shop,
+    planner: Planner,
+    zone: str | None,
+    channel: str,
+    clock: str,
     broken: int,
-) -> None:  # fmt: skip
+) -> None:
     with engine.begin() as connection:
-        law.put_in_force(connection, settings.include)
+        law.sync_rules(connection, settings.include)
     shop.customer("A", country="US", time_zone=zone)
     planner.message("A", channel=channel, zone="America/New_York", window=(time(6 if zone else 9), time(23)))
     planner.run(
         "update delivery.messages set state = 'accepted', attempts = 1, claim = gen_random_uuid(), provider = 'x',"
-        " attempted_at = :at, settled_at = :at", at=at(DAY + timedelta(days=1), clock, NEW_YORK),
-    )  # fmt: skip
+        " attempted_at = :at, settled_at = :at",
+        at=at(DAY + timedelta(days=1), clock, NEW_YORK),
+    )
     assert proof.prove(settings, engine)["outside_window"] == broken
 
 
@@ -312,8 +335,9 @@ def soft(planner: Planner, ref: str) -> None:
         "insert into shop.consents (customer_id, purpose, channel, is_granted, basis, origin, updated_at, known_at)"
         " values (shop.customer_id(:namespace, :ref), 'marketing', 'email', true, 'soft_opt_in', 'checkout',"
         " '2026-01-01+00', '2026-01-02+00')",
-        namespace=NAMESPACE, ref=ref,
-    )  # fmt: skip
+        namespace=NAMESPACE,
+        ref=ref,
+    )
 
 
 def with_rules(settings: Settings, *lines: str) -> Settings:

@@ -38,10 +38,15 @@ class Lost:
         step, offer = ("hello", None) if channel == "email" else ("nudge", "comeback")
         key = self.planner.message(self.shop.customer(ref, phone=PHONE), step=step, channel=channel, offer=offer)
         values: dict[str, Any] = {
-            "state": "unknown", "reason": "timeout", "attempts": 1, "attempted_at": MORNING,
-            "settled_at": MORNING + timedelta(seconds=10), "provider": "sendgrid" if channel == "email" else "twilio",
-            "provider_id": None, **changes,
-        }  # fmt: skip
+            "state": "unknown",
+            "reason": "timeout",
+            "attempts": 1,
+            "attempted_at": MORNING,
+            "settled_at": MORNING + timedelta(seconds=10),
+            "provider": "sendgrid" if channel == "email" else "twilio",
+            "provider_id": None,
+            **changes,
+        }
         changed = ", ".join(f"{name} = :{name}" for name in values)
         statement = f"update delivery.messages set claim = gen_random_uuid(), {changed} where message_key = :key"
         self.planner.run(statement, key=key, **values)
@@ -62,10 +67,16 @@ def activity(*messages: dict[str, Any], status: str = "delivered") -> dict[str, 
 
 def text(created: datetime = MORNING, **changes: Any) -> dict[str, Any]:
     return {
-        "sid": "SM" + "1" * 32, "direction": "outbound-api", "from": "+31600000000", "to": PHONE, "status": "delivered",
-        "body": "Ada, 10% with CODEADA", "date_created": format_datetime(created.astimezone(UTC)), "error_code": None,
+        "sid": "SM" + "1" * 32,
+        "direction": "outbound-api",
+        "from": "+31600000000",
+        "to": PHONE,
+        "status": "delivered",
+        "body": "Ada, 10% with CODEADA",
+        "date_created": format_datetime(created.astimezone(UTC)),
+        "error_code": None,
         **changes,
-    }  # fmt: skip
+    }
 
 
 def texts(*each: dict[str, Any]) -> Any:
@@ -83,8 +94,9 @@ def test_a_mail_is_asked_for_by_its_key_and_what_is_shown_settles_it(
     [request] = provider.requests
     assert (request["method"], urlsplit(request["path"]).path) == ("GET", "/v3/messages")
     assert parse_qs(urlsplit(request["path"]).query) == {
-        "query": [f"(unique_args['message_key']=\"{key}\")"], "limit": ["1"],
-    }  # fmt: skip
+        "query": [f"(unique_args['message_key']=\"{key}\")"],
+        "limit": ["1"],
+    }
     assert lost.look_up() == {"found": 0, "not_found": 0, "left": 0}
     assert len(provider.requests) == 1
 
@@ -93,14 +105,22 @@ def test_a_mail_is_asked_for_by_its_key_and_what_is_shown_settles_it(
     ("status", "events", "state", "suppression"),
     [
         ("processed", [], ("accepted", None), None),
-        ("not_delivered", [{"event_name": "processed"}, {"event_name": "bounced", "bounce_type": "hard"}],
-         ("bounced", "hard_bounce"), ("email", "hard_bounce")),
+        (
+            "not_delivered",
+            [{"event_name": "processed"}, {"event_name": "bounced", "bounce_type": "hard"}],
+            ("bounced", "hard_bounce"),
+            ("email", "hard_bounce"),
+        ),
         ("not_delivered", [{"event_name": "bounced", "bounce_type": "soft"}], ("bounced", "blocked"), None),
-        ("not_delivered", [{"event_name": "dropped", "reason": "Unsubscribed Address"}],
-         ("refused", "dropped: unsubscribed_address"), ("all", "unsubscribed")),
+        (
+            "not_delivered",
+            [{"event_name": "dropped", "reason": "Unsubscribed Address"}],
+            ("refused", "dropped: unsubscribed_address"),
+            ("all", "unsubscribed"),
+        ),
         ("not_delivered", [{"event_name": "deferred"}], ("accepted", None), None),
     ],
-)  # fmt: skip
+)
 def test_what_became_of_a_mail_that_was_not_delivered_is_asked_for_too(
     lost: Lost, provider: Provider, planner: Planner, status: str, events: list[Any], state: Any, suppression: Any
 ) -> None:
@@ -149,9 +169,13 @@ def test_only_what_is_old_enough_is_asked_for_and_the_least_recently_asked_for_f
     ],
 )
 def test_a_provider_that_refuses_to_look_is_asked_no_more_and_the_reason_is_said_once(
-    lost: Lost, provider: Provider, planner: Planner, answer: int | None, said: str,
+    lost: Lost,
+    provider: Provider,
+    planner: Planner,
+    answer: int | None,
+    said: str,
     caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+) -> None:
     caplog.set_level(logging.DEBUG)
     keys = [lost.message(ref) for ref in ("ada", "bob", "carol")]
     found = activity()
@@ -238,8 +262,9 @@ def test_two_unknown_texts_to_one_number_at_one_time_are_never_told_apart_but_at
     assert lost.look_up() == {"found": 0, "not_found": 2, "left": 0}
     planner.run(
         "update delivery.messages set attempted_at = attempted_at - interval '30 minutes',"
-        " settled_at = settled_at - interval '30 minutes' where message_key = :key", key=keys[1],
-    )  # fmt: skip
+        " settled_at = settled_at - interval '30 minutes' where message_key = :key",
+        key=keys[1],
+    )
     assert lost.look_up()["found"] == 1
     assert [planner.state(key)[0] for key in keys] == ["delivered", "unknown"]
 
@@ -277,8 +302,11 @@ def test_the_command_says_what_was_found_and_why_it_stopped(
     at = datetime.now(UTC) - 3 * HOUR
     lost.message("ada", attempted_at=at, settled_at=at)
     provider.always(403)
-    for name, value in (("RETENTION_DATABASE_URL", lost.settings.database_url), ("SENDGRID_API_KEY", "SG.key"),
-                        ("SENDGRID_HOST", provider.url)):  # fmt: skip
+    for name, value in (
+        ("RETENTION_DATABASE_URL", lost.settings.database_url),
+        ("SENDGRID_API_KEY", "SG.key"),
+        ("SENDGRID_HOST", provider.url),
+    ):
         monkeypatch.setenv(name, str(value))
     assert cli.main(["unknown", "look-up", "--older-than", "2h", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)

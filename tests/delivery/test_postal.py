@@ -26,7 +26,7 @@ from retention.core.spreadsheets import as_csv
 from retention.delivery.exports import writing as exports
 from retention.delivery.exports.postal import LONGEST_TEXT, export
 from retention.delivery.operations import halting
-from retention.delivery.worker import deliver, play
+from retention.delivery.worker import deliver, replay
 from retention.ledger import halts
 from shop import LONG_AGO, NAMESPACE, Shop
 
@@ -34,8 +34,10 @@ NEXT = DAY + timedelta(days=1)
 EVENING = MORNING + timedelta(hours=11)
 POST = ("email", "sms", "postal")
 HOME = {"street": "Voorbeeldstraat 1", "postal_code": "0100 AA", "city": "Utrecht", "last_name": "de Vries"}
-CARD = {"card.en.j2": "{% block text %}Dear {{ first_name or 'friend' }},\nwe miss you.{% endblock %}",
-        "card.el.j2": "{% block text %}Αγαπητή {{ first_name }}, μας λείπετε.{% endblock %}"}  # fmt: skip
+CARD = {
+    "card.en.j2": "{% block text %}Dear {{ first_name or 'friend' }},\nwe miss you.{% endblock %}",
+    "card.el.j2": "{% block text %}Αγαπητή {{ first_name }}, μας λείπετε.{% endblock %}",
+}
 
 
 class Cards:
@@ -86,9 +88,12 @@ def test_a_card_is_not_printed_once_its_customer_must_not_get_it(cards: Cards, w
         case "order":
             cards.shop.order("ada", at, known_at=at)
         case "erased":
-            cards.planner.run("update campaigns.enrolments set exited_on = :day, exit_reason = 'erased'"
-                              " where customer_id = shop.customer_id(:namespace, 'ada')", namespace=NAMESPACE,
-                              day=MORNING.date())  # fmt: skip
+            cards.planner.run(
+                "update campaigns.enrolments set exited_on = :day, exit_reason = 'erased'"
+                " where customer_id = shop.customer_id(:namespace, 'ada')",
+                namespace=NAMESPACE,
+                day=MORNING.date(),
+            )
     assert cards.export() == 1
     assert cards.printed() == [[other]]
     assert cards.planner.one(key)["state"] == "planned"
@@ -101,8 +106,11 @@ def test_a_card_that_is_withdrawn_gives_back_its_coupon_and_its_room_under_the_c
     cards.planned("ada", offer="comeback")
     assert deliver(cards.settings, cards.engine, at=MORNING)["accepted"] == 1
     other = cards.planner.message("ada")
-    cards.planner.run("update delivery.messages set reason = 'capped', retry_at = :later where message_key = :key",
-                      later=EVENING + timedelta(days=1), key=other)  # fmt: skip
+    cards.planner.run(
+        "update delivery.messages set reason = 'capped', retry_at = :later where message_key = :key",
+        later=EVENING + timedelta(days=1),
+        key=other,
+    )
     assert cards.planner.coupon("ada")["state"] == "issued"
     cards.planner.withdraw("ada", "postal", MORNING + timedelta(hours=1))
     assert cards.export() == 0
@@ -124,8 +132,16 @@ def test_live_nobody_is_printed_for_a_past_day_who_is_suppressed_by_now(cards: C
 
 def test_a_card_is_printed_as_it_is_rendered_with_the_address_beside_it(cards: Cards) -> None:
     key = cards.planned("ada")
-    eleni = cards.planned("eleni", first_name="Ελένη", last_name="<Βλάχου>", language="el", country="GR",
-                          street="Οδός Παραδείγματος 7", postal_code="000 00", city="Αθήνα")  # fmt: skip
+    eleni = cards.planned(
+        "eleni",
+        first_name="Ελένη",
+        last_name="<Βλάχου>",
+        language="el",
+        country="GR",
+        street="Οδός Παραδείγματος 7",
+        postal_code="000 00",
+        city="Αθήνα",
+    )
     assert deliver(cards.settings, cards.engine, at=MORNING)["accepted"] == 2
     assert cards.planner.one(key)["provider"] == "files"
     assert cards.planner.run("select * from delivery.outbox") == []
@@ -134,9 +150,15 @@ def test_a_card_is_printed_as_it_is_rendered_with_the_address_beside_it(cards: C
     assert folder.name == "2026-11-21-0001"
     rows = {row["message_key"]: row for row in csv.DictReader((folder / "cards.csv").open())}
     assert rows[key] == {
-        "recipient": "Ada de Vries", "street": "Voorbeeldstraat 1", "postal_code": "0100 AA", "city": "Utrecht",
-        "country": "NL", "language": "en", "card": "Dear Ada,\nwe miss you.", "message_key": key,
-    }  # fmt: skip
+        "recipient": "Ada de Vries",
+        "street": "Voorbeeldstraat 1",
+        "postal_code": "0100 AA",
+        "city": "Utrecht",
+        "country": "NL",
+        "language": "en",
+        "card": "Dear Ada,\nwe miss you.",
+        "message_key": key,
+    }
     assert rows[eleni]["card"] == "Αγαπητή Ελένη, μας λείπετε."
     page = (folder / "cards.html").read_text()
     assert "<Βλάχου>" not in page
@@ -206,14 +228,20 @@ def test_without_a_whole_address_or_against_their_wish_nobody_gets_a_card(cards:
     cards.planner.suppress("out", MORNING)
     deliver(cards.settings, cards.engine, at=MORNING)
     assert {name: cards.planner.state(key)[1] for name, key in keys.items()} == {
-        "fine": None, "asked for nothing": None, "no street": "no_address", "no code": "no_address",
-        "no city": "no_address", "no country": "no_address", "objected": "no_consent", "suppressed": "suppressed",
-    }  # fmt: skip
+        "fine": None,
+        "asked for nothing": None,
+        "no street": "no_address",
+        "no code": "no_address",
+        "no city": "no_address",
+        "no country": "no_address",
+        "objected": "no_consent",
+        "suppressed": "suppressed",
+    }
 
 
 def test_a_card_counts_in_the_cap_over_all_channels(cards: Cards, monkeypatch: pytest.MonkeyPatch) -> None:
     cards.planner.run("insert into delivery.caps values ('all', 1, 24, :morning, null)", morning=MORNING)
-    monkeypatch.setattr("retention.ledger.caps.put_in_force", lambda *_: None)
+    monkeypatch.setattr("retention.ledger.caps.sync_rules", lambda *_: None)
     cards.planned("ada")
     deliver(cards.settings, cards.engine, at=MORNING)
     mail = cards.planner.message("ada")
@@ -291,7 +319,7 @@ def test_what_is_halted_waits_for_a_later_export(cards: Cards, which: dict[str, 
 
 def test_a_day_that_is_played_ends_with_its_cards(cards: Cards) -> None:
     cards.planned("ada")
-    play(cards.settings, cards.engine, DAY)
+    replay(cards.settings, cards.engine, DAY)
     assert [folder.name for folder in cards.folders] == ["2026-11-21-0001"]
 
 
@@ -341,7 +369,7 @@ def test_a_customer_of_a_small_campaign_gets_a_card(
             )
     counts = steps.run_day(settings, engine, "cards", DAY)
     assert (counts["enrolled"], counts["planned"], counts["skipped"]) == (1, {"card": 1}, {})
-    assert play(settings, engine, DAY)["accepted"] == 1
+    assert replay(settings, engine, DAY)["accepted"] == 1
     [table] = (settings.local / "audiences" / "cards_card").glob("*/cards.csv")
     assert [row["recipient"] for row in csv.DictReader(table.open())] == ["Ada de Vries"]
 

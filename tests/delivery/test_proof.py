@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from retention.core.errors import StateError
 from retention.core.settings import Settings
 from retention.delivery.operations import proof, unknown
-from retention.delivery.worker import deliver, play
+from retention.delivery.worker import deliver, replay
 from shop import Shop
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -34,7 +34,7 @@ def sent(settings: Settings, engine: Engine, shop: Shop, planner: Planner) -> st
     planner.version("thanks", "v1", TEMPLATES)
     for campaign in ("winback", "thanks"):
         planner.message(shop.customer("carol") if campaign == "winback" else "carol", campaign=campaign)
-    play(settings, engine, DAY)
+    replay(settings, engine, DAY)
     return key
 
 

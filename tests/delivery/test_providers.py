@@ -27,7 +27,7 @@ from retention.core.errors import DeliveryError
 from retention.core.settings import Settings, from_environment
 from retention.delivery.channels import sendgrid_email
 from retention.delivery.channels.base import Outgoing
-from retention.delivery.rendering.gaps import Content
+from retention.delivery.rendering.placeholders import Content
 from retention.delivery.rendering.render import Rendered, Templates, variables
 from retention.delivery.worker import deliver
 from retention.ledger import halts
@@ -119,12 +119,18 @@ def test_whoever_shares_a_request_reads_exactly_what_was_rendered_for_them(
     filler = "x" * 11_000 if long else ""
     messages = [
         Outgoing(
-            customer_id=number, message_key=str(number), campaign="c", version="v", step="s", channel="email",
-            recipient=f"c{number}@mail.example", send_before=MORNING,
+            customer_id=number,
+            message_key=str(number),
+            campaign="c",
+            version="v",
+            step="s",
+            channel="email",
+            recipient=f"c{number}@mail.example",
+            send_before=MORNING,
             rendered=Rendered(Content(language="en", subject=text[:2], text=text + filler, html=text[::-1])),
         )
         for number, text in enumerate(texts)
-    ]  # fmt: skip
+    ]
     groups = list(sendgrid_email._groups(messages, size))
     assert sorted(each.customer_id for group in groups for each in group) == list(range(len(texts)))
     for group in groups:
@@ -160,21 +166,34 @@ def test_what_sendgrid_puts_together_is_what_would_have_been_rendered_for_each_a
     expected, messages = {}, []
     for number, name in enumerate(names):
         row = {
-            "customer_id": number, "message_key": f"{number:032x}", "channel": "email", "campaign": "winback",
-            "step": "final_offer", "first_name": name.replace("\0", ""), "last_order_on": MORNING.date(),
-            "offer_percent": Decimal(20), "coupon_code": f"CODE{number}",
-            "coupon_expires_at": MORNING + timedelta(minutes=number), "send_before": MORNING,
-        }  # fmt: skip
+            "customer_id": number,
+            "message_key": f"{number:032x}",
+            "channel": "email",
+            "campaign": "winback",
+            "step": "final_offer",
+            "first_name": name.replace("\0", ""),
+            "last_order_on": MORNING.date(),
+            "offer_percent": Decimal(20),
+            "coupon_code": f"CODE{number}",
+            "coupon_expires_at": MORNING + timedelta(minutes=number),
+            "send_before": MORNING,
+        }
         values = variables(settings, DueMessage(**row))
         own = alone.render("final_offer", "email", "nl", values, AMSTERDAM)
         expected[str(number)] = [own.subject, own.text, own.html]
         messages.append(
             Outgoing(
-                customer_id=number, message_key=row["message_key"], campaign="winback", version="v", step="final_offer",
-                channel="email", recipient=f"c{number}@mail.example", send_before=MORNING,
+                customer_id=number,
+                message_key=row["message_key"],
+                campaign="winback",
+                version="v",
+                step="final_offer",
+                channel="email",
+                recipient=f"c{number}@mail.example",
+                send_before=MORNING,
                 rendered=together.render("final_offer", "email", "nl", values, AMSTERDAM),
             )
-        )  # fmt: skip
+        )
     for group in sendgrid_email._groups(messages, size):
         asked = json.loads(json.dumps(sendgrid_email.request(settings, group)))
         for person in asked["personalizations"]:
@@ -222,9 +241,16 @@ def test_a_messaging_service_may_be_the_sender(live: Settings, engine: Engine, p
     ],
 )
 def test_what_sendgrids_answers_do(
-    live: Settings, engine: Engine, provider: Provider, planner: Planner, mail: str, status: int, code: None,
-    state: str, reason: str,
-) -> None:  # fmt: skip
+    live: Settings,
+    engine: Engine,
+    provider: Provider,
+    planner: Planner,
+    mail: str,
+    status: int,
+    code: None,
+    state: str,
+    reason: str,
+) -> None:
     provider.always(status)
     assert deliver(live, engine, wall=Stopped(MORNING))[state] == 1
     assert planner.state(mail) == (state, reason)
@@ -247,9 +273,16 @@ def test_what_sendgrids_answers_do(
     ],
 )
 def test_what_twilios_answers_do(
-    live: Settings, engine: Engine, provider: Provider, planner: Planner, sms: str, status: int, code: int | None,
-    state: str, reason: str,
-) -> None:  # fmt: skip
+    live: Settings,
+    engine: Engine,
+    provider: Provider,
+    planner: Planner,
+    sms: str,
+    status: int,
+    code: int | None,
+    state: str,
+    reason: str,
+) -> None:
     provider.always(status, body={"code": code, "message": "To +31612345678", "status": status} if code else {})
     counts = deliver(live, engine, wall=Stopped(MORNING))
     assert counts["deferred" if state == "planned" else state] == 1
@@ -308,7 +341,7 @@ def texts(planner: Planner, shop: Shop, number: int) -> list[str]:
             shop.customer(f"c{each}", phone=f"+3161234{each:04d}"), step="nudge", channel="sms", offer="comeback"
         )
         for each in range(number)
-    ]  # fmt: skip
+    ]
 
 
 class AtOnce:
@@ -351,9 +384,16 @@ def test_texts_go_out_side_by_side_as_many_as_the_setting_says(
     ("status", "code", "reason", "attempts"), [(429, 20429, "rate_limited", 1), (401, 20003, "channel_refused", 0)]
 )
 def test_after_an_answer_that_ends_a_batch_no_call_is_begun_and_those_under_way_settle_by_their_own(
-    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, status: int, code: int,
-    reason: str, attempts: int,
-) -> None:  # fmt: skip
+    live: Settings,
+    engine: Engine,
+    provider: Provider,
+    planner: Planner,
+    shop: Shop,
+    status: int,
+    code: int,
+    reason: str,
+    attempts: int,
+) -> None:
     texts(planner, shop, 12)
     AtOnce(provider, 4, (status, code), (status, code), (400, 21211))
     counts = deliver(live.evolve(sms_at_once=4), engine, wall=Stopped(MORNING))
@@ -395,9 +435,15 @@ def test_a_request_that_was_begun_is_never_taken_for_one_without_a_connection(
     ("code", "suppression"), [(21610, ("all", "stopped")), (21614, ("sms", "invalid_number")), (21408, None)]
 )
 def test_a_refusal_of_a_number_says_whom_nobody_may_write_to_any_more(
-    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, sms: str, code: int,
+    live: Settings,
+    engine: Engine,
+    provider: Provider,
+    planner: Planner,
+    shop: Shop,
+    sms: str,
+    code: int,
     suppression: tuple[str, str] | None,
-) -> None:  # fmt: skip
+) -> None:
     mail = planner.message("ada")
     provider.answer = lambda request: (
         (400, {}, {"code": code, "status": 400, "message": "no"}) if "form" in request else (429, {}, {})
@@ -432,14 +478,20 @@ def test_a_text_says_stop_where_the_sender_takes_it_and_gives_a_link_where_it_is
 
 @pytest.mark.parametrize("delivery", ["live", "outbox"])
 def test_a_text_that_is_too_long_is_refused_and_costs_nothing(
-    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, delivery: str,
+    live: Settings,
+    engine: Engine,
+    provider: Provider,
+    planner: Planner,
+    shop: Shop,
+    delivery: str,
     caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+) -> None:
     version = {"nudge.en.j2": "{% block text %}{{ first_name }}" + "ł" * 130 + "{% endblock %}"}
     planner.version("winback", "long", version)
     short = planner.message(shop.customer("ada", first_name="Ada"), step="nudge", channel="sms", version="long")
-    long = planner.message(shop.customer("bob", first_name="Maria-Josephina"), step="nudge", channel="sms",
-                           version="long")  # fmt: skip
+    long = planner.message(
+        shop.customer("bob", first_name="Maria-Josephina"), step="nudge", channel="sms", version="long"
+    )
     counts = deliver(live.evolve(delivery=delivery, sms_segments=2), engine, wall=Stopped(MORNING))
     assert (counts["accepted"], counts["refused"]) == (1, 1)
     assert planner.state(long) == ("refused", "too_long: 3 segments")

@@ -18,7 +18,7 @@ from retention.core.days import known_at
 from retention.core.errors import InputError
 from retention.core.settings import Settings
 from retention.delivery import worker as delivery
-from retention.delivery.worker import deliver, play
+from retention.delivery.worker import deliver, replay
 from shop import NAMESPACE, Shop
 
 NEXT = DAY + timedelta(days=1)
@@ -83,10 +83,10 @@ def test_a_day_played_for_real_goes_out_now(
     live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
 ) -> None:
     keys = [planner.message(shop.customer(name)) for name in ("ada", "bob")]
-    counts = play(live, engine, DAY, send_for_real=True, wall=Stopped(NOON))
+    counts = replay(live, engine, DAY, send_for_real=True, wall=Stopped(NOON))
     assert counts["accepted"] == 2
     assert {(planner.one(key)["attempted_at"], planner.one(key)["called_at"]) for key in keys} == {(NOON, NOON)}
-    assert play(live, engine, DAY, send_for_real=True, wall=Stopped(NOON)) == counts
+    assert replay(live, engine, DAY, send_for_real=True, wall=Stopped(NOON)) == counts
     assert len(provider.requests) == 1
 
 
@@ -94,7 +94,7 @@ def test_a_day_played_for_real_sends_nothing_that_has_really_expired(
     live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
 ) -> None:
     key = planner.message(shop.customer("ada"))
-    counts = play(live, engine, DAY, send_for_real=True, wall=Stopped(MORNING + timedelta(days=4)))
+    counts = replay(live, engine, DAY, send_for_real=True, wall=Stopped(MORNING + timedelta(days=4)))
     assert provider.requests == []
     assert planner.state(key) == ("skipped", "too_late")
     assert counts["skipped"] == 1
@@ -119,7 +119,7 @@ def test_a_day_played_for_real_leaves_alone_those_we_know_by_now_not_to_want_it(
             reason=since,
             known=known,
         )
-    play(live, engine, DAY, send_for_real=True, wall=Stopped(NOON))
+    replay(live, engine, DAY, send_for_real=True, wall=Stopped(NOON))
     assert (planner.state(key)[0], planner.state(fine)[0]) == ("skipped", "accepted")
     assert [each["to"][0]["email"] for each in people(provider)] == ["bob@mail.example"]
 
@@ -129,7 +129,7 @@ def test_a_day_played_for_real_disturbs_nobody_at_night_and_sends_nothing_before
     live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, now: datetime
 ) -> None:
     key = planner.message(shop.customer("ada"))
-    play(live, engine, DAY, send_for_real=True, wall=Stopped(now))
+    replay(live, engine, DAY, send_for_real=True, wall=Stopped(now))
     assert provider.requests == []
     assert planner.state(key) == ("planned", None)
 
@@ -140,7 +140,7 @@ def test_exports_of_a_day_played_for_real_are_of_now(
     planner.version("ads", "v1", TEMPLATES, steps=[{"step": "retarget", "until_day": 7}])
     planner.message(shop.customer("ada", consents=("audience",)), step="retarget", channel="audience", campaign="ads")
     ticks = (NOON + timedelta(seconds=number) for number in itertools.count())
-    play(live, engine, DAY, send_for_real=True, wall=lambda: next(ticks))
+    replay(live, engine, DAY, send_for_real=True, wall=lambda: next(ticks))
     exported = planner.run("select exported_at from delivery.exports")
     assert len(exported) == 1
     assert NOON < exported[0]["exported_at"] < NOON + timedelta(minutes=5)
@@ -179,6 +179,6 @@ def people(provider: Provider) -> list[dict[str, Any]]:
 
 def test_the_day_is_recorded_as_played_once(live: Settings, engine: Engine, planner: Planner, shop: Shop) -> None:
     planner.message(shop.customer("ada"))
-    play(live, engine, DAY, send_for_real=True, wall=Stopped(NOON))
+    replay(live, engine, DAY, send_for_real=True, wall=Stopped(NOON))
     days = planner.run("select day, state from shop.days where stage = 'delivery'")
     assert days == [{"day": date(2026, 11, 20), "state": "done"}]

@@ -18,8 +18,8 @@ from retention.campaigns import definitions
 from retention.core.settings import Settings
 from retention.delivery.channels.base import Outgoing
 from retention.delivery.channels.outbox import as_email
-from retention.delivery.rendering import gaps, links
-from retention.delivery.rendering.gaps import Content
+from retention.delivery.rendering import links, placeholders
+from retention.delivery.rendering.placeholders import Content
 from retention.delivery.rendering.render import _PERSONAL, Rendered, TemplateError, Templates, variables
 from retention.delivery.worker import deliver
 from retention.ledger.claims import DueMessage
@@ -27,10 +27,18 @@ from shop import Shop
 
 ATHENS = ZoneInfo("Europe/Athens")
 ROW: dict[str, Any] = {
-    "customer_id": -5, "message_key": "5f" * 16, "channel": "email", "campaign": "winback", "step": "hello",
-    "first_name": "Ada", "last_order_on": date(2025, 3, 9), "offer_percent": None, "coupon_code": None,
-    "coupon_expires_at": None, "send_before": MORNING,
-}  # fmt: skip
+    "customer_id": -5,
+    "message_key": "5f" * 16,
+    "channel": "email",
+    "campaign": "winback",
+    "step": "hello",
+    "first_name": "Ada",
+    "last_order_on": date(2025, 3, 9),
+    "offer_percent": None,
+    "coupon_code": None,
+    "coupon_expires_at": None,
+    "send_before": MORNING,
+}
 
 
 def email_of(settings: Settings, key: str) -> EmailMessage:
@@ -103,10 +111,16 @@ def test_names_and_texts_of_every_script_arrive_as_they_are(
 def test_a_line_longer_than_mail_allows_arrives_whole(settings: Settings, planner: Planner) -> None:
     text = "ż" * 5_000 + "\nend"
     message = Outgoing(
-        customer_id=1, message_key="k", campaign="c", version="v", step="s", channel="email", send_before=MORNING,
+        customer_id=1,
+        message_key="k",
+        campaign="c",
+        version="v",
+        step="s",
+        channel="email",
+        send_before=MORNING,
         recipient="a@mail.example",
         rendered=Rendered(Content(language="en", subject="Zażółć " * 40, text=text, html=f"<p>{text}</p>")),
-    )  # fmt: skip
+    )
     content = as_email(settings.evolve(shop_name='Żółw "& Co"'), message, MORNING)
     assert max(len(line) for line in content.split(b"\r\n")) < 998
     email = message_from_bytes(content, policy=policy.default)
@@ -251,7 +265,7 @@ LOOKED_INTO = [
     ("{{ last_order_on | day }}, {{ last_order_on }}, {{ coupon_code or 'no code' }}", ""),
     ("{{ coupon_expires_at | moment }}; {{ coupon_expires_at | day }}", ""),
     ("{% set it %}{{ first_name }} {{ coupon_code }}{% endset %}<b>{{ it }}</b>{% if it %}!{% endif %}", ""),
-    ("no gap", ""),
+    ("no placeholder", ""),
     ("{{ unsubscribe_url | upper }} {{ first_name }}", "unsubscribe_url"),
     ("{{ first_name | title }} {{ unsubscribe_url }}", "first_name"),
     ("{{ first_name[0] }}", "first_name"),
@@ -294,10 +308,24 @@ LOOKED_INTO = [
 ]
 NAMES = ["Ada", "Ada", "<Bob>", "O'Hara", "Γιώργος"]
 ODD_NAMES = [
-    *NAMES, "", "Ada  Two", "-", "--", "a\u2028b", "\x07", "x" * 3_000, "|", "a|",
-    "{{ 7*7 }}", "-first_name-", gaps.Gap(name="shop_url", value="").tag(), gaps.Gap(name="first_name", value="").tag(),
-    "\u00a0", "&amp;", "ż" * 500,
-]  # fmt: skip
+    *NAMES,
+    "",
+    "Ada  Two",
+    "-",
+    "--",
+    "a\u2028b",
+    "\x07",
+    "x" * 3_000,
+    "|",
+    "a|",
+    "{{ 7*7 }}",
+    "-first_name-",
+    placeholders.Placeholder(name="shop_url", value="").tag(),
+    placeholders.Placeholder(name="first_name", value="").tag(),
+    "\u00a0",
+    "&amp;",
+    "ż" * 500,
+]
 
 
 @pytest.mark.parametrize(("text", "looked_into"), LOOKED_INTO)

@@ -20,9 +20,9 @@ SCHEMA = "\n".join(
 )
 MOVERS = [
     "delivery/claim",
-    "ledger/declare_dead",
+    "ledger/settle_orphaned",
     "ledger/settle_unknown",
-    "ledger/set_aside",
+    "ledger/quarantine",
     "ledger/macros",
     "delivery/_left_audience",
     "ledger/plan_withdrawn",
@@ -35,12 +35,12 @@ MOVERS = [
     "ledger/take_back",
     "delivery/leave_audiences_of_campaign",
     "ledger/skip_left_over",
-    "campaigns/exit",
+    "campaigns/end_enrolments",
     "campaigns/finish",
     "campaigns/decide",
 ]
 SQL_REASONS = {word for name in MOVERS for word in re.findall(r"(?:then|else|reason =) '(\w+)'", text_of(name))}
-PYTHON_REASONS = set(re.findall(r'\b(?:refused|retry|unknown|returned)\(\s*f?"(\w+)', PYTHON)) | set(
+PYTHON_REASONS = set(re.findall(r'\b(?:refused|retry|unknown|not_attempted)\(\s*f?"(\w+)', PYTHON)) | set(
     re.findall(r'\d{5}: "(\w+)"', PYTHON)
 )
 TABLE = set(re.findall(r"^\| `(?:planned|refused|unknown|skipped)` \| `(\w+)", PAGE, re.MULTILINE))

@@ -26,8 +26,9 @@ def lost(planner: Planner, shop: Shop) -> str:
     key = planner.message(shop.customer("ada"))
     planner.run(
         "update delivery.messages set state = 'unknown', reason = 'timeout', attempts = 1, attempted_at = :now,"
-        " settled_at = :now, claim = gen_random_uuid(), provider = 'sendgrid'", now=MORNING,
-    )  # fmt: skip
+        " settled_at = :now, claim = gen_random_uuid(), provider = 'sendgrid'",
+        now=MORNING,
+    )
     return key
 
 
@@ -90,9 +91,12 @@ def test_an_expired_message_is_too_late_to_send_again(
 
 @pytest.mark.parametrize(
     ("key", "decision", "by", "sentence"),
-    [("nokey", "sent", "Ines", "no message with the key"), (None, "maybe", "Ines", "no decision 'maybe'"),
-     (None, "sent", " ", "--by NAME")],
-)  # fmt: skip
+    [
+        ("nokey", "sent", "Ines", "no message with the key"),
+        (None, "maybe", "Ines", "no decision 'maybe'"),
+        (None, "sent", " ", "--by NAME"),
+    ],
+)
 def test_a_decision_must_be_one(
     settings: Settings, engine: Engine, lost: str, key: str | None, decision: str, by: str, sentence: str
 ) -> None:
@@ -106,8 +110,11 @@ def test_after_a_restore_what_may_have_been_sent_is_unknown_and_nothing_else(
     ada = planner.message(shop.customer("ada"))
     done = planner.message(shop.customer("bob"))
     deliver(settings.evolve(batch_size=1), engine, at=MORNING)  # both; then the backup forgets one
-    planner.run("update delivery.messages set state = 'planned', attempts = 0, attempted_at = null, settled_at = null,"
-                " claim = null, provider = null where message_key = :key", key=ada)  # fmt: skip
+    planner.run(
+        "update delivery.messages set state = 'planned', attempts = 0, attempted_at = null, settled_at = null,"
+        " claim = null, provider = null where message_key = :key",
+        key=ada,
+    )
     later = planner.message(shop.customer("carol"), on=DAY + timedelta(days=2))
     expired = planner.message(shop.customer("dora"), on=DAY - timedelta(days=5))
     backup, now = MORNING - HOUR, MORNING + HOUR
@@ -162,8 +169,12 @@ def lose(planner: Planner, keys: list[str], claim: str, reason: str = "timeout")
     planner.run(
         "update delivery.messages set state = 'unknown', reason = :reason, attempts = 1, attempted_at = :now,"
         " settled_at = :now, claim = cast(:claim as uuid), provider = 'sendgrid'"
-        " where message_key = any(cast(:keys as text[]))", now=MORNING, keys=keys, claim=claim, reason=reason,
-    )  # fmt: skip
+        " where message_key = any(cast(:keys as text[]))",
+        now=MORNING,
+        keys=keys,
+        claim=claim,
+        reason=reason,
+    )
 
 
 ONE, OTHER = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
@@ -179,8 +190,10 @@ def test_what_was_lost_together_is_one_question_that_holds_no_address(
     assert unknown.lost(settings, engine, at=MORNING + timedelta(hours=23)) == {"lost": []}
     groups = unknown.lost(settings, engine, at=MORNING + timedelta(hours=24))["lost"]
     assert [(each["claim"], each["reason"], each["messages"]) for each in groups] == [
-        (ONE, "timeout", 2), (OTHER, "timeout", 1), (OTHER, "worker_died", 1),
-    ]  # fmt: skip
+        (ONE, "timeout", 2),
+        (OTHER, "timeout", 1),
+        (OTHER, "worker_died", 1),
+    ]
     assert groups[0]["subject"] == "2 messages of winback, hello: were they sent?"
     assert "| attempted | 2026-11-21 09:00 CET |" in groups[0]["body"]
     assert "| could still be sent | 2 |" in groups[0]["body"]
@@ -189,9 +202,12 @@ def test_what_was_lost_together_is_one_question_that_holds_no_address(
 
 @pytest.mark.parametrize(
     ("option", "state", "decisions"),
-    [("sent", ("accepted", "settled_by"), 2), ("send again", ("planned", "sent_again"), 2),
-     ("leave unknown", ("unknown", "timeout"), 0)],
-)  # fmt: skip
+    [
+        ("sent", ("accepted", "settled_by"), 2),
+        ("send again", ("planned", "sent_again"), 2),
+        ("leave unknown", ("unknown", "timeout"), 0),
+    ],
+)
 def test_one_answer_settles_a_group_and_no_other_and_says_who_gave_it(
     settings: Settings, engine: Engine, planner: Planner, shop: Shop, option: str, state: Any, decisions: int
 ) -> None:
@@ -229,9 +245,12 @@ def test_a_campaign_that_says_so_sends_once_more_what_nobody_has_found_in_a_day(
     settings: Settings, engine: Engine, planner: Planner, shop: Shop
 ) -> None:
     planner.version("winback", "bold", TEMPLATES, policy="resend")
-    keys = [planner.message(shop.customer("ada")), planner.message(shop.customer("bob"), version="bold"),
-            planner.message(shop.customer("carol"), version="bold", grace=0),
-            planner.message(shop.customer("dora"), version="bold")]  # fmt: skip
+    keys = [
+        planner.message(shop.customer("ada")),
+        planner.message(shop.customer("bob"), version="bold"),
+        planner.message(shop.customer("carol"), version="bold", grace=0),
+        planner.message(shop.customer("dora"), version="bold"),
+    ]
     shop.publish(DAY + timedelta(days=1))
     lose(planner, keys, ONE)
     shop.order("dora", DAY + timedelta(days=1), known_at=MORNING)

@@ -17,7 +17,7 @@ from retention.core.clock import Stopped
 from retention.core.settings import Settings
 from retention.delivery import worker as delivery
 from retention.delivery.rendering.render import TemplateError, Templates
-from retention.delivery.worker import deliver, play
+from retention.delivery.worker import deliver, replay
 from retention.ledger.claims import Ledger
 from shop import Shop
 
@@ -137,7 +137,7 @@ def test_workers_side_by_side_meet_unreadable_rows_and_send_nothing_twice(
 def test_a_day_with_unreadable_rows_plays_to_its_end(
     settings: Settings, engine: Engine, planner: Planner, town: dict[str, str]
 ) -> None:
-    assert play(settings, engine, DAY)["accepted"] == len(ODD) + 5
+    assert replay(settings, engine, DAY)["accepted"] == len(ODD) + 5
     assert ends(planner, town) == as_meant(town)
 
 
@@ -148,7 +148,7 @@ def test_a_message_that_waits_for_an_instant_nobody_can_reckon_with_stops_no_day
     planner.run(
         "update delivery.messages set retry_at = '294276-12-31 23:59:59+00' where message_key = :key", key=waits
     )
-    assert play(settings, engine, DAY)["accepted"] == 1
+    assert replay(settings, engine, DAY)["accepted"] == 1
     assert (planner.state(waits)[0], planner.state(fine)[0]) == ("planned", "accepted")
 
 
@@ -185,7 +185,7 @@ def test_a_row_that_cannot_be_made_a_message_is_refused_and_the_others_are_made(
     with engine.connect() as connection:
         ledger = Ledger(settings, connection)
         worker = delivery._Worker(settings, ledger, delivery._Time(wall=Stopped(MORNING)))
-        with ledger.claim_held() as claim:
+        with ledger.claim_lock() as claim:
             channels = {"email": delivery.open_channel(settings, "email", Stopped(MORNING))}
             claimed = ledger.claim(claim, MORNING, None, channels, called_at=MORNING)
             assert claimed is not None

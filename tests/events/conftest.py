@@ -20,9 +20,12 @@ def desk(settings: Settings, engine: Engine, shop: Shop) -> Iterator[Desk]:
     shop.customer("A", language="nl")
     shop.customer("B")
     ours = settings.evolve(
-        public_url=PUBLIC, sendgrid_webhook_public_key=PUBLIC_KEY, twilio_auth_token=TOKEN, secret="s3",
+        public_url=PUBLIC,
+        sendgrid_webhook_public_key=PUBLIC_KEY,
+        twilio_auth_token=TOKEN,
+        secret="s3",
         coupons_secret=SECRET,
-    )  # fmt: skip
+    )
     made: list[Desk] = []
     app = service.create_app(ours, engine, now=lambda: made[0].now)
     with TestClient(app, base_url=PUBLIC) as client:

@@ -64,12 +64,20 @@ class Desk:
             " state, reason, due_at, expires_at, window_start, window_end, attempts, claim, provider, attempted_at,"
             " settled_at) values (:id, :key, 'winback', 'v1', 1, 'hello', :channel, :day, :state, :reason, :sent, :end,"
             " '09:00', '20:00', :tries, :claim, :provider, :tried_at, :settled_at)",
-            id=self.id(ref), key=key, channel=channel, day=DAY, state=state, sent=SENT, end=SENT + timedelta(days=2),
-            reason=reason or ("timeout" if state in ("unknown", "skipped", "refused") else None), tries=int(tried),
+            id=self.id(ref),
+            key=key,
+            channel=channel,
+            day=DAY,
+            state=state,
+            sent=SENT,
+            end=SENT + timedelta(days=2),
+            reason=reason or ("timeout" if state in ("unknown", "skipped", "refused") else None),
+            tries=int(tried),
             claim="00000000-0000-0000-0000-000000000001" if tried else None,
             provider=("sendgrid" if channel == "email" else "twilio") if tried else None,
-            tried_at=SENT if tried else None, settled_at=SENT if state not in ("planned", "attempting") else None,
-        )  # fmt: skip
+            tried_at=SENT if tried else None,
+            settled_at=SENT if state not in ("planned", "attempting") else None,
+        )
         return key
 
     def due(self) -> str:
@@ -80,12 +88,15 @@ class Desk:
             "insert into campaigns.versions"
             " values ('winback', 'v1', cast(:definition as jsonb), cast(:templates as jsonb), '', :day)",
             definition='{"offers": {"comeback": {"valid_for": "14 days"}}}',
-            templates='{"hello.en.j2": "{% block text %}Hello{% endblock %}"}', day=day,
-        )  # fmt: skip
+            templates='{"hello.en.j2": "{% block text %}Hello{% endblock %}"}',
+            day=day,
+        )
         self.run(
             "insert into campaigns.enrolments (customer_id, campaign, entry_no, version, arm, entered_on)"
-            " values (:id, 'winback', 1, 'v1', 'treated', :day)", id=self.id("A"), day=day,
-        )  # fmt: skip
+            " values (:id, 'winback', 1, 'v1', 'treated', :day)",
+            id=self.id("A"),
+            day=day,
+        )
         self.run("update shop.customers set language = 'en'")
         return self.message("A", "planned", channel="sms")
 
@@ -105,9 +116,16 @@ class Desk:
         """All that a request can change."""
         return [
             self.run(f"select * from {table} order by 1, 2")
-            for table in ("events.received", "shop.suppressions", "shop.engagement", "shop.changes",
-                          "delivery.messages", "campaigns.coupons", "campaigns.redemptions")
-        ]  # fmt: skip
+            for table in (
+                "events.received",
+                "shop.suppressions",
+                "shop.engagement",
+                "shop.changes",
+                "delivery.messages",
+                "campaigns.coupons",
+                "campaigns.redemptions",
+            )
+        ]
 
     def apply(self) -> dict[str, Any]:
         return applying.apply(self.settings, self.engine, at=self.now)
@@ -118,10 +136,15 @@ class Desk:
         """An event of SendGrid about the message of `ref`, `after` seconds after it was sent."""
         at = int((SENT + timedelta(seconds=after)).timestamp())
         return {
-            "email": f"{ref}@mail.example", "event": kind, "timestamp": at, "message_key": f"{ref}-{channel}",
-            "customer_id": str(self.id(ref)), "sg_event_id": f"{ref}{kind}{after}".replace(".", "_"),
-            "sg_message_id": "abc.recv-1", **more,
-        }  # fmt: skip
+            "email": f"{ref}@mail.example",
+            "event": kind,
+            "timestamp": at,
+            "message_key": f"{ref}-{channel}",
+            "customer_id": str(self.id(ref)),
+            "sg_event_id": f"{ref}{kind}{after}".replace(".", "_"),
+            "sg_message_id": "abc.recv-1",
+            **more,
+        }
 
     def sendgrid(self, events: Any, *, at: datetime | None = None, key: Any = KEY) -> Response:
         body = events if isinstance(events, bytes) else json.dumps(events).encode() + b"\r\n"

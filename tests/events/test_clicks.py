@@ -58,9 +58,15 @@ def test_a_link_leads_to_the_shop_and_the_click_is_stored(desk: Desk) -> None:
     assert (answer.status_code, answer.headers["location"]) == (302, SHOP)
     assert answer.headers["cache-control"] == "no-store"
     assert clicks(desk) == [
-        {"provider": "retention", "kind": "click", "detail": None, "link": SHOP + "/", "agent": PERSON["User-Agent"],
-         "message_key": "A-email"}
-    ]  # fmt: skip
+        {
+            "provider": "retention",
+            "kind": "click",
+            "detail": None,
+            "link": SHOP + "/",
+            "agent": PERSON["User-Agent"],
+            "message_key": "A-email",
+        }
+    ]
 
 
 def test_a_path_and_a_query_lead_into_the_shop_and_the_query_is_not_stored(desk: Desk) -> None:
@@ -71,9 +77,18 @@ def test_a_path_and_a_query_lead_into_the_shop_and_the_query_is_not_stored(desk:
 
 @pytest.mark.parametrize(
     "rest",
-    ["//evil.example", "/@evil.example", "/https://evil.example", "/%2f%2fevil.example", "/%5c%5cevil.example",
-     "/\\evil.example", "?https://evil.example", "/%0d%0aLocation:https://evil.example", "/;@evil.example/"],
-)  # fmt: skip
+    [
+        "//evil.example",
+        "/@evil.example",
+        "/https://evil.example",
+        "/%2f%2fevil.example",
+        "/%5c%5cevil.example",
+        "/\\evil.example",
+        "?https://evil.example",
+        "/%0d%0aLocation:https://evil.example",
+        "/;@evil.example/",
+    ],
+)
 def test_no_link_leads_anywhere_else(desk: Desk, rest: str) -> None:
     answer = follow(desk, rest=rest)
     if answer.status_code != 404:

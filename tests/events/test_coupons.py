@@ -27,17 +27,23 @@ def coupon(desk: Desk, ref: str = "A", state: str = "issued", *, is_sent: bool =
     desk.run(
         "insert into campaigns.coupons (customer_id, campaign, entry_no, offer, code, percent, state, reserved_on,"
         " expires_at) values (:id, 'winback', 1, 'comeback', :code, 10, :state, :day, :end)",
-        id=desk.id(ref), code=code, state=state, day=DAY, end=END if state in ("issued", "redeemed") else None,
-    )  # fmt: skip
+        id=desk.id(ref),
+        code=code,
+        state=state,
+        day=DAY,
+        end=END if state in ("issued", "redeemed") else None,
+    )
     return code
 
 
 def order(desk: Desk, ref: str, code: str, order_ref: str = "o1", **changes: Any) -> None:
     """An order with a code, an hour after the message, known two hours after it."""
     fields: dict[str, Any] = {
-        "order_ref": order_ref, "ordered_at": SENT + timedelta(hours=1), "known_at": SENT + timedelta(hours=2),
+        "order_ref": order_ref,
+        "ordered_at": SENT + timedelta(hours=1),
+        "known_at": SENT + timedelta(hours=2),
         **changes,
-    }  # fmt: skip
+    }
     fields["ordered_on"] = fields["ordered_at"].date()
     desk.shop.order(ref, fields["ordered_on"], coupon_code=code, **fields)
 
@@ -68,9 +74,15 @@ def test_an_order_with_the_customers_code_redeems_the_coupon_once(desk: Desk, sa
     assert states(desk) == ["redeemed"]
     rows = desk.run("select source, campaign, entry_no, offer, redeemed_at, known_at from campaigns.redemptions")
     assert rows == [
-        {"source": "test", "campaign": "winback", "entry_no": 1, "offer": "comeback",
-         "redeemed_at": SENT + timedelta(hours=1), "known_at": SENT + timedelta(hours=2)}
-    ]  # fmt: skip
+        {
+            "source": "test",
+            "campaign": "winback",
+            "entry_no": 1,
+            "offer": "comeback",
+            "redeemed_at": SENT + timedelta(hours=1),
+            "known_at": SENT + timedelta(hours=2),
+        }
+    ]
     assert later(desk, hours=4)["redeemed"] == 0
 
 
@@ -134,8 +146,9 @@ def test_the_shop_tells_and_gets_the_same_answer_however_often_it_tells(desk: De
     code = coupon(desk)
     uses = [
         {"code": code.lower(), "order_ref": "1001", "redeemed_at": "2026-11-21T12:30:00+01:00"},
-        {"code": code, "order_ref": "1002"}, {"code": "NOBODYS", "order_ref": "1003"},
-    ]  # fmt: skip
+        {"code": code, "order_ref": "1002"},
+        {"code": "NOBODYS", "order_ref": "1003"},
+    ]
     for _ in range(3):
         answer = desk.coupons(uses)
         assert answer.status_code == 200
@@ -174,14 +187,22 @@ def test_who_did_not_sign_or_signed_too_long_ago_changes_nothing(desk: Desk) -> 
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"{}", b"[1]", b"\xff", b"[" * 100_000, b'[{"code": "A", "order_ref": 1}]', b'[{"order_ref": "1"}]',
-        b'[{"code": "A", "order_ref": ""}]', b'[{"code": "A", "order_ref": "a\\u0000"}]',
+        b"",
+        b"{}",
+        b"[1]",
+        b"\xff",
+        b"[" * 100_000,
+        b'[{"code": "A", "order_ref": 1}]',
+        b'[{"order_ref": "1"}]',
+        b'[{"code": "A", "order_ref": ""}]',
+        b'[{"code": "A", "order_ref": "a\\u0000"}]',
         b'[{"code": "A", "order_ref": "1", "redeemed_at": "2026-11-21T12:00:00"}]',
         b'[{"code": "A", "order_ref": "1", "redeemed_at": "2027-11-21T12:00:00Z"}]',
-        b'[{"code": "A", "order_ref": "1", "redeemed_at": 5}]', b'[{"code": "A\\ud800", "order_ref": "1"}]',
+        b'[{"code": "A", "order_ref": "1", "redeemed_at": 5}]',
+        b'[{"code": "A\\ud800", "order_ref": "1"}]',
         b"[" + b'{"code": "A", "order_ref": "1"},' * 1000 + b'{"code": "A", "order_ref": "1"}]',
     ],
-)  # fmt: skip
+)
 def test_what_is_no_list_of_uses_changes_nothing(desk: Desk, body: bytes) -> None:
     before = desk.everything()
     assert desk.coupons(body).status_code == 400
@@ -201,10 +222,20 @@ NAMES = ["code", "order_ref", "redeemed_at"]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.fixed_dictionaries({}, optional={
-    "code": st.sampled_from(["CODEA23456", "x"]) | JUNK, "order_ref": st.text(max_size=5) | JUNK,
-    "redeemed_at": st.datetimes().map(lambda at: at.isoformat() + "Z") | JUNK,
-}), max_size=4) | JUNK)  # fmt: skip
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "code": st.sampled_from(["CODEA23456", "x"]) | JUNK,
+                "order_ref": st.text(max_size=5) | JUNK,
+                "redeemed_at": st.datetimes().map(lambda at: at.isoformat() + "Z") | JUNK,
+            },
+        ),
+        max_size=4,
+    )
+    | JUNK
+)
 def test_nothing_that_the_shop_signs_makes_the_service_fail(desk: Desk, uses: Any) -> None:
     for table in ("delivery.messages", "campaigns.coupons", "campaigns.redemptions"):
         desk.run(f"delete from {table}")
@@ -265,11 +296,19 @@ def test_the_shop_gets_what_has_changed_and_nothing_twice(desk: Desk, tmp_path: 
     assert exported(desk, tmp_path) == []
     first, second = coupon(desk, "A"), coupon(desk, "B", "reserved")
     assert exported(desk, tmp_path) == [
-        {"code": code, "state": state, "percent": "10.00", "expires_at": ends,
-         "campaign": "winback", "offer": "comeback"}
-        for code, state, ends in sorted([(first, "issued", END.isoformat()), (second, "reserved", "")],
-                                        key=lambda each: desk.id(each[0].removeprefix("CODE")[0]))
-    ]  # fmt: skip
+        {
+            "code": code,
+            "state": state,
+            "percent": "10.00",
+            "expires_at": ends,
+            "campaign": "winback",
+            "offer": "comeback",
+        }
+        for code, state, ends in sorted(
+            [(first, "issued", END.isoformat()), (second, "reserved", "")],
+            key=lambda each: desk.id(each[0].removeprefix("CODE")[0]),
+        )
+    ]
     assert exported(desk, tmp_path) == []
     desk.run("update campaigns.coupons set state = 'void' where state = 'reserved'")
     desk.run("update campaigns.coupons set state = 'redeemed' where state = 'issued'")

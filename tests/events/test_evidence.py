@@ -70,7 +70,7 @@ def test_an_event_before_the_call_returned_waits_until_the_worker_has_settled(de
     key = desk.message("A", "attempting")
     with desk.engine.connect() as connection:
         ledger = Ledger(desk.settings, connection)
-        with ledger.claim_held() as claim:
+        with ledger.claim_lock() as claim:
             desk.run("update delivery.messages set claim = :claim", claim=claim)
             desk.sendgrid([desk.event("A", "delivered")])
             counts = desk.apply()
@@ -118,8 +118,9 @@ def test_a_coupon_that_was_never_sent_is_void(desk: Desk) -> None:
     desk.run(
         "insert into campaigns.coupons (customer_id, campaign, entry_no, offer, code, percent, state, reserved_on,"
         " expires_at) values (:id, 'winback', 1, 'comeback', 'C', 10, 'issued', '2026-11-20', :now)",
-        id=desk.id("A"), now=NOW,
-    )  # fmt: skip
+        id=desk.id("A"),
+        now=NOW,
+    )
     desk.sendgrid([desk.event("A", "dropped", reason="Invalid")])
     desk.apply()
     assert desk.run("select state from campaigns.coupons") == [{"state": "void"}]
@@ -137,8 +138,10 @@ def test_a_message_that_was_not_sent_after_all_gives_its_room_under_the_caps_bac
 
 
 def engagement(desk: Desk) -> dict[str, tuple[str, str | None]]:
-    rows = desk.run("select customer_ref, tracked_since, last_engaged_on from shop.engagement join shop.customers"
-                    " using (customer_id)")  # fmt: skip
+    rows = desk.run(
+        "select customer_ref, tracked_since, last_engaged_on from shop.engagement join shop.customers"
+        " using (customer_id)"
+    )
     return {
         row["customer_ref"]: (str(row["tracked_since"]), row["last_engaged_on"] and str(row["last_engaged_on"]))
         for row in rows
@@ -197,11 +200,17 @@ def test_in_any_order_and_however_often_the_same_comes_out(
 ) -> None:
     dice = random.Random(seed)
     all_events = [
-        desk.event("A", "processed"), desk.event("A", "deferred", 1), desk.event("A", "delivered", 2),
-        desk.event("A", "open", 9), click(desk, 4, "a"), click(desk, 5, "b"), click(desk, 90_000, "a"),
-        desk.event("A", "bounce", 50, type="bounce"), desk.event("A", "unsubscribe", 60),
+        desk.event("A", "processed"),
+        desk.event("A", "deferred", 1),
+        desk.event("A", "delivered", 2),
+        desk.event("A", "open", 9),
+        click(desk, 4, "a"),
+        click(desk, 5, "b"),
+        click(desk, 90_000, "a"),
+        desk.event("A", "bounce", 50, type="bounce"),
+        desk.event("A", "unsubscribe", 60),
         desk.event("A", "spamreport", 70),
-    ]  # fmt: skip
+    ]
     events = [all_events[number] for number in chosen]
     outcomes = []
     for order in (events, dice.sample(events * 2, len(events) * 2)):

@@ -24,22 +24,31 @@ from retention.events.http import service
 
 FUZZ = settings(
     max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None
-)  # fmt: skip
+)
 INCLUDE = Path(__file__).resolve().parents[2] / "include"
 TEXT = {"type": "string"}
 EVENT = {
-    "type": "object", "required": ["event", "message_key", "customer_id"],
+    "type": "object",
+    "required": ["event", "message_key", "customer_id"],
     "properties": {
         "event": {"enum": ["processed", "delivered", "bounce", "dropped", "click", "open", "unsubscribe"]},
-        "message_key": {"enum": ["A-email", "B-sms"]}, "customer_id": {"type": ["string", "integer"]},
-        "timestamp": {"type": ["number", "string"]}, "sg_event_id": TEXT, "sg_message_id": TEXT, "url": TEXT,
-        "useragent": TEXT, "reason": TEXT, "type": {"enum": ["bounce", "blocked"]}, "status": TEXT,
+        "message_key": {"enum": ["A-email", "B-sms"]},
+        "customer_id": {"type": ["string", "integer"]},
+        "timestamp": {"type": ["number", "string"]},
+        "sg_event_id": TEXT,
+        "sg_message_id": TEXT,
+        "url": TEXT,
+        "useragent": TEXT,
+        "reason": TEXT,
+        "type": {"enum": ["bounce", "blocked"]},
+        "status": TEXT,
     },
-}  # fmt: skip
+}
 USE = {
-    "type": "object", "required": ["code", "order_ref"],
+    "type": "object",
+    "required": ["code", "order_ref"],
     "properties": {"code": TEXT, "order_ref": TEXT, "redeemed_at": {"type": "string", "format": "date-time"}},
-}  # fmt: skip
+}
 FORM = {
     "type": "object",
     "properties": dict.fromkeys(["MessageSid", "MessageStatus", "ErrorCode", "From", "Body", "OptOutType"], TEXT),
@@ -136,9 +145,18 @@ def test_no_signed_request_of_the_schema_makes_the_service_fail(
 BYTES = st.binary(max_size=30)
 PATHS = st.sampled_from(["/events/sendgrid", "/events/twilio", "/events/twilio/inbound", "/events/coupons", "/health"])
 HEADERS = st.sampled_from(
-    [b"content-type", b"content-length", b"user-agent", b"host", b"x-twilio-signature", b"x-retention-signature",
-     b"x-retention-timestamp", b"x-twilio-email-event-webhook-signature", b"x-twilio-email-event-webhook-timestamp"]
-)  # fmt: skip
+    [
+        b"content-type",
+        b"content-length",
+        b"user-agent",
+        b"host",
+        b"x-twilio-signature",
+        b"x-retention-signature",
+        b"x-retention-timestamp",
+        b"x-twilio-email-event-webhook-signature",
+        b"x-twilio-email-event-webhook-timestamp",
+    ]
+)
 
 
 def status_of(app: FastAPI, method: str, path: str, query: bytes, headers: list[Any], parts: list[bytes]) -> int:
@@ -155,10 +173,19 @@ def status_of(app: FastAPI, method: str, path: str, query: bytes, headers: list[
             found.append(message["status"])
 
     scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "https",
-        "path": path, "raw_path": path.encode("utf-8", "replace"), "query_string": query, "headers": headers,
-        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 1), "root_path": "",
-    }  # fmt: skip
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "https",
+        "path": path,
+        "raw_path": path.encode("utf-8", "replace"),
+        "query_string": query,
+        "headers": headers,
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 1),
+        "root_path": "",
+    }
     asyncio.run(app(scope, receive, answer))
     return found[0]
 
@@ -167,9 +194,10 @@ def status_of(app: FastAPI, method: str, path: str, query: bytes, headers: list[
 @given(
     st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "X"]),
     PATHS | st.text(max_size=20).map(lambda text: f"/u/{text}") | st.text(max_size=20).map(lambda text: f"/c/{text}"),
-    BYTES, st.lists(st.tuples(HEADERS, BYTES | st.sampled_from([b"9" * 30, b"-1", b"1e9"])), max_size=6),
+    BYTES,
+    st.lists(st.tuples(HEADERS, BYTES | st.sampled_from([b"9" * 30, b"-1", b"1e9"])), max_size=6),
     st.lists(BYTES, max_size=3),
-)  # fmt: skip
+)
 def test_no_bytes_make_the_service_fail(
     desk: Desk, method: str, path: str, query: bytes, headers: list[Any], parts: list[bytes]
 ) -> None:
@@ -178,12 +206,43 @@ def test_no_bytes_make_the_service_fail(
     assert desk.everything() == before
 
 
-VALUES = st.sampled_from([
-    "null", "1e999", "-1e999", "NaN", "Infinity", "9" * 400, "-9223372036854775809", "1.5", '"\\ud800"', '"\\u0000"',
-    '""', '"' + "x" * 5000 + '"', "[" * 50 + "]" * 50, '{"a":' * 50 + "1" + "}" * 50, "true", '"A-email"', '"1"',
-])  # fmt: skip
-FIELDS = st.sampled_from(["event", "message_key", "customer_id", "timestamp", "sg_event_id", "sg_message_id", "url",
-                          "useragent", "reason", "code", "order_ref", "redeemed_at"])  # fmt: skip
+VALUES = st.sampled_from(
+    [
+        "null",
+        "1e999",
+        "-1e999",
+        "NaN",
+        "Infinity",
+        "9" * 400,
+        "-9223372036854775809",
+        "1.5",
+        '"\\ud800"',
+        '"\\u0000"',
+        '""',
+        '"' + "x" * 5000 + '"',
+        "[" * 50 + "]" * 50,
+        '{"a":' * 50 + "1" + "}" * 50,
+        "true",
+        '"A-email"',
+        '"1"',
+    ]
+)
+FIELDS = st.sampled_from(
+    [
+        "event",
+        "message_key",
+        "customer_id",
+        "timestamp",
+        "sg_event_id",
+        "sg_message_id",
+        "url",
+        "useragent",
+        "reason",
+        "code",
+        "order_ref",
+        "redeemed_at",
+    ]
+)
 
 
 @settings(FUZZ, max_examples=60)

@@ -124,7 +124,7 @@ def test_a_text_that_says_stop_in_the_customers_language_is_obeyed(desk: Desk, s
     ],
 )
 def test_a_stop_is_understood_however_it_is_typed_and_worded(said: str) -> None:
-    assert WORDINGS.wish(said) == "stop"
+    assert WORDINGS.opt_keyword(said) == "stop"
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_stop_is_understood_however_it_is_typed_and_worded(said: str) -> None:
     ],
 )
 def test_what_merely_contains_such_a_word_is_no_opt_out(said: str) -> None:
-    assert WORDINGS.wish(said) is None
+    assert WORDINGS.opt_keyword(said) is None
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_what_merely_contains_such_a_word_is_no_opt_out(said: str) -> None:
     ],
 )
 def test_a_text_wholly_in_quotation_marks_is_the_customers_own(said: str) -> None:
-    assert WORDINGS.wish(said) == "stop"
+    assert WORDINGS.opt_keyword(said) == "stop"
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_text_wholly_in_quotation_marks_is_the_customers_own(said: str) -> Non
     ],
 )
 def test_what_asks_for_the_opposite_or_means_another_stop_is_no_opt_out(said: str) -> None:
-    assert WORDINGS.wish(said) is None
+    assert WORDINGS.opt_keyword(said) is None
 
 
 @pytest.mark.parametrize(
@@ -214,12 +214,12 @@ def test_what_asks_for_the_opposite_or_means_another_stop_is_no_opt_out(said: st
     ],
 )
 def test_in_doubt_a_negation_before_the_word_changes_nothing(said: str) -> None:
-    assert WORDINGS.wish(said) == "stop"
+    assert WORDINGS.opt_keyword(said) == "stop"
 
 
 @pytest.mark.parametrize("said", ["START", " start! ", "Unstop", "yes", "ＳＴＡＲＴ"])
 def test_a_start_is_a_start(said: str) -> None:
-    assert WORDINGS.wish(said) == "start"
+    assert WORDINGS.opt_keyword(said) == "start"
 
 
 def test_a_text_with_start_among_other_words_lifts_no_stop(desk: Desk) -> None:
@@ -263,20 +263,20 @@ def any_typing(draw: st.DrawFn) -> tuple[str, str]:
 @given(any_typing())
 def test_every_listed_wording_is_obeyed_however_it_is_typed(case: tuple[str, str]) -> None:
     wording, text = case
-    assert WORDINGS.wish(text) == "stop", f"{wording!r} typed as {text!r}"
+    assert WORDINGS.opt_keyword(text) == "stop", f"{wording!r} typed as {text!r}"
 
 
 @pytest.mark.parametrize("wording", STOPS)
 def test_every_listed_wording_is_obeyed_alone_in_capitals_and_without_accents(wording: str) -> None:
     bare = "".join(each for each in unicodedata.normalize("NFD", wording) if not unicodedata.combining(each))
     for text in (wording, wording.upper(), bare, wording.replace("ł", "l"), wording.replace(" ", ""), f"{wording}!"):
-        assert WORDINGS.wish(text) == "stop", text
+        assert WORDINGS.opt_keyword(text) == "stop", text
 
 
 @settings(max_examples=500, deadline=None, derandomize=True, database=None)
 @given(st.text(max_size=300))
 def test_no_text_makes_it_fail(text: str) -> None:
-    assert WORDINGS.wish(text) in ("stop", "start", None)
+    assert WORDINGS.opt_keyword(text) in ("stop", "start", None)
 
 
 def test_every_country_with_a_rule_has_its_language() -> None:

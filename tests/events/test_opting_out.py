@@ -114,9 +114,14 @@ def test_a_full_mailbox_suppresses_nobody(desk: Desk) -> None:
     assert desk.suppressions() == set()
 
 
-@pytest.mark.parametrize(("code", "channel", "reason"), [
-    ("30005", "sms", "invalid_number"), ("21610", "all", "stopped"), ("30003", "", ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("code", "channel", "reason"),
+    [
+        ("30005", "sms", "invalid_number"),
+        ("21610", "all", "stopped"),
+        ("30003", "", ""),
+    ],
+)
 def test_the_code_of_a_text_that_failed_says_whether_to_write_again(
     desk: Desk, code: str, channel: str, reason: str
 ) -> None:

@@ -63,10 +63,12 @@ def test_kills_of_the_service_and_crashes_of_the_database_lose_nothing_and_doubl
         while not done.is_set():
             number += 1_000
             sent.append(number)
-            body = json.dumps([
-                {"event": kind, "message_key": "k", "customer_id": number, "sg_event_id": f"{kind}-{number}"}
-                for kind in ("delivered", "unsubscribe")
-            ]).encode()  # fmt: skip
+            body = json.dumps(
+                [
+                    {"event": kind, "message_key": "k", "customer_id": number, "sg_event_id": f"{kind}-{number}"}
+                    for kind in ("delivered", "unsubscribe")
+                ]
+            ).encode()
             status = 0
             while status != 200:
                 try:

@@ -25,8 +25,19 @@ JUNK = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
     max_leaves=10,
 )
-NAMES = ["event", "message_key", "customer_id", "sg_event_id", "timestamp", "type", "status", "reason", "url",
-         "useragent", "sg_message_id"]  # fmt: skip
+NAMES = [
+    "event",
+    "message_key",
+    "customer_id",
+    "sg_event_id",
+    "timestamp",
+    "type",
+    "status",
+    "reason",
+    "url",
+    "useragent",
+    "sg_message_id",
+]
 KINDS = ["processed", "delivered", "bounce", "dropped", "click", "open", "unsubscribe", "spamreport", "deferred"]
 EVENTS = st.lists(
     st.fixed_dictionaries(
@@ -91,9 +102,14 @@ def test_a_report_signed_by_another_key_or_too_long_ago_changes_nothing(desk: De
 def test_bodies_that_are_too_large_or_malformed_change_nothing(desk: Desk) -> None:
     before = desk.everything()
     bodies = {
-        b"[" + b" " * 1_000_000 + b"]": 413, b"[" * 100_000: 400, b'{"event": "open"}': 400, b"[1]": 400, b"": 400,
-        b"\xff\xfe": 400, b"[" + b"9" * 5000 + b"]": 400,
-    }  # fmt: skip
+        b"[" + b" " * 1_000_000 + b"]": 413,
+        b"[" * 100_000: 400,
+        b'{"event": "open"}': 400,
+        b"[1]": 400,
+        b"": 400,
+        b"\xff\xfe": 400,
+        b"[" + b"9" * 5000 + b"]": 400,
+    }
     for body, status in bodies.items():
         assert desk.sendgrid(body).status_code == status, body[:20]
     large = {"MessageSid": "SM1", "MessageStatus": "sent", "Body": "x" * 64_000}
@@ -118,8 +134,11 @@ def test_no_signed_report_makes_the_service_fail(desk: Desk, events: list[Any]) 
 
 
 @FUZZ
-@given(st.sampled_from(["/events/sendgrid", "/events/twilio", "/events/twilio/inbound", "/u/x", "/u/A%00"]),
-       st.binary(max_size=200), st.text(max_size=50).map(lambda text: text.encode("utf-8", "replace")))  # fmt: skip
+@given(
+    st.sampled_from(["/events/sendgrid", "/events/twilio", "/events/twilio/inbound", "/u/x", "/u/A%00"]),
+    st.binary(max_size=200),
+    st.text(max_size=50).map(lambda text: text.encode("utf-8", "replace")),
+)
 def test_no_garbage_makes_the_service_fail_or_changes_anything(
     desk: Desk, path: str, body: bytes, header: bytes
 ) -> None:
@@ -133,8 +152,13 @@ def test_no_garbage_makes_the_service_fail_or_changes_anything(
 
 
 @FUZZ
-@given(st.dictionaries(st.sampled_from(["MessageSid", "MessageStatus", "ErrorCode", "From", "Body", "OptOutType"]),
-                       st.text(max_size=30)), st.text(max_size=30))  # fmt: skip
+@given(
+    st.dictionaries(
+        st.sampled_from(["MessageSid", "MessageStatus", "ErrorCode", "From", "Body", "OptOutType"]),
+        st.text(max_size=30),
+    ),
+    st.text(max_size=30),
+)
 def test_no_signed_form_makes_the_service_fail(desk: Desk, form: dict[str, str], key: str) -> None:
     form = {name: value.encode("utf-8", "replace").decode() for name, value in form.items()}
     for path in ("/events/twilio?message_key=k&customer_id=1", "/events/twilio/inbound"):

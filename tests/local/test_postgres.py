@@ -110,10 +110,14 @@ def test_our_role_owns_its_databases_and_runs_no_program(data: Path) -> None:
         connection.execute("create schema mine")
         connection.execute("create table mine.kept (a integer)")
         for statement in (
-            "copy mine.kept to program 'id'", "copy mine.kept from program 'id'", "copy mine.kept to '/tmp/kept'",
-            "select pg_read_file('/etc/passwd')", "create role another superuser", "alter role postgres password 'x'",
+            "copy mine.kept to program 'id'",
+            "copy mine.kept from program 'id'",
+            "copy mine.kept to '/tmp/kept'",
+            "select pg_read_file('/etc/passwd')",
+            "create role another superuser",
+            "alter role postgres password 'x'",
             "alter system set log_statement = 'all'",
-        ):  # fmt: skip
+        ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement)
 

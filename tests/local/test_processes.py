@@ -22,11 +22,12 @@ STUBBORN = [
     "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)",
 ]
 PARENT = [
-    sys.executable, "-c",
+    sys.executable,
+    "-c",
     "import os, subprocess, sys, time;"
     "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], process_group=0); print(1, flush=True);"
     "time.sleep(60)",
-]  # fmt: skip
+]
 
 
 @pytest.fixture

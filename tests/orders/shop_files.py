@@ -34,8 +34,22 @@ def line(ref: str, number: int = 1, **changes: str) -> dict[str, str]:
 def customer(ref: str, day: date = DAY, **changes: Any) -> dict[str, Any]:
     """A customer registered on `day`."""
     at = f"{day}T11:00:00+01:00"
-    values = [ref, f"{ref.lower()}@mail.example", None, ref, "Jansen", "Voorbeeldstraat 1", "0100 AA", "Utrecht", "nl",
-              "NL", "Europe/Amsterdam", None, at, at]  # fmt: skip
+    values = [
+        ref,
+        f"{ref.lower()}@mail.example",
+        None,
+        ref,
+        "Jansen",
+        "Voorbeeldstraat 1",
+        "0100 AA",
+        "Utrecht",
+        "nl",
+        "NL",
+        "Europe/Amsterdam",
+        None,
+        at,
+        at,
+    ]
     return {**dict(zip(CUSTOMERS, values, strict=True)), **changes}
 
 

@@ -124,9 +124,15 @@ def test_an_order_comes_again_on_the_day_its_status_changes(year: tuple[Path, di
     assert paths[("pending", "complete", "refunded")] > 100
     assert paths[("pending", "complete", "complete")] > 50  # a part of it was refunded
     assert set(paths) <= {
-        ("pending",), ("complete",), ("pending", "complete"), ("pending", "cancelled"), ("complete", "refunded"),
-        ("complete", "complete"), ("pending", "complete", "refunded"), ("pending", "complete", "complete"),
-    }  # fmt: skip
+        ("pending",),
+        ("complete",),
+        ("pending", "complete"),
+        ("pending", "cancelled"),
+        ("complete", "refunded"),
+        ("complete", "complete"),
+        ("pending", "complete", "refunded"),
+        ("pending", "complete", "complete"),
+    }
     for rows in versions.values():
         stamps = [datetime.fromisoformat(row["updated_at"]) for row in rows]
         assert stamps == sorted(stamps)

@@ -83,9 +83,10 @@ def test_an_order_one_day_ahead_is_kept_and_one_two_days_ahead_is_rejected(
 
 def test_the_oldest_order_that_can_be_is_a_setting(engine: Engine, settings: Settings, files: Path) -> None:
     environment = {
-        "RETENTION_DATABASE_URL": str(settings.database_url), "RETENTION_LOCAL": str(settings.local),
+        "RETENTION_DATABASE_URL": str(settings.database_url),
+        "RETENTION_LOCAL": str(settings.local),
         "RETENTION_ORDERS_SINCE": "2020-01-01",
-    }  # fmt: skip
+    }
     times = ["2019-12-31T23:59:59+01:00", "2020-01-01T00:00:00+01:00"]
     write_day(files, orders=[order("now"), *(order(at, created_at=at) for at in times)])
     sync.sync(from_environment(environment), engine, "demo_shop", DAY)
@@ -240,19 +241,22 @@ def test_a_cancelled_order_of_an_impossible_day_keeps_the_day_that_is_known(
     before = rows(engine, known)
     no = {"status": "cancelled", "created_at": at, "updated_at": f"{NEXT}T09:00:00+01:00", "currency": "GBP"}
     write_day(
-        files, NEXT,
+        files,
+        NEXT,
         orders=[
             order("1", **no),
             order("2", day=NEXT, currency="GBP"),
             order("2", **{**no, "updated_at": f"{NEXT}T19:00:00+01:00"}),
             order("nobody knows it", **no),
         ],
-    )  # fmt: skip
+    )
     counts = sync.sync(settings, engine, "demo_shop", NEXT)
     assert (counts["accepted"], counts["rejected"], counts["corrected"]) == (3, 1, 2)
     assert rows(engine, known) == before
     assert rows(engine, "select order_ref, status, ordered_on from shop.orders order by 1") == [
-        ("1", "cancelled", DAY), ("2", "cancelled", NEXT)]  # fmt: skip
+        ("1", "cancelled", DAY),
+        ("2", "cancelled", NEXT),
+    ]
     assert [number for number, _ in rejected(engine)] == [4]
 
 
@@ -327,8 +331,12 @@ def test_a_history_without_days_is_bound_by_the_instant_of_its_load(
     counts = sync.load(settings, engine, "cdnow", path, at=at)
     assert (counts["accepted"], counts["rejected"]) == (2, 5)
     assert rejected(engine) == [
-        (3, "in_the_future"), (4, "too_long_ago"), (5, "date_is_a_day"), (6, "date_is_a_day"), (7, "in_the_future")
-    ]  # fmt: skip
+        (3, "in_the_future"),
+        (4, "too_long_ago"),
+        (5, "date_is_a_day"),
+        (6, "date_is_a_day"),
+        (7, "in_the_future"),
+    ]
 
 
 def test_a_history_without_days_is_bound_by_the_day_that_is_said_to_be_its_last(
@@ -398,12 +406,16 @@ def test_a_mapping_of_ones_own_that_checks_nothing_lets_no_impossible_instant_in
     engine = database.connect(own)
     write_day(
         own.local / "demo_shop",
-        orders=[order("1"), order("2", created_at=at or "infinity"), order("3", updated_at=at or "infinity"),
-                order("1", status="cancelled", created_at=at or "infinity", updated_at=at or "infinity")],
+        orders=[
+            order("1"),
+            order("2", created_at=at or "infinity"),
+            order("3", updated_at=at or "infinity"),
+            order("1", status="cancelled", created_at=at or "infinity", updated_at=at or "infinity"),
+        ],
         lines=[line("1")],
         customers=[customer("C1"), customer("C2", updated_at=at or "infinity", registered_at=at or None)],
         consents=[consent("C1", changed_at=at), consent("C2", changed_at=at, granted="no"), consent("C3")],
-    )  # fmt: skip
+    )
     counts = sync.sync(own, engine, "demo_shop", DAY)
     assert (counts["accepted"], counts["rejected"], counts["corrected"]) == (6, 4, 2)
     assert rows(engine, "select order_ref, status from shop.orders") == [("1", "cancelled")]

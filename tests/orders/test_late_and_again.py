@@ -52,12 +52,19 @@ def test_an_old_day_that_comes_late_is_known_from_the_end_of_the_newest_day(
     write_day(files, orders=[order("1", status="cancelled"), order("late", "C9")], customers=[customer("C9")])
     assert sync.sync(settings, engine, "demo_shop", DAY)["again"] == "its files have changed"
     assert rows(engine, f"select order_ref, {KNOWN_ON} from shop.orders order by 1") == [
-        ("1", "2026-11-04 00:00:00"), ("2", "2026-11-04 00:00:00"), ("late", "2026-11-04 00:00:00"),
-    ]  # fmt: skip
-    assert rows(engine, "select status, cast(superseded_at at time zone 'Europe/Amsterdam' as text)"
-                        " from shop.orders_history") == [("complete", "2026-11-04 00:00:00")]  # fmt: skip
-    found = rows(engine, "select customer_ref, day, what from shop.changes join shop.customers using (customer_id)"
-                         " where change_no > :seen order by 1", seen=seen)  # fmt: skip
+        ("1", "2026-11-04 00:00:00"),
+        ("2", "2026-11-04 00:00:00"),
+        ("late", "2026-11-04 00:00:00"),
+    ]
+    assert rows(
+        engine, "select status, cast(superseded_at at time zone 'Europe/Amsterdam' as text) from shop.orders_history"
+    ) == [("complete", "2026-11-04 00:00:00")]
+    found = rows(
+        engine,
+        "select customer_ref, day, what from shop.changes join shop.customers using (customer_id)"
+        " where change_no > :seen order by 1",
+        seen=seen,
+    )
     assert found == [("C1", DAY, ["orders"]), ("C9", DAY, ["customers", "orders"])]
 
 
@@ -72,8 +79,10 @@ def test_a_history_that_comes_late_is_known_from_the_end_of_the_newest_day_and_i
         write_day(history, day, orders=[order(f"{day}", day=day)])
     sync.load(settings, engine, "demo_shop", str(history), at=datetime(2026, 11, 20, tzinfo=UTC))
     assert rows(engine, f"select order_ref, {KNOWN_ON} from shop.orders order by ordered_on") == [
-        (f"{old}", "2026-11-04 00:00:00"), ("2", "2026-11-04 00:00:00"), (f"{later}", "2026-11-05 00:00:00"),
-    ]  # fmt: skip
+        (f"{old}", "2026-11-04 00:00:00"),
+        ("2", "2026-11-04 00:00:00"),
+        (f"{later}", "2026-11-05 00:00:00"),
+    ]
     assert rows(engine, "select day from shop.days order by 1") == [(NEXT,), (later,)]
 
 
@@ -85,8 +94,9 @@ def test_an_older_history_of_another_source_does_not_pretend_to_be_of_the_newest
     (tmp_path / "CDNOW_sample.txt").write_text(" 00001 0001 19970101  1   11.77\n")
     sync.load(settings, engine, "cdnow", str(tmp_path / "CDNOW_sample.txt"), until=date(1998, 6, 30))
     assert rows(engine, "select part, day from shop.days order by 1") == [
-        ("cdnow", date(1997, 1, 1)), ("demo_shop", NEXT),
-    ]  # fmt: skip
+        ("cdnow", date(1997, 1, 1)),
+        ("demo_shop", NEXT),
+    ]
     assert rows(engine, f"select {KNOWN_ON} from shop.orders where source = 'cdnow'") == [("2026-11-04 00:00:00",)]
 
 
@@ -101,8 +111,13 @@ def test_a_changed_suite_judges_the_newest_day_again_and_older_days_stay(
     written = suite.read_text(encoding="utf-8")
     suite.write_text(written + "\n# only a word\n", encoding="utf-8")
     again = sync.sync(own, engine, "demo_shop", NEXT)
-    assert again == {**second, "orders_inserted": 0, "orders_unchanged": 2, "customers_touched": 0,
-                     "again": "what it is made by has changed"}  # fmt: skip
+    assert again == {
+        **second,
+        "orders_inserted": 0,
+        "orders_unchanged": 2,
+        "customers_touched": 0,
+        "again": "what it is made by has changed",
+    }
     assert sync.publish(own, engine, "demo_shop", NEXT) == again
     rule = "\n  - rule: costs_more\n    column: total\n    good: cast(total as numeric) > 10\n"
     suite.write_text(written.replace("\nrules:\n", "\nrules:" + rule, 1), encoding="utf-8")

@@ -124,9 +124,17 @@ def test_a_place_that_answers_with_an_error_is_waited_for(settings: Settings, en
 
 def test_exports_that_cannot_be_written_say_where(settings: Settings, engine: Engine, refusing: str) -> None:
     export = exports.Export(
-        campaign="c", known_as="c", step="s", number=1, channel="audience", day=DAY,
-        exported_at=datetime(2026, 11, 3, tzinfo=UTC), added=0, removed=0, written_at=None,
-    )  # fmt: skip
+        campaign="c",
+        known_as="c",
+        step="s",
+        number=1,
+        channel="audience",
+        day=DAY,
+        exported_at=datetime(2026, 11, 3, tzinfo=UTC),
+        added=0,
+        removed=0,
+        written_at=None,
+    )
     (settings.local / "a file").write_text("")
     for place in (f"ftp://{refusing}/x", f"{settings.local}/a file/below", "http://127.0.0.1:1/x"):
         with pytest.raises(DeliveryError, match="RETENTION_AUDIENCES"):

@@ -240,7 +240,10 @@ def test_rates_are_crossed_for_another_reporting_currency(settings: Settings, tm
     path = tmp_path / "rates.csv"
     path.write_text("currency,valid_from,rate\nGBP,2020-01-01,1.2\nUSD,2020-01-01,0.8\nUSD,2021-01-01,0.9\n")
     assert {(c, d.year): float(r) for c, d, r in rates.read(path, "USD")} == {
-        ("GBP", 2020): 1.5, ("EUR", 2020): 1.25, ("EUR", 2021): pytest.approx(1.11111111)}  # fmt: skip
+        ("GBP", 2020): 1.5,
+        ("EUR", 2020): 1.25,
+        ("EUR", 2021): pytest.approx(1.11111111),
+    }
     path.write_text("currency,valid_from,rate\nGBP,2020-13-01,1.2\n")
     with pytest.raises(InputError, match=r"rates.csv, line 2"):
         rates.read(path, "EUR")

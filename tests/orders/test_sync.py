@@ -28,17 +28,33 @@ def files(tmp_path: Path) -> Path:
 
 
 def test_a_day_publishes_customers_orders_lines_and_consents(settings: Settings, engine: Engine, files: Path) -> None:
-    write_day(files, orders=[order("1"), order("2", "C2", total="20.00")], lines=[line("1"), line("2"), line("2", 2)],
-              customers=[customer("C1")], consents=[consent("C1")])  # fmt: skip
+    write_day(
+        files,
+        orders=[order("1"), order("2", "C2", total="20.00")],
+        lines=[line("1"), line("2"), line("2", 2)],
+        customers=[customer("C1")],
+        consents=[consent("C1")],
+    )
     counts = sync.sync(settings, engine, "demo_shop", DAY)
-    assert counts == {"landed": 7, "accepted": 7, "rejected": 0, "corrected": 0, "orders_inserted": 2,
-                      "orders_updated": 0, "orders_unchanged": 0, "customers_touched": 2}  # fmt: skip
+    assert counts == {
+        "landed": 7,
+        "accepted": 7,
+        "rejected": 0,
+        "corrected": 0,
+        "orders_inserted": 2,
+        "orders_updated": 0,
+        "orders_unchanged": 0,
+        "customers_touched": 2,
+    }
     assert rows(engine, "select customer_ref, email from shop.customers order by 1") == [
-        ("C1", "c1@mail.example"), ("C2", None)]  # fmt: skip
+        ("C1", "c1@mail.example"),
+        ("C2", None),
+    ]
     assert rows(engine, "select count(*) from shop.order_lines") == [(3,)]
     assert rows(engine, "select channel, is_granted from shop.consents") == [("email", True)]
     assert rows(engine, "select sum(complete_orders), sum(revenue), min(categories) from shop.customer_stats") == [
-        (2, 30, ["tea"])]  # fmt: skip
+        (2, 30, ["tea"])
+    ]
 
 
 def test_a_day_already_done_returns_its_counts(settings: Settings, engine: Engine, files: Path) -> None:
@@ -168,7 +184,9 @@ def test_the_newest_landing_of_an_order_replaces_its_lines(settings: Settings, e
     assert sync.sync(settings, engine, "demo_shop", NEXT)["customers_touched"] == 2
     assert rows(engine, "select line_no, category from shop.order_lines") == [(1, "gifts")]
     assert rows(engine, "select categories from shop.customer_stats order by orders_count, categories desc") == [
-        (["gifts"],), ([],)]  # fmt: skip
+        (["gifts"],),
+        ([],),
+    ]
 
 
 def test_lines_of_an_older_landing_do_not_come_back(settings: Settings, engine: Engine, files: Path) -> None:

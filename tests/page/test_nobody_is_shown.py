@@ -33,10 +33,25 @@ CUSTOMERS = (
     "registered_at updated_at"
 ).split()
 PEOPLE = [
-    "Jannetje", "Wojciechowski", "Γιώργος", "Kerkstraat 123b", "ul. Marszałkowska 84/92", "1012 AB", "10115", "00-950",
-    "NL91ABNA0417164300", "DE89 3704 0044 0532 0130 00", "jannetje@mail.example", "+31 6 1234 5678", "0612345678",
-    "1985-03-12", "12.03.1985", "Amsterdam-Zuidoost", "D'Angelo & Zoon", "o'brien",
-]  # fmt: skip
+    "Jannetje",
+    "Wojciechowski",
+    "Γιώργος",
+    "Kerkstraat 123b",
+    "ul. Marszałkowska 84/92",
+    "1012 AB",
+    "10115",
+    "00-950",
+    "NL91ABNA0417164300",
+    "DE89 3704 0044 0532 0130 00",
+    "jannetje@mail.example",
+    "+31 6 1234 5678",
+    "0612345678",
+    "1985-03-12",
+    "12.03.1985",
+    "Amsterdam-Zuidoost",
+    "D'Angelo & Zoon",
+    "o'brien",
+]
 
 
 def client(settings: Settings) -> TestClient:
@@ -164,15 +179,20 @@ def test_the_length_of_an_unreadable_row_is_kept(settings: Settings, engine: Eng
     rows[6] = ",".join(order(6)).replace("web", '"web')
     (here / "orders.csv").write_text("\n".join([",".join(ORDERS), *rows]) + "\n")
     (here / "order_lines.csv").write_text("order_id,line,sku,category,name,quantity,unit_price\n")
-    (here / "customers.jsonl").write_text("no JSON at all\r\n" + json.dumps(dict.fromkeys(CUSTOMERS) | {
-        "customer_id": "C1", "registered_at": AT, "updated_at": AT}) + "\n")  # fmt: skip
+    (here / "customers.jsonl").write_text(
+        "no JSON at all\r\n"
+        + json.dumps(dict.fromkeys(CUSTOMERS) | {"customer_id": "C1", "registered_at": AT, "updated_at": AT})
+        + "\n"
+    )
     (here / "_COMPLETE").touch()
     sync.sync(settings, engine, "demo_shop", DAY)
     with engine.connect() as connection:
         found = connection.execute(text("select rule, length from landing.rejections order by rule")).all()
     assert [tuple(row) for row in found] == [
-        ("not_json", 14), ("too_few_fields", 12), ("unterminated_quote", len(rows[6])),
-    ]  # fmt: skip
+        ("not_json", 14),
+        ("too_few_fields", 12),
+        ("unterminated_quote", len(rows[6])),
+    ]
 
 
 def test_of_a_real_day_the_columns_of_the_file_and_its_newest_instant_are_shown(

@@ -50,13 +50,26 @@ def message(engine: Engine) -> Callable[..., None]:
     def write(key: str, state: str = "planned", reason: str | None = None, channel: str = "email", **more: Any) -> None:
         is_attempted = state not in ("planned", "skipped")
         row = {
-            "customer_id": 1, "message_key": key, "campaign": "winback", "version": "v", "entry_no": 1, "step": key,
-            "channel": channel, "day": DAY, "state": state, "reason": reason, "due_at": MORNING - timedelta(hours=1),
-            "expires_at": MORNING + timedelta(days=2), "window_start": "09:00", "window_end": "20:00",
-            "attempts": int(is_attempted), "claim": "00000000-0000-0000-0000-000000000001" if is_attempted else None,
+            "customer_id": 1,
+            "message_key": key,
+            "campaign": "winback",
+            "version": "v",
+            "entry_no": 1,
+            "step": key,
+            "channel": channel,
+            "day": DAY,
+            "state": state,
+            "reason": reason,
+            "due_at": MORNING - timedelta(hours=1),
+            "expires_at": MORNING + timedelta(days=2),
+            "window_start": "09:00",
+            "window_end": "20:00",
+            "attempts": int(is_attempted),
+            "claim": "00000000-0000-0000-0000-000000000001" if is_attempted else None,
             "attempted_at": MORNING if is_attempted else None,
-            "settled_at": None if state in ("planned", "attempting") else MORNING, **more,
-        }  # fmt: skip
+            "settled_at": None if state in ("planned", "attempting") else MORNING,
+            **more,
+        }
         version = "insert into campaigns.versions values ('winback', 'v', '{}', '{}', '', :day) on conflict do nothing"
         values = ", ".join("cast(:claim as uuid)" if name == "claim" else f":{name}" for name in row)
         with engine.begin() as connection:
@@ -71,9 +84,15 @@ def load(engine: Engine) -> Callable[..., int]:
     """Write a load with its validation and rejected rows; its number."""
 
     def write(
-        results: list[dict[str, Any]], rejected: list[tuple[int, str, Any, Any]] = (), *, source: str = "shop",  # type: ignore[assignment]
-        key: str = "2026-11-20", day: date | None = DAY, success: bool = True, document: Any = None,
-    ) -> int:  # fmt: skip
+        results: list[dict[str, Any]],
+        rejected: list[tuple[int, str, Any, Any]] = (),
+        *,
+        source: str = "shop",  # type: ignore[assignment]
+        key: str = "2026-11-20",
+        day: date | None = DAY,
+        success: bool = True,
+        document: Any = None,
+    ) -> int:
         with engine.begin() as connection:
             number = connection.execute(
                 text("""insert into landing.loads (source, feed, load_key, day, files, landed, accepted, rejected)
@@ -83,17 +102,21 @@ def load(engine: Engine) -> Callable[..., int]:
             ).scalar_one()
             document = document or {"success": success, "results": results}
             connection.execute(
-                text("insert into landing.validations (load_id, suite, success, results) "
-                     "values (:load, 'orders', :success, cast(:results as jsonb))"),
+                text(
+                    "insert into landing.validations (load_id, suite, success, results) "
+                    "values (:load, 'orders', :success, cast(:results as jsonb))"
+                ),
                 {"load": number, "success": success, "results": json.dumps(document)},
-            )  # fmt: skip
+            )
             for row_no, rule, value, row in rejected:
                 connection.execute(
-                    text("insert into landing.rejections (load_id, file, row_no, rule, value, row_text) "
+                    text(
+                        "insert into landing.rejections (load_id, file, row_no, rule, value, row_text) "
                         "values (:load, 'orders.csv', :row_no, :rule, :value, "
-                         "cast(:row as jsonb))"),
+                        "cast(:row as jsonb))"
+                    ),
                     {"load": number, "row_no": row_no, "rule": rule, "value": value, "row": json.dumps(row)},
-                )  # fmt: skip
+                )
         return int(number)
 
     return write
@@ -202,15 +225,33 @@ def test_a_wrong_question_is_answered_with_what_to_write(settings: Settings, que
 
 
 HOSTILE_VALUES = [
-    "%00", "a%00b", "9" * 5_000, "0" * 5_000 + "1", "-1", "%ff%fe", "%F0%9F%98%80", "2026-W47-5", "2026-11-31",
-    "0000-00-00", "%D9%A1", "1e3", "history%20", "..%2f..%2fetc%2fpasswd", "%27%3B--", "%0d%0aSet-Cookie:x",
-    "%3Cscript%3Ealert(1)%3C/script%3E", "a" * 20_000, "%E2%80%AE", "%",
-]  # fmt: skip
+    "%00",
+    "a%00b",
+    "9" * 5_000,
+    "0" * 5_000 + "1",
+    "-1",
+    "%ff%fe",
+    "%F0%9F%98%80",
+    "2026-W47-5",
+    "2026-11-31",
+    "0000-00-00",
+    "%D9%A1",
+    "1e3",
+    "history%20",
+    "..%2f..%2fetc%2fpasswd",
+    "%27%3B--",
+    "%0d%0aSet-Cookie:x",
+    "%3Cscript%3Ealert(1)%3C/script%3E",
+    "a" * 20_000,
+    "%E2%80%AE",
+    "%",
+]
 
 
 @pytest.mark.parametrize("value", HOSTILE_VALUES, ids=lambda value: value[:20])
-@pytest.mark.parametrize("path", ["/?days=", "/?until=", "/api/morning?days=", "/api/morning?until=", "/quality?day=",
-                                  "/quality?source="])  # fmt: skip
+@pytest.mark.parametrize(
+    "path", ["/?days=", "/?until=", "/api/morning?days=", "/api/morning?until=", "/quality?day=", "/quality?source="]
+)
 def test_a_value_that_cannot_be_is_refused_with_one_sentence(settings: Settings, path: str, value: str) -> None:
     if path.endswith("source=") and value.isalnum() and value.islower() and len(value) < 60:
         return
@@ -227,9 +268,19 @@ def test_no_address_of_the_page_is_an_error_of_ours(settings: Settings, value: s
         assert "\0" not in dag + run
 
     client = page(settings, day_of_run=day_of_run)
-    for path in (f"/run?dag_id={value}&run_id=x", f"/run?dag_id=x&run_id={value}", f"/run?dag_id={value}", "/run",
-                 f"/{value}", f"/quality/{value}", f"/api/{value}", f"/?{value}={value}", f"/quality?{value}",
-                 f"/quality?day={value}&day={value}", f"/?days[]={value}"):  # fmt: skip
+    for path in (
+        f"/run?dag_id={value}&run_id=x",
+        f"/run?dag_id=x&run_id={value}",
+        f"/run?dag_id={value}",
+        "/run",
+        f"/{value}",
+        f"/quality/{value}",
+        f"/api/{value}",
+        f"/?{value}={value}",
+        f"/quality?{value}",
+        f"/quality?day={value}&day={value}",
+        f"/?days[]={value}",
+    ):
         answer = client.get(f"/retention{path}", follow_redirects=False)
         assert answer.status_code in (200, 303, 400, 404), path[:60]
         assert "Set-Cookie" not in answer.headers
@@ -272,8 +323,17 @@ def test_a_day_shows_each_stage_with_its_counts(settings: Settings, record: Call
         skipped={"no_consent": 2},
     )
     html = page(settings).get("/retention/").text
-    for told in ("20,311", "20,301", "19,000", "19,007 inserted or updated", "4,242", "31 entered, 29 left",
-                  "28 enrolled, 30 planned", "nudge 25", "no consent 2"):  # fmt: skip
+    for told in (
+        "20,311",
+        "20,301",
+        "19,000",
+        "19,007 inserted or updated",
+        "4,242",
+        "31 entered, 29 left",
+        "28 enrolled, 30 planned",
+        "nudge 25",
+        "no consent 2",
+    ):
         assert told in html
 
 
@@ -308,9 +368,12 @@ def test_what_waits_is_told_with_the_oldest_and_what_holds_it(
         connection.execute(text("insert into delivery.halts (kind, name) values ('channel', 'sms')"))
     waiting = page(settings).get("/retention/api/morning").json()["waiting"]
     assert {(row["channel"], row["state"]): row["messages"] for row in waiting} == {
-        ("email", "due"): 1, ("email", "later"): 2, ("email", "attempting"): 1, ("email", "unknown"): 1,
+        ("email", "due"): 1,
+        ("email", "later"): 2,
+        ("email", "attempting"): 1,
+        ("email", "unknown"): 1,
         ("sms", "due"): 1,
-    }  # fmt: skip
+    }
     assert [row["held_by"] for row in waiting if row["held_by"]] == [["halt of channel sms"]]
     html = page(settings).get("/retention/").text
     assert "channel sms" in html
@@ -325,10 +388,12 @@ def test_a_campaign_without_a_readable_file_is_shown_with_what_to_do(
     assert "Campaigns without a readable file" not in page(settings).get("/retention/").text
     with engine.begin() as connection:
         connection.execute(
-            text("insert into campaigns.paused values ('winback', 'file_missing', :message, :day),"
-                 " ('old', 'file_missing', 'over', :day)"),
+            text(
+                "insert into campaigns.paused values ('winback', 'file_missing', :message, :day),"
+                " ('old', 'file_missing', 'over', :day)"
+            ),
             {"message": f"Put winback.yaml back {HOSTILE}, says jan@shop.example.", "day": DAY},
-        )  # fmt: skip
+        )
         connection.execute(text("update campaigns.paused set removed_on = since_day where campaign = 'old'"))
     told = page(settings).get("/retention/api/morning").json()
     assert [row["campaign"] for row in told["paused"]] == ["winback"]
@@ -402,11 +467,19 @@ def test_each_expectation_is_shown_with_severity_state_and_numbers(
     settings: Settings, load: Callable[..., int]
 ) -> None:
     numbers = {"element_count": 1234, "unexpected_count": 37, "unexpected_percent": 2.998, "missing_count": 0}
-    load([
-        expectation("table_row_count_to_be_between", True, {"observed_value": 1234}, kwargs={"min_value": 900}),
-        expectation("column_values_to_be_between", False, numbers, kwargs={"column": "total", "min_value": 0},
-                    severity="warning", meta={"rule": "total_not_negative"}),
-    ])  # fmt: skip
+    load(
+        [
+            expectation("table_row_count_to_be_between", True, {"observed_value": 1234}, kwargs={"min_value": 900}),
+            expectation(
+                "column_values_to_be_between",
+                False,
+                numbers,
+                kwargs={"column": "total", "min_value": 0},
+                severity="warning",
+                meta={"rule": "total_not_negative"},
+            ),
+        ]
+    )
     html = page(settings).get("/retention/quality?day=2026-11-20&source=shop").text
     for told in (
         "total not negative",
@@ -474,8 +547,12 @@ def test_of_a_rejected_row_known_columns_are_shown_by_value_or_shape(
         "status": "complete",
         "total": HOSTILE,
     }
-    rule = expectation("column_values_to_be_in_set", True, kwargs={"value_set": [True]},
-                       meta={"rule": "total_is_a_number", "column": "total"})  # fmt: skip
+    rule = expectation(
+        "column_values_to_be_in_set",
+        True,
+        kwargs={"value_set": [True]},
+        meta={"rule": "total_is_a_number", "column": "total"},
+    )
     load(
         [rule],
         [
@@ -485,8 +562,14 @@ def test_of_a_rejected_row_known_columns_are_shown_by_value_or_shape(
         ],
     )
     html = page(settings).get("/retention/quality").text
-    for told in ("&lt;aaaaaa&gt;aaaaa(&#39;a&#39;)&lt;/aaaaaa&gt;", "999999999", "aaaa@@aaaa.aa", "-5.00", "complete",
-                 "3 more not shown"):  # fmt: skip
+    for told in (
+        "&lt;aaaaaa&gt;aaaaa(&#39;a&#39;)&lt;/aaaaaa&gt;",
+        "999999999",
+        "aaaa@@aaaa.aa",
+        "-5.00",
+        "complete",
+        "3 more not shown",
+    ):
         assert told in html
     for hidden in ("jan@shop", "@shop.example", "1234 5678", "100001234", "Jannetje", "alert(", "first_name"):
         assert hidden not in html

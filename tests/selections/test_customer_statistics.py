@@ -21,9 +21,16 @@ def order_on(shop: Shop, ref: str, *offsets: int, status: str = "complete") -> N
 
 def line(shop: Shop, ref: str, order_ref: str, line_no: int, category: str | None, source: str = "test") -> None:
     shop._insert(
-        "shop.order_lines", customer_id=ref, source=source, order_ref=order_ref, line_no=line_no, product_ref="p",
-        category=category, quantity=1, unit_price=5,
-    )  # fmt: skip
+        "shop.order_lines",
+        customer_id=ref,
+        source=source,
+        order_ref=order_ref,
+        line_no=line_no,
+        product_ref="p",
+        category=category,
+        quantity=1,
+        unit_price=5,
+    )
 
 
 @pytest.fixture
@@ -43,14 +50,22 @@ def statistics(workshop, shop: Shop):
 
 def test_the_median_gap_is_the_middle_one_or_the_mean_of_the_two_in_the_middle(shop: Shop, statistics) -> None:
     for ref, offsets in {
-        "one order": [0], "two orders": [0, 7], "odd": [0, 1, 5, 100], "even": [0, 1, 5, 10, 100],
-        "halves": [0, 1, 3], "the same day": [3, 3],
-    }.items():  # fmt: skip
+        "one order": [0],
+        "two orders": [0, 7],
+        "odd": [0, 1, 5, 100],
+        "even": [0, 1, 5, 10, 100],
+        "halves": [0, 1, 3],
+        "the same day": [3, 3],
+    }.items():
         order_on(shop, shop.customer(ref), *offsets)
     assert statistics("median_gap_days") == {
-        "one order": None, "two orders": Decimal("7.0"), "odd": Decimal("4.0"), "even": Decimal("4.5"),
-        "halves": Decimal("1.5"), "the same day": Decimal("0.0"),
-    }  # fmt: skip
+        "one order": None,
+        "two orders": Decimal("7.0"),
+        "odd": Decimal("4.0"),
+        "even": Decimal("4.5"),
+        "halves": Decimal("1.5"),
+        "the same day": Decimal("0.0"),
+    }
 
 
 def test_the_median_gap_goes_by_when_orders_were_made_and_not_by_when_they_came(shop: Shop, statistics) -> None:
@@ -84,8 +99,9 @@ def test_the_median_gap_is_between_complete_orders_of_one_customer(shop: Shop, s
 def test_the_gap_of_orders_of_one_instant_is_that_of_the_later_source_and_reference(shop: Shop, statistics) -> None:
     at = datetime.combine(START + timedelta(days=9), time(12), tzinfo=shop.zone)
     for ref, keys in {
-        "by reference": [("test", "b2"), ("test", "b1")], "by source": [("y", "a1"), ("x", "a2")]
-    }.items():  # fmt: skip
+        "by reference": [("test", "b2"), ("test", "b1")],
+        "by source": [("y", "a1"), ("x", "a2")],
+    }.items():
         order_on(shop, shop.customer(ref), 0)
         for source, order_ref in keys:
             shop.order(ref, at, source=source, order_ref=order_ref)
@@ -102,8 +118,12 @@ def test_categories_are_those_of_complete_orders_each_once_and_sorted(shop: Shop
     ref = shop.customer("c")
     first, second = shop.order(ref, START), shop.order(ref, DAY)
     for order_ref, line_no, category in (
-        (first, 1, "tea"), (first, 2, "cups"), (first, 3, None), (second, 1, "tea"), (second, 2, "a book"),
-    ):  # fmt: skip
+        (first, 1, "tea"),
+        (first, 2, "cups"),
+        (first, 3, None),
+        (second, 1, "tea"),
+        (second, 2, "a book"),
+    ):
         line(shop, ref, order_ref, line_no, category)
     for status in ("pending", "cancelled", "refunded"):
         line(shop, ref, shop.order(ref, DAY, status=status), 1, status)
@@ -113,8 +133,11 @@ def test_categories_are_those_of_complete_orders_each_once_and_sorted(shop: Shop
     pending = shop.customer("never completed")
     line(shop, pending, shop.order(pending, DAY, status="pending"), 1, "tea")
     assert statistics("categories") == {
-        "c": ["a book", "cups", "tea"], "nothing known": [], "no lines": [], "never completed": []
-    }  # fmt: skip
+        "c": ["a book", "cups", "tea"],
+        "nothing known": [],
+        "no lines": [],
+        "never completed": [],
+    }
 
 
 def test_lines_belong_to_the_order_of_their_customer_source_and_reference(shop: Shop, statistics) -> None:

@@ -31,23 +31,34 @@ def state(workshop) -> list[list[tuple[object, ...]]]:
 
 
 def test_definitions_come_in_the_order_of_their_references(workshop) -> None:
-    workshop.write("a_last", RULE + " where exists (select from {{ selection('winback') }} as w"
-                   " where w.customer_id = c.customer_id)", "parent: one_time_buyers")  # fmt: skip
+    workshop.write(
+        "a_last",
+        RULE + " where exists (select from {{ selection('winback') }} as w where w.customer_id = c.customer_id)",
+        "parent: one_time_buyers",
+    )
     order = list(read(workshop))
     assert order.index("customers") < order.index("winback") < order.index("a_last")
     assert order.index("one_time_buyers") < order.index("a_last")
     found = read(workshop)["a_last"]
     assert (found.about, found.parent, found.references) == (
-        "A selection of a test.", "one_time_buyers", ("one_time_buyers", "winback"),
-    )  # fmt: skip
+        "A selection of a test.",
+        "one_time_buyers",
+        ("one_time_buyers", "winback"),
+    )
 
 
 def test_the_first_set_is_there_and_described(workshop) -> None:
     found = read(workshop)
     assert {
-        "customers", "winback", "one_time_buyers", "loyal", "lapsed_30_days", "lapsed_6_months", "lapsed_12_months",
+        "customers",
+        "winback",
+        "one_time_buyers",
+        "loyal",
+        "lapsed_30_days",
+        "lapsed_6_months",
+        "lapsed_12_months",
         "send_base",
-    } <= set(found)  # fmt: skip
+    } <= set(found)
     assert found["winback"].about == "Customers who once completed an order, but none in the past year (A7)."
     assert [found[name].refresh for name in ("winback", "send_base")] == ["candidates", "full"]
     assert found["winback"].order_selections == ("orders_past_year", "all_orders")
@@ -92,17 +103,29 @@ def test_a_circle_names_every_file_in_it(workshop) -> None:
         ((), "select customer_id\nfrom pg_stat_activity", "line 3: a table of schema pg_catalog"),
         ((), RULE + "\nwhere c.customer_id in (table events.received)", "line 3: a table of schema events"),
         ((), RULE + "\nwhere c.registered_at < {{ day }}", "uses day outside the window macros"),
-        ((), "select x.customer_id from (\nselect customer_id, row_number() over (order by revenue) as n\n"
-             "from customer_stats) as x where n < 9", "line 3: a window function .* compares customers"),
+        (
+            (),
+            "select x.customer_id from (\nselect customer_id, row_number() over (order by revenue) as n\n"
+            "from customer_stats) as x where n < 9",
+            "line 3: a window function .* compares customers",
+        ),
         ((), "select s.customer_id from customer_stats as s\norder by revenue limit 10", "line 3: limit over all"),
-        ((), "select s.customer_id from customer_stats as s\n"
-             "where s.revenue > (select avg(revenue) from customer_stats)", "line 3: a subquery without customer_id"),
+        (
+            (),
+            "select s.customer_id from customer_stats as s\n"
+            "where s.revenue > (select avg(revenue) from customer_stats)",
+            "line 3: a subquery without customer_id",
+        ),
         ((), RULE + "\njoin customers as d on d.household_ref = c.household_ref", "line 3: a join that is not on"),
         ((), "select min(c.customer_id) as customer_id from customers as c\ngroup by c.email", "line 3: a group that"),
-        ((), RULE + "\nwhere exists (select from customers as d where d.email = c.email\n"
-             "and d.customer_id <> c.customer_id)", "line 4: a comparison of different customer_ids"),
+        (
+            (),
+            RULE + "\nwhere exists (select from customers as d where d.email = c.email\n"
+            "and d.customer_id <> c.customer_id)",
+            "line 4: a comparison of different customer_ids",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_said_with_file_and_line(workshop, keys, rule, message) -> None:
     workshop.write("bad", rule, *keys)
     with pytest.raises(InputError, match=message) as problem:
@@ -116,16 +139,16 @@ def test_what_is_wrong_is_said_with_file_and_line(workshop, keys, rule, message)
     [
         RULE + " where c.email = 'now(); shop.orders limit 1' -- now() limit",
         RULE + " where (select o.total from orders as o where o.customer_id = c.customer_id"
-               " order by o.ordered_at limit 1) > 5",
+        " order by o.ordered_at limit 1) > 5",
         "select x.customer_id from (select o.customer_id, row_number() over (partition by o.customer_id order by"
         " o.ordered_at) as n from orders as o) as x where x.n = 1",
         "select o.customer_id from orders as o group by o.customer_id having sum(o.total) > 5",
         "select customers.customer_id from customers where extract(year from customers.registered_at) = 2026"
         " and customers.email is distinct from customers.phone and substring(customers.email from 1.5) > ''",
         RULE + " join lateral (select max(o.total) as most from orders as o where o.customer_id = c.customer_id) as m"
-               " on m.most > 1",
+        " on m.most > 1",
     ],
-)  # fmt: skip
+)
 def test_what_looks_at_one_customer_at_a_time_needs_no_full_refresh(workshop, rule) -> None:
     workshop.write("good", rule)
     assert read(workshop)["good"].refresh == "candidates"
@@ -135,8 +158,12 @@ def test_a_full_refresh_may_use_the_day_and_compare_customers(workshop, shop: Sh
     shop.order(shop.customer("most"), DAY, total=9)
     shop.order(shop.customer("least"), DAY, total=1)
     shop.publish(DAY)
-    workshop.write("top", "select s.customer_id from customer_stats as s where s.last_order_on = {{ day }}"
-                   " order by s.revenue desc limit 1", "refresh: full")  # fmt: skip
+    workshop.write(
+        "top",
+        "select s.customer_id from customer_stats as s where s.last_order_on = {{ day }}"
+        " order by s.revenue desc limit 1",
+        "refresh: full",
+    )
     workshop.refresh("top", DAY)
     assert workshop.members("top") == ["most"]
 
@@ -170,8 +197,10 @@ def test_a_file_without_a_sentence_or_in_another_encoding_is_refused(workshop) -
     ("rule", "message"),
     [
         ("select c.customer_id\nfrom customers as c\nwhere c.shoe_size = '%s: 5'", "line 5: column c.shoe_size"),
-        ("select c.customer_id\nfrom customers as c\nwhere {{ orders_in('all_orders',\n at_least=1) }}\nand\nand true",
-         'line 8: syntax error at or near "and"'),
+        (
+            "select c.customer_id\nfrom customers as c\nwhere {{ orders_in('all_orders',\n at_least=1) }}\nand\nand true",
+            'line 8: syntax error at or near "and"',
+        ),
         (f"{RULE} union all {RULE}", "more than once"),
         ("select cast(null as bigint) as customer_id", "a customer_id that is null"),
         ("select c.customer_ref as customer_id from customers as c", "is of type bigint but"),
@@ -180,7 +209,7 @@ def test_a_file_without_a_sentence_or_in_another_encoding_is_refused(workshop) -
         ("select c.customer_id from customers as c where 1 / (c.customer_id - c.customer_id) = 1", "division by zero"),
         ("select 1 as customer_id) select (1", "syntax error"),
     ],
-)  # fmt: skip
+)
 def test_a_rule_that_fails_names_its_file_and_changes_nothing(workshop, shop: Shop, rule, message) -> None:
     shop.order(shop.customer("C"), DAY)
     shop.publish(DAY)
@@ -220,8 +249,11 @@ def test_one_that_fails_holds_up_only_what_depends_on_it(workshop, shop: Shop) -
 
 
 def test_an_unknown_selection_lists_those_there_are(workshop) -> None:
-    for call in (lambda: workshop.refresh("wynback", DAY), lambda: workshop.select(DAY, "wynback"),
-                 lambda: workshop.members("wynback")):  # fmt: skip
+    for call in (
+        lambda: workshop.refresh("wynback", DAY),
+        lambda: workshop.select(DAY, "wynback"),
+        lambda: workshop.members("wynback"),
+    ):
         with pytest.raises(InputError, match=r"no selection 'wynback'; there are: .*winback"):
             call()
 

@@ -189,10 +189,16 @@ def test_b2_a_rule_reads_purchases_and_other_behaviour_together(workshop, shop: 
     shop.customer("fine")
     shop.customer("no consent", consents=("sms",), email="n@mail.example")
     for ref, address in {
-        "no address": None, "empty": "", "no at": "mail.example", "no dot": "a@mail", "space": "a b@mail.example",
-        "two ats": "a@b@mail.example", "dots": "a..b@mail.example", "number": "a@10.0.0.1",
+        "no address": None,
+        "empty": "",
+        "no at": "mail.example",
+        "no dot": "a@mail",
+        "space": "a b@mail.example",
+        "two ats": "a@b@mail.example",
+        "dots": "a..b@mail.example",
+        "number": "a@10.0.0.1",
         "two": "a@m.example, b@m.example",
-    }.items():  # fmt: skip
+    }.items():
         shop.customer(ref, email=address)
     shop.customer("greek", email="ελένη@παράδειγμα.ελ")
     for ref, channel in {"left": "email", "gone": "all", "phone only": "sms"}.items():
@@ -206,13 +212,19 @@ def test_b2_a_rule_reads_purchases_and_other_behaviour_together(workshop, shop: 
         "shop.suppressions", customer_id="second profile", channel="email", reason="unsubscribed", known_at=old
     )
     for ref, tracked, engaged in (
-        ("asleep", -180, None), ("asleep long", -400, -180), ("awake", -400, -179), ("too short to tell", -179, None),
-    ):  # fmt: skip
+        ("asleep", -180, None),
+        ("asleep long", -400, -180),
+        ("awake", -400, -179),
+        ("too short to tell", -179, None),
+    ):
         shop.customer(ref, email=f"{ref.replace(' ', '')}@mail.example")
         shop._insert(
-            "shop.engagement", customer_id=ref, tracked_since=days_from(DAY, tracked), known_at=old,
+            "shop.engagement",
+            customer_id=ref,
+            tracked_since=days_from(DAY, tracked),
+            known_at=old,
             last_engaged_on=None if engaged is None else days_from(DAY, engaged),
-        )  # fmt: skip
+        )
     shop.publish(DAY)
     workshop.refresh("send_base", DAY)
     assert workshop.members("send_base") == ["awake", "fine", "greek", "older", "phone only", "too short to tell"]
@@ -222,9 +234,13 @@ def test_send_base_reads_a_suppression_from_when_it_is_known_until_it_is_lifted(
     shop.customer("C")
     zone = workshop.settings.shop_time_zone
     shop._insert(
-        "shop.suppressions", customer_id="C", channel="email", reason="complaint",
-        known_at=datetime(2026, 11, 11, 0, 0, 1, tzinfo=zone), lifted_at=datetime(2026, 11, 13, tzinfo=zone),
-    )  # fmt: skip
+        "shop.suppressions",
+        customer_id="C",
+        channel="email",
+        reason="complaint",
+        known_at=datetime(2026, 11, 11, 0, 0, 1, tzinfo=zone),
+        lifted_at=datetime(2026, 11, 13, tzinfo=zone),
+    )
     shop.publish_each(date(2026, 11, 10), date(2026, 11, 13))
     found = [bool(workshop.members("send_base", date(2026, 11, day))) for day in (10, 11, 12, 13)]
     assert found == [True, False, True, True]
@@ -232,14 +248,20 @@ def test_send_base_reads_a_suppression_from_when_it_is_known_until_it_is_lifted(
 
 def test_send_base_takes_an_address_from_a_sale_where_the_law_does(workshop, shop: Shop, settings: Settings) -> None:
     with workshop.engine.begin() as connection:
-        law.put_in_force(connection, settings.include)
+        law.sync_rules(connection, settings.include)
     known = datetime(2025, 1, 1, tzinfo=settings.shop_time_zone)
     for ref, country in {"german": "DE", "pole": "PL", "nobody's": None, "new": "DE"}.items():
         shop.customer(ref, consents=(), country=country, email=f"{ref[:3]}@mail.example")
         shop._insert(
-            "shop.consents", customer_id=ref, purpose="marketing", channel="email", is_granted=True,
-            basis="soft_opt_in", updated_at=known, known_at=known,
-        )  # fmt: skip
+            "shop.consents",
+            customer_id=ref,
+            purpose="marketing",
+            channel="email",
+            is_granted=True,
+            basis="soft_opt_in",
+            updated_at=known,
+            known_at=known,
+        )
         if ref != "new":
             shop.order(ref, days_from(DAY, -30))
     shop.publish(DAY)
@@ -250,9 +272,12 @@ def test_registered_never_bought_begins_14_whole_days_after_the_registration_in_
     zone = workshop.settings.shop_time_zone
     midnight = datetime.combine(days_from(DAY, -13), datetime.min.time(), tzinfo=zone)
     for ref, at in {
-        "13 days, first instant": midnight, "14 days, last instant": midnight - timedelta(microseconds=1),
-        "14 days": midnight - timedelta(days=1), "years": LONG_AGO, "nobody knows when": None,
-    }.items():  # fmt: skip
+        "13 days, first instant": midnight,
+        "14 days, last instant": midnight - timedelta(microseconds=1),
+        "14 days": midnight - timedelta(days=1),
+        "years": LONG_AGO,
+        "nobody knows when": None,
+    }.items():
         shop.customer(ref, registered_at=at)
     shop.publish(DAY)
     workshop.select(DAY, "registered_never_bought")

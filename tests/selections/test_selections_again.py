@@ -121,8 +121,9 @@ def test_a_dry_run_shows_the_difference_of_any_published_day_and_writes_nothing(
         "winback",
         "select o.customer_id from orders as o join customers as c using (customer_id) where c.customer_ref <> 'ann' "
         "union all select 1",
-        "parent: customers", "refresh: full",
-    )  # fmt: skip
+        "parent: customers",
+        "refresh: full",
+    )
     for number in range(12):
         lapsed.order(lapsed.customer(f"c{number:02}", known_at=days.known_at(FIRST, lapsed.zone)), FIRST)
     lapsed.publish(NEXT)

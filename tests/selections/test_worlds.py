@@ -59,8 +59,11 @@ def test_a_refresh_writes_who_entered_and_left_and_keeps_when(workshop, shop: Sh
     lapse(shop, "soon", FIRST - timedelta(days=364))
     shop.publish(FIRST)
     assert workshop.select(FIRST, "winback")["winback"] | {"seconds": 0} == {
-        "size": 1, "entered": 1, "left": 0, "seconds": 0,
-    }  # fmt: skip
+        "size": 1,
+        "entered": 1,
+        "left": 0,
+        "seconds": 0,
+    }
     shop.publish(day_of(1))
     workshop.select(day_of(1), "winback")
     shop.order("old", day_of(2))
@@ -146,13 +149,24 @@ def test_the_present_and_the_same_day_as_of_later_agree(workshop, restarted, sho
     order = shop.order(ref, FIRST - timedelta(days=20))
     for line_no, category in enumerate(("tea", "cups"), 1):
         shop._insert(
-            "shop.order_lines", customer_id=ref, source="test", order_ref=order, line_no=line_no,
-            product_ref="p", category=category, quantity=1, unit_price=5,
-        )  # fmt: skip
+            "shop.order_lines",
+            customer_id=ref,
+            source="test",
+            order_ref=order,
+            line_no=line_no,
+            product_ref="p",
+            category=category,
+            quantity=1,
+            unit_price=5,
+        )
     shop._insert(
-        "shop.suppressions", customer_id=ref, channel="email", reason="complaint",
-        known_at=days.known_at(FIRST, shop.zone), lifted_at=days.known_at(day_of(1), shop.zone),
-    )  # fmt: skip
+        "shop.suppressions",
+        customer_id=ref,
+        channel="email",
+        reason="complaint",
+        known_at=days.known_at(FIRST, shop.zone),
+        lifted_at=days.known_at(day_of(1), shop.zone),
+    )
     shop._insert(
         "shop.engagement", customer_id=ref, tracked_since=date(2025, 1, 1), known_at=days.known_at(FIRST, shop.zone)
     )

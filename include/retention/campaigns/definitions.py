@@ -288,9 +288,9 @@ def _check_selection(include: Path, document: Document) -> None:
     if not (selections / f"{content['selection']}.sql").is_file():
         known = sorted(file.stem for file in selections.glob("*.sql"))
         raise document.error(
-            ("selection",), f"there is no selection {content['selection']!r} in {selections}."
-            f"{nearest(content['selection'], known)}",
-        )  # fmt: skip
+            ("selection",),
+            f"there is no selection {content['selection']!r} in {selections}.{nearest(content['selection'], known)}",
+        )
 
 
 def _check_steps(document: Document) -> None:

@@ -43,9 +43,13 @@ def reconcile(settings: Settings, engine: Engine) -> dict[str, str]:
         # The new name waits as the old one does: its own entries must not send what the old one has sent.
         pauses += [(name, "perhaps_renamed", held[name]) for name in sound if name in held]
         paused = run(
-            connection, "campaigns/pause", day=day, campaigns=[name for name, _, _ in pauses],
-            reasons=[reason for _, reason, _ in pauses], messages=[message for _, _, message in pauses],
-        ).all()  # fmt: skip
+            connection,
+            "campaigns/pause",
+            day=day,
+            campaigns=[name for name, _, _ in pauses],
+            reasons=[reason for _, reason, _ in pauses],
+            messages=[message for _, _, message in pauses],
+        ).all()
         run(connection, "campaigns/unpause", sound=list(sound), paused=[name for name, _, _ in pauses])
         for row in paused:
             if row.is_over and day is not None:

@@ -8,7 +8,7 @@ GSM7 = frozenset(
     "abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 GSM7_EXTENSION = frozenset("\f^{}\\[~]|€")
-MOST = 10  # segments of one text: in GSM-7 1,530 signs, and Twilio takes at most 1,600
+LONGEST_SEGMENTS = 10  # segments of one text: in GSM-7 1,530 signs, and Twilio takes at most 1,600
 
 
 def segments(text: str) -> int:

@@ -100,7 +100,7 @@ def enrol(settings: Settings, engine: Engine, name: str, day: date, now: datetim
     return _Day(settings, engine, _read(settings, engine, name), day).enrol()
 
 
-def exit(settings: Settings, engine: Engine, name: str, day: date) -> Counts:
+def end_enrolments(settings: Settings, engine: Engine, name: str, day: date) -> Counts:
     """End the enrolments of who ordered, unsubscribed or left, as known when `day` ended. Needs `enrol` of that day."""
     return _Day(settings, engine, _read(settings, engine, name), day).exit()
 
@@ -185,16 +185,18 @@ class _Day:
                 self._refuse_unfinished(connection)
             for selection in self._selections():
                 selection.require(
-                    connection, self.day, f"Campaign {self.campaign.name}: the selection {selection.name}",
+                    connection,
+                    self.day,
+                    f"Campaign {self.campaign.name}: the selection {selection.name}",
                     f"run `retention select --day {self.day}` first",
-                )  # fmt: skip
+                )
             # The day counts as begun from here, so that one that stops half-way is caught up.
             whole.record(connection, self.day, "running")
         return self._run("enrol", _enrol)
 
     def exit(self) -> Counts:
         self._refuse_before("exit", ["enrol"])
-        return self._run("exit", _exit)
+        return self._run("exit", _end_enrolments)
 
     def plan(self, step: str) -> Counts:
         if self.campaign.find(step) is None:
@@ -216,18 +218,26 @@ class _Day:
             return total
 
         return _whole(self.campaign).run(
-            self.engine, self.day, add_up, content=self.campaign.version, builds_on=self._all_parts(),
+            self.engine,
+            self.day,
+            add_up,
+            content=self.campaign.version,
+            builds_on=self._all_parts(),
             is_afresh=self.is_afresh,
-        )  # fmt: skip
+        )
 
     def _run(self, name: str, do: Callable[[Connection, Settings, Campaign, str, Run], Counts]) -> Counts:
         def one_day(connection: Connection, its: Run) -> Counts:
             return _add(_counts(**its.before), do(connection, self.settings, self.campaign, name, its))
 
         counts = self._part(name).run(
-            self.engine, self.day, one_day, content=self.campaign.version, builds_on=self._selections(),
+            self.engine,
+            self.day,
+            one_day,
+            content=self.campaign.version,
+            builds_on=self._selections(),
             is_afresh=self.is_afresh,
-        )  # fmt: skip
+        )
         log.info("%s:%s %s: %s", self.campaign.name, name, self.day, json.dumps(counts))
         return counts
 
@@ -245,9 +255,11 @@ class _Day:
         with self.engine.connect() as connection:
             for name in needed:
                 self._part(name).require(
-                    connection, self.day, f"Campaign {self.campaign.name}: {what} comes after {name}, which",
+                    connection,
+                    self.day,
+                    f"Campaign {self.campaign.name}: {what} comes after {name}, which",
                     f"run `retention campaign {self.campaign.name} --day {self.day}`, which does",
-                )  # fmt: skip
+                )
             if not self.is_afresh:
                 self._refuse_unfinished(connection)
 
@@ -262,22 +274,33 @@ class _Day:
 
 def _enrol(connection: Connection, settings: Settings, campaign: Campaign, part: str, its: Run) -> Counts:
     day = its.day
-    law.put_in_force(connection, settings.include)
+    law.sync_rules(connection, settings.include)
     is_present = day == days.newest_published(connection)
     last_order = "campaigns/_last_order_present" if is_present else "campaigns/_last_order_as_of"
     entered = one(
-        connection, "campaigns/enrol", {"last_order": Fragment(sql(_include(connection), last_order))},
-        campaign=campaign.name, version=campaign.version, entry_limit=_room(connection, campaign, day),
-        entered_change=its.watermark, control_bound=int(campaign.control * 2**32 / 100), day=day,
+        connection,
+        "campaigns/enrol",
+        {"last_order": Fragment(sql(_include(connection), last_order))},
+        campaign=campaign.name,
+        version=campaign.version,
+        entry_limit=_room(connection, campaign, day),
+        entered_change=its.watermark,
+        control_bound=int(campaign.control * 2**32 / 100),
+        day=day,
         **_entry_rules(settings, campaign, day),
-    )  # fmt: skip
+    )
     run(connection, "campaigns/decide", campaign=campaign.name, day=day, **_entry_rules(settings, campaign, day))
     if entered["enrolled"]:
         run(
-            connection, "campaigns/keep_version", campaign=campaign.name, version=campaign.version, day=day,
-            definition=json.dumps(campaign.content), templates=json.dumps(dict(campaign.templates)),
+            connection,
+            "campaigns/keep_version",
+            campaign=campaign.name,
+            version=campaign.version,
+            day=day,
+            definition=json.dumps(campaign.content),
+            templates=json.dumps(dict(campaign.templates)),
             selection_sql=campaign.selection_sql,
-        )  # fmt: skip
+        )
     return _counts(**entered)
 
 
@@ -291,20 +314,30 @@ def _room(connection: Connection, campaign: Campaign, day: date) -> int | None:
 def _entry_rules(settings: Settings, campaign: Campaign, day: date) -> dict[str, Any]:
     rule = campaign.re_entry
     return {
-        "selection": campaign.selection, "re_entry_never": rule.never, "re_entry_months": rule.months,
-        "re_entry_days": rule.days, "channel": campaign.first_step.channel,
-        "known_by": _known_by(settings, day), "shop_zone": settings.shop_time_zone.key,
-    }  # fmt: skip
+        "selection": campaign.selection,
+        "re_entry_never": rule.never,
+        "re_entry_months": rule.months,
+        "re_entry_days": rule.days,
+        "channel": campaign.first_step.channel,
+        "known_by": _known_by(settings, day),
+        "shop_zone": settings.shop_time_zone.key,
+    }
 
 
-def _exit(connection: Connection, settings: Settings, campaign: Campaign, part: str, its: Run) -> Counts:
+def _end_enrolments(connection: Connection, settings: Settings, campaign: Campaign, part: str, its: Run) -> Counts:
     ended, day = 0, its.day
     for version in _open_versions(connection, campaign.name):
         ended += count(
-            connection, "campaigns/exit", campaign=campaign.name, version=version.version, day=day,
-            known_by=_known_by(settings, day), shop_zone=settings.shop_time_zone.key, selection=version.selection,
+            connection,
+            "campaigns/end_enrolments",
+            campaign=campaign.name,
+            version=version.version,
+            day=day,
+            known_by=_known_by(settings, day),
+            shop_zone=settings.shop_time_zone.key,
+            selection=version.selection,
             **{f"on_{reason}": reason in version.exit_on for reason in ("order", "unsubscribe", "left_selection")},
-        )  # fmt: skip
+        )
     return _counts(exited=ended, skipped=folder.leave(connection, settings, campaign.name, day))
 
 
@@ -319,14 +352,24 @@ def _plan(connection: Connection, settings: Settings, campaign: Campaign, part: 
 
 def _plan_version(connection: Connection, settings: Settings, version: Campaign, step: Step, day: date) -> Counts:
     done_until = _whole(version).newest_done(connection, before=day)
-    law.put_in_force(connection, settings.include)
+    law.sync_rules(connection, settings.include)
     rows = run(
-        connection, "campaigns/plan", campaign=version.name, version=version.version, step=step.step,
-        step_day=step.day, channel=step.channel,
-        offer=step.offer, day=day, done_until=done_until,
-        known_by=_known_by(settings, day), window_start=version.window_start, window_end=version.window_end,
-        grace_days=version.grace_days, shop_zone=settings.shop_time_zone.key,
-    )  # fmt: skip
+        connection,
+        "campaigns/plan",
+        campaign=version.name,
+        version=version.version,
+        step=step.step,
+        step_day=step.day,
+        channel=step.channel,
+        offer=step.offer,
+        day=day,
+        done_until=done_until,
+        known_by=_known_by(settings, day),
+        window_start=version.window_start,
+        window_end=version.window_end,
+        grace_days=version.grace_days,
+        shop_zone=settings.shop_time_zone.key,
+    )
     planned, skipped, taken_back = 0, dict[str, int](), 0
     for row in rows:
         if row.reason is None:
@@ -351,10 +394,16 @@ def _finish(connection: Connection, settings: Settings, campaign: Campaign, part
                 _add(total, _plan_version(connection, settings, version, step, day))
     for version in versions:
         ended = count(
-            connection, "campaigns/finish", campaign=campaign.name, version=version.version, day=day,
-            known_by=_known_by(settings, day), last_step=version.last_step.step, last_day=version.last_step.day,
+            connection,
+            "campaigns/finish",
+            campaign=campaign.name,
+            version=version.version,
+            day=day,
+            known_by=_known_by(settings, day),
+            last_step=version.last_step.step,
+            last_day=version.last_step.day,
             grace_days=version.grace_days,
-        )  # fmt: skip
+        )
         log.info("%s %s, version %s: %s enrolments closed", campaign.name, day, version.version, ended)
     return _add(total, _counts(skipped=folder.leave(connection, settings, campaign.name, day)))
 

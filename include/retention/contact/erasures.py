@@ -35,7 +35,11 @@ def suppress(connection: Connection, settings: Settings, now: datetime | None = 
     inner_pad, outer_pad = hmac_pads(settings.secret)
     which = "true" if now else "c.customer_id in (select s.customer_id from stage_customers as s)"
     found = run(
-        connection, "contact/suppress_erased", {"which": Fragment(which)},
-        known_at=now, inner_pad=inner_pad, outer_pad=outer_pad,
-    )  # fmt: skip
+        connection,
+        "contact/suppress_erased",
+        {"which": Fragment(which)},
+        known_at=now,
+        inner_pad=inner_pad,
+        outer_pad=outer_pad,
+    )
     return list(found.scalars())

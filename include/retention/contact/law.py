@@ -65,9 +65,10 @@ def read(include: Path) -> list[Rule]:
                 rule = _rule(file, rows.line_num, row)
                 if rule.key in rules:
                     raise _mistake(
-                        file, rows.line_num,
+                        file,
+                        rows.line_num,
                         f"{rule.country} {rule.channel} {rule.valid_from} stands in line {rules[rule.key][0]} already.",
-                    )  # fmt: skip
+                    )
                 rules[rule.key] = (rows.line_num, rule)
         except UnicodeDecodeError as problem:
             raise InputError(f"{file} is not UTF-8 (byte {problem.start}); save it as UTF-8.") from problem
@@ -79,7 +80,7 @@ def read(include: Path) -> list[Rule]:
     return [rules[key][1] for key in sorted(rules)]
 
 
-def put_in_force(connection: Connection, include: Path) -> None:
+def sync_rules(connection: Connection, include: Path) -> None:
     """From now on the rules of the file hold and no others. Call it in a transaction. Raises InputError as `read`."""
     rules = read(include)
     if [Rule(**row) for row in run(connection, "contact/rules").mappings()] != rules:
@@ -125,9 +126,14 @@ def _rule(file: Path, line: int, row: list[str]) -> Rule:
     if not given["source"].strip():
         raise _mistake(file, line, "source is empty; write the article that says so.")
     return Rule(
-        country=given["country"], channel=given["channel"], basis=given["basis"], earliest=earliest, latest=latest,
-        valid_from=valid_from, source=given["source"],
-    )  # fmt: skip
+        country=given["country"],
+        channel=given["channel"],
+        basis=given["basis"],
+        earliest=earliest,
+        latest=latest,
+        valid_from=valid_from,
+        source=given["source"],
+    )
 
 
 def _one_of(file: Path, line: int, name: str, value: str, known: tuple[str, ...]) -> None:

@@ -190,13 +190,29 @@ class Part:
         raise StateError(f"{what} has not done {day}; {help}.")
 
     def record(
-        self, connection: Connection, day: date, state: str, counts: Counts | None = None, message: str = "", *,
-        definition: str = "", watermark: int | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        connection: Connection,
+        day: date,
+        state: str,
+        counts: Counts | None = None,
+        message: str = "",
+        *,
+        definition: str = "",
+        watermark: int | None = None,
+    ) -> None:
         """Write what became of a day: state running, done or failed. A day that is done stays so."""
-        database.run(connection, "core/record_day", stage=self.stage, part=self.name, day=day, state=state,
-            counts=json.dumps(counts or {}), message=message[:2000], definition=definition,
-            watermark=watermark)  # fmt: skip
+        database.run(
+            connection,
+            "core/record_day",
+            stage=self.stage,
+            part=self.name,
+            day=day,
+            state=state,
+            counts=json.dumps(counts or {}),
+            message=message[:2000],
+            definition=definition,
+            watermark=watermark,
+        )
 
     @contextmanager
     def failure_recorded(self, engine: Engine, day: date) -> Iterator[None]:

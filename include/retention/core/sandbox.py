@@ -32,15 +32,47 @@ _STEP = 100  # what a turn of a loop and a call cost, in characters
 _LOOK = 2_000  # after so many characters the time is looked at
 # What a rendering can raise by what stands in the template.
 PROBLEMS = (
-    TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError,
-)  # fmt: skip
+    TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    RecursionError,
+)
 
 # None of these makes much of little; `join` and `replace` can, and are counted beforehand.
 _FILTERS = (
-    "abs", "capitalize", "count", "d", "default", "e", "escape", "first", "float", "forceescape", "int", "join", "last",
-    "length", "list", "lower", "max", "min", "replace", "reverse", "safe", "sort", "string", "title", "trim",
-    "truncate", "upper", "urlencode", "wordcount",
-)  # fmt: skip
+    "abs",
+    "capitalize",
+    "count",
+    "d",
+    "default",
+    "e",
+    "escape",
+    "first",
+    "float",
+    "forceescape",
+    "int",
+    "join",
+    "last",
+    "length",
+    "list",
+    "lower",
+    "max",
+    "min",
+    "replace",
+    "reverse",
+    "safe",
+    "sort",
+    "string",
+    "title",
+    "trim",
+    "truncate",
+    "upper",
+    "urlencode",
+    "wordcount",
+)
 _GLOBALS = ("range", "dict", "namespace")
 _ATTRIBUTES: Mapping[type, frozenset[str]] = {
     str: frozenset(

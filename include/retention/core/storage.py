@@ -12,10 +12,23 @@ from typing import Any
 from retention.core.errors import InputError, RetentionError
 
 _PACKAGES = {
-    "s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "abfss": "adlfs", "az": "adlfs",
-    "adl": "adlfs", "sftp": "paramiko", "ssh": "paramiko", "http": "aiohttp", "https": "aiohttp", "smb": "smbprotocol",
-    "oss": "ossfs", "hdfs": "pyarrow", "webdav": "webdav4",
-}  # fmt: skip
+    "s3": "s3fs",
+    "s3a": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "abfs": "adlfs",
+    "abfss": "adlfs",
+    "az": "adlfs",
+    "adl": "adlfs",
+    "sftp": "paramiko",
+    "ssh": "paramiko",
+    "http": "aiohttp",
+    "https": "aiohttp",
+    "smb": "smbprotocol",
+    "oss": "ossfs",
+    "hdfs": "pyarrow",
+    "webdav": "webdav4",
+}
 
 
 def place(url: str, name: str, error: type[RetentionError]) -> tuple[Any, str]:

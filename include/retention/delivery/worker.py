@@ -29,11 +29,11 @@ from retention.core.settings import DEMO_SHOP_URL, Settings
 from retention.delivery.channels.base import Channel, ChannelRefused, Outgoing
 from retention.delivery.channels.outbox import Outbox
 from retention.delivery.exports import audiences
-from retention.delivery.rendering.gaps import Content
+from retention.delivery.rendering.placeholders import Content
 from retention.delivery.rendering.render import Rendered, TemplateError, Templates, variables
 from retention.ledger import caps, halts
 from retention.ledger.claims import START, Claimed, DueMessage, Ledger, Place
-from retention.ledger.outcomes import Outcome, refused, returned
+from retention.ledger.outcomes import Outcome, not_attempted, refused
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +81,9 @@ def _deliver(settings: Settings, engine: Engine, time: _Time, campaign: str | No
     with engine.connect() as connection:
         ledger = Ledger(settings, connection)
         with connection.begin():
-            law.put_in_force(connection, settings.include)
-        caps.put_in_force(connection, caps.read(settings.include), time())
-        counts = Counter(ledger.bury_the_dead(time()))
+            law.sync_rules(connection, settings.include)
+        caps.sync_rules(connection, caps.read(settings.include), time())
+        counts = Counter(ledger.recover_orphaned_claims(time()))
         blocked = _why_blocked(settings, connection, time())
         if blocked:
             log.warning("Nothing is sent: %s", blocked)
@@ -105,7 +105,7 @@ def _deliver(settings: Settings, engine: Engine, time: _Time, campaign: str | No
     return report
 
 
-def play(
+def replay(
     settings: Settings, engine: Engine, day: date, send_for_real: bool = False, *, wall: Clock = clock.now
 ) -> Counts:
     """Clock `days`: the sends of run `day`, each at its instant of the day after, with what was known then.
@@ -121,19 +121,20 @@ def play(
     def do(connection: Connection, its: Run) -> Counts:
         if settings.delivery == "live":
             return _send_now(settings, engine, wall)
-        start, until = days.known_at(its.day, settings.shop_time_zone), days.known_at(
-            its.day + timedelta(days=1), settings.shop_time_zone
-        )  # fmt: skip
+        start, until = (
+            days.known_at(its.day, settings.shop_time_zone),
+            days.known_at(its.day + timedelta(days=1), settings.shop_time_zone),
+        )
         with engine.connect() as own:
             ledger = Ledger(settings, own)
-            ledger.bury_the_dead(start)
+            ledger.recover_orphaned_claims(start)
             audiences.export(settings, engine, at=start)
             instant = ledger.next_instant(start, until, None)
             while instant is not None:
                 deliver(settings, engine, at=instant, wall=wall)
                 instant = ledger.next_instant(start, until, instant)
         _export(settings, engine, until - timedelta(seconds=1))
-        return one(connection, "ledger/played", **{"from": start, "until": until})
+        return one(connection, "ledger/replayed", **{"from": start, "until": until})
 
     return Part("delivery").run(engine, day, do)
 
@@ -240,7 +241,7 @@ class _Worker:
         senders = {name: open_channel(self._settings, name, self._time) for name in names}
         place, is_moving = START, True
         while senders and not _parent.is_gone.is_set():
-            with _parent.sending, self._ledger.claim_held() as claim:
+            with _parent.sending, self._ledger.claim_lock() as claim:
                 claimed = self._claim(claim, campaign, senders, place, is_blocked)
                 if claimed:
                     counts += Counter({state: claimed.decided.get(state, 0) for state in ("skipped", "unknown")})
@@ -276,8 +277,10 @@ class _Worker:
         if counts.total() < len(due):
             log.error(
                 "%s messages of claim %s were settled by somebody else: this worker was taken for dead. They are "
-                "unknown; see docs/states.md.", len(due) - counts.total(), claim,
-            )  # fmt: skip
+                "unknown; see docs/states.md.",
+                len(due) - counts.total(),
+                claim,
+            )
         return counts
 
     def _send(self, claim: str, name: str, channel: Channel, messages: list[Outgoing]) -> Mapping[str, int]:
@@ -289,7 +292,7 @@ class _Worker:
             log.error("The channel %s is halted: %s", name, problem)
             done = {message.message_key for message, _ in problem.settled}
             rest = [message for message in messages if message.message_key not in done]
-            settled = [*problem.settled, *((message, returned("channel_refused")) for message in rest)]
+            settled = [*problem.settled, *((message, not_attempted("channel_refused")) for message in rest)]
             halted = True
         connection = self._ledger.connection
         with connection.begin():
@@ -306,7 +309,7 @@ class _Worker:
         messages: list[Outgoing] = []
         failed: list[tuple[DueMessage, Outcome]] = []
         problems: Counter[str] = Counter()
-        longest = min(self._settings.sms_segments, sms.MOST)
+        longest = min(self._settings.sms_segments, sms.LONGEST_SEGMENTS)
         for each in due:
             try:
                 message = self._outgoing(each)

@@ -370,9 +370,17 @@ class _Shop:
     def _order_row(self, order: Order) -> list[str]:
         zone = UTC if order.store == "web" else self.zone
         return [
-            order.ref, order.customer, _iso(order.created_at, zone), order.status, _money(order.total),
-            _money(order.refunded), "EUR", order.coupon, order.store, _iso(order.updated_at, zone),
-        ]  # fmt: skip
+            order.ref,
+            order.customer,
+            _iso(order.created_at, zone),
+            order.status,
+            _money(order.total),
+            _money(order.refunded),
+            "EUR",
+            order.coupon,
+            order.store,
+            _iso(order.updated_at, zone),
+        ]
 
     # --- bad rows ------------------------------------------------------------------------------------------------
 
@@ -471,8 +479,11 @@ def _phone(random: Random, country: str) -> str | None:
 
 
 GREEK = dict(zip("αβγδεζηικλμνξοπρςστυφω", "avgdeziiklmnxoprsstyfo", strict=True)) | {
-    "θ": "th", "χ": "ch", "ψ": "ps", "ł": "l"
-}  # fmt: skip
+    "θ": "th",
+    "χ": "ch",
+    "ψ": "ps",
+    "ł": "l",
+}
 
 
 def _ascii(name: str) -> str:

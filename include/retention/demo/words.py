@@ -14,8 +14,22 @@ NAMES: dict[str, tuple[list[str], list[str], list[tuple[str, str]]]] = {
         [
             (name, name)
             for name in (
-                "de Jong", "Jansen", "de Vries", "van den Berg", "Bakker", "Visser", "Smit", "Meijer", "Mulder", "Bos",
-                "van der Linden", "Peeters", "Janssens", "Hendriks", "Dekker", "van 't Hof",
+                "de Jong",
+                "Jansen",
+                "de Vries",
+                "van den Berg",
+                "Bakker",
+                "Visser",
+                "Smit",
+                "Meijer",
+                "Mulder",
+                "Bos",
+                "van der Linden",
+                "Peeters",
+                "Janssens",
+                "Hendriks",
+                "Dekker",
+                "van 't Hof",
             )
         ],
     ),
@@ -23,18 +37,34 @@ NAMES: dict[str, tuple[list[str], list[str], list[tuple[str, str]]]] = {
         ["Zofia", "Małgorzata", "Agnieszka", "Katarzyna", "Łucja", "Barbara", "Ewa", "Hanna", "Joanna", "Żaneta"],
         ["Łukasz", "Paweł", "Michał", "Grzegorz", "Tomasz", "Wojciech", "Andrzej", "Krzysztof", "Stanisław", "Jan"],
         [
-            ("Kowalska", "Kowalski"), ("Wiśniewska", "Wiśniewski"), ("Wójcik", "Wójcik"), ("Kamińska", "Kamiński"),
-            ("Zielińska", "Zieliński"), ("Szymańska", "Szymański"), ("Dąbrowska", "Dąbrowski"), ("Król", "Król"),
-            ("Wróbel", "Wróbel"), ("Jabłońska", "Jabłoński"), ("Nowak", "Nowak"), ("Źródło", "Źródło"),
+            ("Kowalska", "Kowalski"),
+            ("Wiśniewska", "Wiśniewski"),
+            ("Wójcik", "Wójcik"),
+            ("Kamińska", "Kamiński"),
+            ("Zielińska", "Zieliński"),
+            ("Szymańska", "Szymański"),
+            ("Dąbrowska", "Dąbrowski"),
+            ("Król", "Król"),
+            ("Wróbel", "Wróbel"),
+            ("Jabłońska", "Jabłoński"),
+            ("Nowak", "Nowak"),
+            ("Źródło", "Źródło"),
         ],
     ),
     "el": (
         ["Μαρία", "Ελένη", "Κατερίνα", "Βασιλική", "Σοφία", "Αγγελική", "Γεωργία", "Δήμητρα", "Ιωάννα", "Χρυσούλα"],
         ["Γιώργος", "Γιάννης", "Κώστας", "Δημήτρης", "Νίκος", "Παναγιώτης", "Βασίλης", "Χρήστος", "Θανάσης", "Σπύρος"],
         [
-            ("Παπαδοπούλου", "Παπαδόπουλος"), ("Βλάχου", "Βλάχος"), ("Αγγελοπούλου", "Αγγελόπουλος"),
-            ("Νικολαΐδου", "Νικολαΐδης"), ("Γεωργίου", "Γεωργίου"), ("Δημητρίου", "Δημητρίου"), ("Ψαρρά", "Ψαρράς"),
-            ("Οικονόμου", "Οικονόμου"), ("Καραγιάννη", "Καραγιάννης"), ("Ξενάκη", "Ξενάκης"),
+            ("Παπαδοπούλου", "Παπαδόπουλος"),
+            ("Βλάχου", "Βλάχος"),
+            ("Αγγελοπούλου", "Αγγελόπουλος"),
+            ("Νικολαΐδου", "Νικολαΐδης"),
+            ("Γεωργίου", "Γεωργίου"),
+            ("Δημητρίου", "Δημητρίου"),
+            ("Ψαρρά", "Ψαρράς"),
+            ("Οικονόμου", "Οικονόμου"),
+            ("Καραγιάννη", "Καραγιάννης"),
+            ("Ξενάκη", "Ξενάκης"),
         ],
     ),
     "en": (
@@ -43,12 +73,24 @@ NAMES: dict[str, tuple[list[str], list[str], list[tuple[str, str]]]] = {
         [
             (name, name)
             for name in (
-                "Smith", "Jones", "O'Brien", "Taylor", "Murphy", "Walker", "Wright", "Byrne", "Hughes", "Clarke",
-                "Turner", "Edwards", "Wood", "Kelly",
+                "Smith",
+                "Jones",
+                "O'Brien",
+                "Taylor",
+                "Murphy",
+                "Walker",
+                "Wright",
+                "Byrne",
+                "Hughes",
+                "Clarke",
+                "Turner",
+                "Edwards",
+                "Wood",
+                "Kelly",
             )
         ],
     ),
-}  # fmt: skip
+}
 
 # Share of families, country, (language, its share) ..., time zones.
 COUNTRIES: list[tuple[float, str, list[tuple[str, float]], list[str]]] = [
@@ -78,7 +120,7 @@ ADDRESSES: dict[str, tuple[list[str], list[tuple[str, str]]]] = {
     "DE": (["Beispielstraße {}"], [("00000", "Köln")]),
     "US": (["{} Example Street"], [("00000", "Springfield")]),
     "AU": (["{} Example Street"], [("0000", "Hobart")]),
-}  # fmt: skip
+}
 
 # Per country: what a number begins with, and how many digits follow.
 PHONES: dict[str, tuple[list[str], int]] = {
@@ -100,29 +142,53 @@ DOMAINS = ["mail.example", "post.example", "inbox.example", "brief.example", "ho
 # Category -> products, as (name, price in cents).
 PRODUCTS: dict[str, list[tuple[str, int]]] = {
     "coffee": [
-        ("Espresso beans 1 kg", 2195), ("Filter coffee 500 g", 1095), ("Decaf beans 500 g", 1245),
-        ("Ethiopia Sidamo 250 g", 895), ("Colombia Huila 250 g", 875), ("Cold brew bags", 1150),
+        ("Espresso beans 1 kg", 2195),
+        ("Filter coffee 500 g", 1095),
+        ("Decaf beans 500 g", 1245),
+        ("Ethiopia Sidamo 250 g", 895),
+        ("Colombia Huila 250 g", 875),
+        ("Cold brew bags", 1150),
     ],
     "tea": [
-        ("Earl Grey, loose 100 g", 695), ("Sencha 100 g", 945), ("Rooibos 100 g", 525), ("Mountain tea, bunch", 480),
-        ("Mint, dried 50 g", 390), ("Chai mix 250 g", 985),
+        ("Earl Grey, loose 100 g", 695),
+        ("Sencha 100 g", 945),
+        ("Rooibos 100 g", 525),
+        ("Mountain tea, bunch", 480),
+        ("Mint, dried 50 g", 390),
+        ("Chai mix 250 g", 985),
     ],
     "chocolate": [
-        ("Dark 85 % bar", 345), ("Milk with sea salt bar", 325), ("Pralines, box of 16", 1690),
-        ("Cocoa powder 250 g", 620), ("Hazelnut spread", 595), ("Tasting box, 6 bars", 1850),
+        ("Dark 85 % bar", 345),
+        ("Milk with sea salt bar", 325),
+        ("Pralines, box of 16", 1690),
+        ("Cocoa powder 250 g", 620),
+        ("Hazelnut spread", 595),
+        ("Tasting box, 6 bars", 1850),
     ],
     "kitchen": [
-        ("Hand grinder", 5900), ("French press 1 l", 3450), ("Kettle, gooseneck", 7900), ("Milk frother", 2495),
-        ("Paper filters, 100", 450), ("Kitchen scale", 2950),
+        ("Hand grinder", 5900),
+        ("French press 1 l", 3450),
+        ("Kettle, gooseneck", 7900),
+        ("Milk frother", 2495),
+        ("Paper filters, 100", 450),
+        ("Kitchen scale", 2950),
     ],
     "tableware": [
-        ("Mug, speckled", 1450), ("Espresso cups, 4", 2600), ("Teapot 1.2 l", 3900), ("Saucer, \"Delft\" blue", 890),
-        ("Tea strainer", 750), ("Tray, oak", 3200),
+        ("Mug, speckled", 1450),
+        ("Espresso cups, 4", 2600),
+        ("Teapot 1.2 l", 3900),
+        ('Saucer, "Delft" blue', 890),
+        ("Tea strainer", 750),
+        ("Tray, oak", 3200),
     ],
     "gifts": [
-        ("Breakfast box", 3495), ("Tea advent box", 2990), ("Coffee of the month, 3 months", 4800),
-        ("Gift wrap", 250), ("Card, blank", 295), ("Voucher 25", 2500),
+        ("Breakfast box", 3495),
+        ("Tea advent box", 2990),
+        ("Coffee of the month, 3 months", 4800),
+        ("Gift wrap", 250),
+        ("Card, blank", 295),
+        ("Voucher 25", 2500),
     ],
-}  # fmt: skip
+}
 
 COUPONS = {"WELCOME10": 10, "SPRING15": 15, "FRIENDS5": 5}

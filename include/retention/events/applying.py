@@ -16,7 +16,7 @@ from retention.core import changes, clock
 from retention.core.database import count, lock, one, run
 from retention.core.days import Counts
 from retention.core.settings import Settings
-from retention.ledger.claims import Ledger, give_back
+from retention.ledger.claims import Ledger, release_reservations
 from retention.offers.coupons import redeem_ordered
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def apply(settings: Settings, engine: Engine, at: datetime | None = None, batch:
     one that was `not_redeemed` by it. Applying again changes nothing; the order of events does not matter.
     """
     now = at or clock.now()
-    _bury_the_dead(settings, engine, now)
+    _recover_orphaned_claims(settings, engine, now)
     counts: Counter[str] = Counter(applied=0, accepted=0, delivered=0, bounced=0, refused=0, engaged=0)
     while True:
         with engine.begin() as connection:
@@ -61,20 +61,18 @@ def _apply_batch(settings: Settings, connection: Connection, now: datetime, size
         return 0
     moved = run(connection, "ledger/settle_reported", batch=batch, now=now).mappings().all()
     counts.update(row["state"] for row in moved)
-    give_back(connection, [row for row in moved if row["state"] == "refused"])
-    engaged = list(
-        run(connection, "events/engage", batch=batch, shop_zone=settings.shop_time_zone.key).scalars()
-    )  # fmt: skip
+    release_reservations(connection, [row for row in moved if row["state"] == "refused"])
+    engaged = list(run(connection, "events/engage", batch=batch, shop_zone=settings.shop_time_zone.key).scalars())
     changes.record(connection, engaged, now.astimezone(settings.shop_time_zone).date(), "engagement")
     counts["applied"] += taken
     counts["engaged"] += len(engaged)
     return taken
 
 
-def _bury_the_dead(settings: Settings, engine: Engine, now: datetime) -> None:
+def _recover_orphaned_claims(settings: Settings, engine: Engine, now: datetime) -> None:
     """What a dead worker left being attempted becomes unknown, where an event waits for it: then that can settle it."""
     with engine.connect() as connection:
         with connection.begin():
             waits = one(connection, "events/waits_for_worker")["waits"]
         if waits:
-            Ledger(settings, connection).bury_the_dead(now)
+            Ledger(settings, connection).recover_orphaned_claims(now)

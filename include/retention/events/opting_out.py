@@ -75,7 +75,7 @@ class Wordings:
     other: re.Pattern[str]  # something else, where a sentence ends in it
     start: frozenset[str]  # without blanks
 
-    def wish(self, text: str) -> str | None:
+    def opt_keyword(self, text: str) -> str | None:
         """What `text` asks for: ``stop``, ``start``, or None for anything else."""
         own = _QUOTED.sub(lambda quoted: quoted[0] if len(_words(quoted[1])) <= OWN_QUOTES else " ", text)
         if self.polite.fullmatch(" ".join(_words(own))):

@@ -37,10 +37,14 @@ def receive_all(settings: Settings, connection: Connection, reports: Sequence[Re
     """Store the events that are new, with their suppressions, known from when they came; of each report how many."""
     new = _store(connection, reports)
     _suppress(
-        settings, connection,
-        [(event.customer_id, *event.suppression, reports[number].received_at) for number, event in new
-         if event.suppression],
-    )  # fmt: skip
+        settings,
+        connection,
+        [
+            (event.customer_id, *event.suppression, reports[number].received_at)
+            for number, event in new
+            if event.suppression
+        ],
+    )
     counts = Counter(number for number, _ in new)
     return [counts[number] for number in range(len(reports))]
 
@@ -78,7 +82,8 @@ def _store(connection: Connection, reports: Sequence[Report]) -> list[tuple[int,
     ordered = [by_key[key] for key in sorted(by_key)]
     events = [event for _, event in ordered]
     stored = run(
-        connection, "events/store",
+        connection,
+        "events/store",
         providers=[reports[number].provider for number, _ in ordered],
         received_ats=[reports[number].received_at for number, _ in ordered],
         customer_ids=[each.customer_id for each in events],
@@ -90,7 +95,7 @@ def _store(connection: Connection, reports: Sequence[Report]) -> list[tuple[int,
         agents=[each.agent for each in events],
         provider_ids=[each.provider_id for each in events],
         occurred_ats=[each.occurred_at for each in events],
-    )  # fmt: skip
+    )
     return [by_key[row.customer_id, row.event_key] for row in stored]
 
 
@@ -99,10 +104,13 @@ def _suppress(settings: Settings, connection: Connection, rows: Sequence[Suppres
         return 0
     lock(connection, "events", "suppress")  # so that two requests at once write one suppression
     written = run(
-        connection, "contact/suppress",
-        customer_ids=[row[0] for row in rows], channels=[row[1] for row in rows], reasons=[row[2] for row in rows],
+        connection,
+        "contact/suppress",
+        customer_ids=[row[0] for row in rows],
+        channels=[row[1] for row in rows],
+        reasons=[row[2] for row in rows],
         known_ats=[row[3] for row in rows],
-    ).all()  # fmt: skip
+    ).all()
     by_day: dict[date, list[int]] = {}
     for row in written:
         by_day.setdefault(row.known_at.astimezone(settings.shop_time_zone).date(), []).append(row.customer_id)

@@ -99,9 +99,13 @@ def text_sent(form: Mapping[str, str], customer_id: int, asked: str, received_at
     if not _SID.fullmatch(sid):
         return None
     return Event(
-        customer_id=customer_id, event_key=f"{sid} received", message_key=None, kind=asked, provider_id=sid,
+        customer_id=customer_id,
+        event_key=f"{sid} received",
+        message_key=None,
+        kind=asked,
+        provider_id=sid,
         occurred_at=received_at,
-    )  # fmt: skip
+    )
 
 
 def clicked(

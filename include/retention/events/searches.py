@@ -111,9 +111,7 @@ class TwilioTexts:
             return None
         start, end = row["begun_at"] - SLACK, row["settled_at"] + SLACK
         with self._connection.begin():
-            others = run(
-                self._connection, "events/texts_to", phone=row["phone"], message_key=row["message_key"]
-            ).all()  # fmt: skip
+            others = run(self._connection, "events/texts_to", phone=row["phone"], message_key=row["message_key"]).all()
         if any(each.provider_id is None and each.begun_at < end and each.ended_at > start for each in others):
             return None
         known = {each.provider_id for each in others}

@@ -58,7 +58,7 @@ def read(include: Path) -> list[Cap]:
     return sorted({Cap(each["channel"], each["at_most"], _hours(each["in"])) for each in document.content})
 
 
-def put_in_force(connection: Connection, caps: list[Cap], now: datetime) -> None:
+def sync_rules(connection: Connection, caps: list[Cap], now: datetime) -> None:
     """From `now` on these caps hold and no others; who waits for one that has changed may try again."""
     with connection.begin():
         if _in_force(connection) == caps:

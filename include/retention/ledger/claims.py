@@ -37,7 +37,7 @@ UNREADABLE = (DataError, IntegrityError, OverflowError, ValueError)
 MOST_IN_A_ROW = 20  # rows that are set aside one after the other; with more of them the fault is ours
 
 # What a refusal teaches: the channel and the reason of a suppression, as the provider's later reports would write it.
-TAUGHT = {"opted_out": ("all", "stopped"), "invalid_number": ("sms", "invalid_number")}
+SUPPRESSED_BY_REASON = {"opted_out": ("all", "stopped"), "invalid_number": ("sms", "invalid_number")}
 
 
 class Handed(Protocol):
@@ -106,16 +106,16 @@ class Ledger:
         self._shop_zone = settings.shop_time_zone.key
 
     @contextlib.contextmanager
-    def claim_held(self) -> Iterator[str]:
+    def claim_lock(self) -> Iterator[str]:
         """A new claim, its lock held."""
         claim = str(uuid4())
         with self.connection.begin():
-            run(self.connection, "ledger/hold_claim", key=_key(claim))
+            run(self.connection, "ledger/acquire_claim_lock", key=_key(claim))
         try:
             yield claim
         finally:
             with contextlib.suppress(DBAPIError), self.connection.begin():  # a lost session has let go of its locks
-                run(self.connection, "ledger/let_go_of_claim", key=_key(claim))
+                run(self.connection, "ledger/release_claim_lock", key=_key(claim))
 
     def claim(
         self,
@@ -165,7 +165,7 @@ class Ledger:
                         raise
                     if is_alone:
                         self._in_a_row += 1
-                        return self._set_aside(after, **which)
+                        return self._quarantine(after, **which)
                     size, is_alone = max(size // 2, 1), size == 1
 
     def _claim(self, **parameters: Any) -> Claimed | None:
@@ -186,9 +186,9 @@ class Ledger:
         messages = [DueMessage(**{name: row[name] for name in _COLUMNS}) for row in attempting]
         return Claimed(messages, _count(decided), (page[0]["page_at"], page[0]["page_key"]))
 
-    def _set_aside(self, after: Place, **parameters: Any) -> Claimed | None:
+    def _quarantine(self, after: Place, **parameters: Any) -> Claimed | None:
         """Skip the first due message after `after`, without reading anything of it but its key."""
-        written = self._run("ledger/set_aside", **parameters)
+        written = self._run("ledger/quarantine", **parameters)
         coupons.release(self.connection, written)
         _log_unreadable(row["message_key"] for row in written)
         return Claimed([], _count(written), after) if written else None
@@ -211,7 +211,9 @@ class Ledger:
         few = list({id(outcome): outcome for outcome in outcomes}.values())  # one for all that shared a request
         numbers = {id(outcome): number for number, outcome in enumerate(few, start=1)}
         written = self._run(
-            "ledger/settle", claim=claim, now=now,
+            "ledger/settle",
+            claim=claim,
+            now=now,
             customer_ids=_array(customer_id for customer_id, _, _ in whom),
             message_keys=_array(_quoted(key) for _, key, _ in whom),
             segments=_array("null" if number is None else number for _, _, number in whom),
@@ -220,28 +222,28 @@ class Ledger:
             reasons=[outcome.reason for outcome in few],
             provider_ids=[outcome.provider_id for outcome in few],
             retry_ats=[now + outcome.after if outcome.after else None for outcome in few],
-            are_burned=[outcome.is_burned for outcome in few],
-        )  # fmt: skip
-        give_back(self.connection, [row for row in written if row["state"] in ("planned", "refused")])
-        taught = [
-            (customer_id, TAUGHT[outcome.reason])
+            count_as_attempts=[outcome.counts_as_attempt for outcome in few],
+        )
+        release_reservations(self.connection, [row for row in written if row["state"] in ("planned", "refused")])
+        suppressed = [
+            (customer_id, SUPPRESSED_BY_REASON[outcome.reason])
             for (customer_id, _, _), outcome in zip(whom, outcomes, strict=True)
-            if outcome.reason in TAUGHT
+            if outcome.reason in SUPPRESSED_BY_REASON
         ]
-        suppressions.suppress(self._settings, self.connection, taught, now)
+        suppressions.suppress(self._settings, self.connection, suppressed, now)
         return _count(written)
 
-    def bury_the_dead(self, now: datetime) -> dict[str, int]:
+    def recover_orphaned_claims(self, now: datetime) -> dict[str, int]:
         """Settle what workers that died left behind; how many messages got which state."""
         counts: dict[str, int] = {}
         with self.connection.begin():
             claims = [str(claim) for claim in run(self.connection, "ledger/attempting_claims").scalars()]
         for claim in claims:
             with self.connection.begin():
-                if not one(self.connection, "ledger/is_worker_dead", key=_key(claim))["is_dead"]:
+                if not one(self.connection, "ledger/is_claim_orphaned", key=_key(claim))["is_dead"]:
                     continue
-                written = self._run("ledger/declare_dead", claim=claim, now=now)
-                give_back(self.connection, [row for row in written if row["state"] == "planned"])
+                written = self._run("ledger/settle_orphaned", claim=claim, now=now)
+                release_reservations(self.connection, [row for row in written if row["state"] == "planned"])
             for state, number in _count(written).items():
                 counts[state] = counts.get(state, 0) + number
         return counts
@@ -263,7 +265,7 @@ class Ledger:
         with self.connection.begin():
             instant: datetime | None = one(
                 self.connection, "ledger/next_instant", **parameters, shop_zone=self._shop_zone
-            )["instant"]  # fmt: skip
+            )["instant"]
         return instant
 
     def _run(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
@@ -272,7 +274,7 @@ class Ledger:
         return [dict(zip(names, row, strict=True)) for row in result.all()]
 
 
-def give_back(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> None:
+def release_reservations(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> None:
     """What messages that were not sent after all had taken: their coupons, and their room under the caps."""
     if rows:
         # In turn with the claims: one that has not committed yet may be counting on the same coupon.

@@ -14,7 +14,7 @@ class Outcome:
     reason: str | None = None
     provider_id: str | None = None
     after: timedelta | None = None  # for planned: not before this much later
-    is_burned: bool = True  # False: the attempt does not count
+    counts_as_attempt: bool = True  # False: the attempt does not count
 
 
 def accepted(provider_id: str | None = None) -> Outcome:
@@ -37,6 +37,6 @@ def unknown(reason: str) -> Outcome:
     return Outcome(state="unknown", reason=reason)
 
 
-def returned(reason: str) -> Outcome:
+def not_attempted(reason: str) -> Outcome:
     """Provably not sent, for a cause that has nothing to do with it: as if it had never been claimed."""
-    return Outcome(state="planned", reason=reason, is_burned=False)
+    return Outcome(state="planned", reason=reason, counts_as_attempt=False)

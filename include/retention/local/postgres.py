@@ -90,8 +90,20 @@ def _start(data: Path, port: int | None, fsync: bool) -> str:
         log.touch(mode=0o600)
         log.chmod(0o600)  # one of an earlier version was for everybody, and it quotes statements with their values
         _own(log)
-        _run("pg_ctl", "-D", data, "-w", "-t", "60", "-l", log, "start", check=False, stdout=subprocess.DEVNULL,
-             stderr=subprocess.DEVNULL)  # fmt: skip
+        _run(
+            "pg_ctl",
+            "-D",
+            data,
+            "-w",
+            "-t",
+            "60",
+            "-l",
+            log,
+            "start",
+            check=False,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         if not _becomes_ready(data):
             raise StateError(f"PostgreSQL in {data} does not start. Its log ends:\n{log.read_text()[-2000:]}")
     _ensure_role(data)
@@ -198,9 +210,19 @@ def _create(data: Path, port: int, fsync: bool) -> None:
     storage.write_private(password, _passwords(data)[SUPERUSER].encode())
     _own(password)
     done = _run(
-        "initdb", "-D", draft, "-U", SUPERUSER, "--auth=scram-sha-256", f"--pwfile={password}", "--encoding=UTF8",
-        "--locale=C.UTF-8", "--no-sync", check=False, capture_output=True,
-    )  # fmt: skip
+        "initdb",
+        "-D",
+        draft,
+        "-U",
+        SUPERUSER,
+        "--auth=scram-sha-256",
+        f"--pwfile={password}",
+        "--encoding=UTF8",
+        "--locale=C.UTF-8",
+        "--no-sync",
+        check=False,
+        capture_output=True,
+    )
     password.unlink()
     if done.returncode != 0:
         raise StateError(f"PostgreSQL cannot create its files in {draft}:\n{done.stderr.decode(errors='replace')}")

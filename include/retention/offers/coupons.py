@@ -21,7 +21,7 @@ from retention.core.settings import Settings, hmac_pads
 from retention.core.spreadsheets import as_csv
 
 LATE = timedelta(days=30)  # how long after a coupon's end an order with it is still looked for
-MOST = 1_000  # uses in one request
+USES_PER_REQUEST = 1_000  # uses in one request
 _AHEAD = timedelta(minutes=10)  # how far the shop's clock may be ahead
 _CODE = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
@@ -41,9 +41,16 @@ def reserve(
     """Reserve a coupon for each message of the step planned on `day`, one a customer, entry and offer; how many."""
     inner_pad, outer_pad = hmac_pads(settings.secret)
     return count(
-        connection, "offers/reserve_coupons", campaign=campaign, version=version, step=step, day=day,
-        percent=percent, inner_pad=inner_pad, outer_pad=outer_pad,
-    )  # fmt: skip
+        connection,
+        "offers/reserve_coupons",
+        campaign=campaign,
+        version=version,
+        step=step,
+        day=day,
+        percent=percent,
+        inner_pad=inner_pad,
+        outer_pad=outer_pad,
+    )
 
 
 def void_undelivered(connection: Connection, campaign: str, version: str, step: str) -> None:
@@ -65,12 +72,13 @@ def release(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> None:
     """What becomes of the coupons of messages, given by customer, campaign, entry and offer, that are not sent."""
     if rows := [row for row in rows if row["offer"]]:
         run(
-            connection, "offers/release_coupons",
+            connection,
+            "offers/release_coupons",
             customer_ids=[row["customer_id"] for row in rows],
             campaigns=[row["campaign"] for row in rows],
             entry_nos=[row["entry_no"] for row in rows],
             offers=[row["offer"] for row in rows],
-        )  # fmt: skip
+        )
 
 
 def void(connection: Connection, campaign: str, day: date) -> int:
@@ -108,20 +116,19 @@ def redeem_told(
     times = [use.redeemed_at for use in by_key.values()]
     _redeem(
         connection,
-        run(
-            connection, "offers/redeem_told", known_at=known_at, redeemed_ats=times, **known, **_zone(settings)
-        ).all(),
-    )  # fmt: skip
+        run(connection, "offers/redeem_told", known_at=known_at, redeemed_ats=times, **known, **_zone(settings)).all(),
+    )
     outcomes = {
         (row.code, row.order_ref): row.outcome for row in run(connection, "offers/redemption_outcomes", **known)
     }
     return [
         {
-            "code": use.code, "order_ref": use.order_ref,
+            "code": use.code,
+            "order_ref": use.order_ref,
             "outcome": outcomes.get((use.code, use.order_ref), "unknown_code"),
         }
         for use in uses
-    ]  # fmt: skip
+    ]
 
 
 def export(engine: Engine, folder: Path, now: datetime) -> Counts:
@@ -135,11 +142,16 @@ def export(engine: Engine, folder: Path, now: datetime) -> Counts:
         if not rows:
             return {"file": None, "coupons": {}}
         run(
-            connection, "offers/coupons_were_told", told_at=now,
-            customer_ids=[row.customer_id for row in rows], campaigns=[row.campaign for row in rows],
-            entry_nos=[row.entry_no for row in rows], offers=[row.offer for row in rows],
-            states=[row.state for row in rows], expires_ats=[row.expires_at for row in rows],
-        ).all()  # fmt: skip
+            connection,
+            "offers/coupons_were_told",
+            told_at=now,
+            customer_ids=[row.customer_id for row in rows],
+            campaigns=[row.campaign for row in rows],
+            entry_nos=[row.entry_no for row in rows],
+            offers=[row.offer for row in rows],
+            states=[row.state for row in rows],
+            expires_ats=[row.expires_at for row in rows],
+        ).all()
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / f"coupons-{now.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}.csv"
         draft = target.with_suffix(".writing")
@@ -158,8 +170,8 @@ def read(content: str, received_at: datetime) -> list[Use]:
         items = json.loads(content)
     except (ValueError, RecursionError):
         raise ValueError("not JSON") from None
-    if not isinstance(items, list) or len(items) > MOST:
-        raise ValueError(f"not a list of at most {MOST}")
+    if not isinstance(items, list) or len(items) > USES_PER_REQUEST:
+        raise ValueError(f"not a list of at most {USES_PER_REQUEST}")
     return [_use(item, received_at) for item in items]
 
 

@@ -18,7 +18,7 @@ from retention.orders.sources import Feed, Source
 ERASED = "erased"  # the rule that their rows break
 
 
-def set_aside(
+def quarantine(
     connection: Connection,
     settings: Settings,
     source: Source,
@@ -36,9 +36,13 @@ def set_aside(
         return 0
     inner_pad, outer_pad = hmac_pads(settings.secret)
     values = {
-        "ref": ref, "load_key": load_key, "namespace": source.namespace, "source": source.name,
-        "inner_pad": inner_pad, "outer_pad": outer_pad,
-    }  # fmt: skip
+        "ref": ref,
+        "load_key": load_key,
+        "namespace": source.namespace,
+        "source": source.name,
+        "inner_pad": inner_pad,
+        "outer_pad": outer_pad,
+    }
     include = settings.include
     tables = {feed.landing: landing.table(source, feed) for feed in source.landed}
     tables = {name: table for name, table in tables.items() if _is_there(connection, table)}
@@ -56,23 +60,28 @@ def set_aside(
     loads: list[int] = []
     for name, expression in owned.items():
         names = {"table": tables[name], "customer_ref": expression}
-        loads += run(connection, "orders/set_aside", names, feed=name, **values).scalars()
+        loads += run(connection, "orders/quarantine_erased", names, feed=name, **values).scalars()
     if lines is not None and by_order and orders and (order_ref := _expression(include, lines, "order_ref")):
         names = {"table": tables[lines.landing], "order_ref": order_ref}
         loads += run(
-            connection, "orders/set_aside_lines", names, feed=lines.landing, load_key=load_key,
-            source=source.name, order_refs=sorted(orders),
-        ).scalars()  # fmt: skip
-    _keep_books(connection, set(loads))
+            connection,
+            "orders/quarantine_erased_lines",
+            names,
+            feed=lines.landing,
+            load_key=load_key,
+            source=source.name,
+            order_refs=sorted(orders),
+        ).scalars()
+    _recount(connection, set(loads))
     return len(loads)
 
 
 def rows_of(connection: Connection, load_id: int) -> int:
     """How many rows of a load were set aside: nobody's mistake, so no share of bad rows counts them."""
-    return count(connection, "orders/count_set_aside", load_id=load_id)
+    return count(connection, "orders/count_quarantined", load_id=load_id)
 
 
-def _keep_books(connection: Connection, loads: Collection[int]) -> None:
+def _recount(connection: Connection, loads: Collection[int]) -> None:
     if loads:
         run(connection, "orders/forget_other_rejections", load_ids=sorted(loads))
         run(connection, "orders/recount", load_ids=sorted(loads))

@@ -79,8 +79,10 @@ def _find(url: str, source: Source, feed: Feed, day: date | None) -> list[File]:
         files.append(File(number=len(files) + 1, name=below, path=name, size=size, day=of_day, system=system))
     if not files and feed.required:
         kind = NotReady if day else DataError
-        raise kind(f"{source.name}: there is no file {pattern} of feed {feed.name} in {root}; "
-                   f"expected columns: {', '.join(feed.columns)}.")  # fmt: skip
+        raise kind(
+            f"{source.name}: there is no file {pattern} of feed {feed.name} in {root}; "
+            f"expected columns: {', '.join(feed.columns)}."
+        )
     return files
 
 
@@ -211,8 +213,10 @@ def _single(system: Any, path: str, source: Source, feed: Feed) -> list[File]:
     if not fits and len(source.landed) == 1:
         fits = [source.landed[0].name]
     if not fits:
-        raise DataError(f"{name} fits none of the feeds of {source.name}: "
-                        f"{', '.join(f'{other.name} ({other.path})' for other in source.landed)}.")  # fmt: skip
+        raise DataError(
+            f"{name} fits none of the feeds of {source.name}: "
+            f"{', '.join(f'{other.name} ({other.path})' for other in source.landed)}."
+        )
     if feed.name not in fits[:1]:
         return []
     days = re.findall(_DAY, path)

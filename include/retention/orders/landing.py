@@ -87,21 +87,26 @@ def land(
     A file that PostgreSQL's COPY refuses is read again row by row; rows that cannot be landed go to
     landing.rejections. Raises DataError when a file cannot be used, NotReady while one is still being written.
     """
-    careful: set[int] = set()
+    row_by_row: set[int] = set()
     while True:
         try:
             with engine.begin() as connection:
-                return _land(connection, source, feed, day, files, careful, progress)
+                return _land(connection, source, feed, day, files, row_by_row, progress)
         except _Unfit as unfit:
             log.info("%s is read row by row: %s", unfit.file.name, unfit)
             # After a second such file all are read so: trying each fast first would read the others over and over.
-            careful = {file.number for file in files} if careful else {unfit.file.number}
+            row_by_row = {file.number for file in files} if row_by_row else {unfit.file.number}
 
 
 def _land(
-    connection: Connection, source: Source, feed: Feed, day: date | None, files: list[File], careful: set[int],
+    connection: Connection,
+    source: Source,
+    feed: Feed,
+    day: date | None,
+    files: list[File],
+    row_by_row: set[int],
     progress: Progress | None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     key = load_key(day)
     database.lock(connection, "landing", source.name, feed.name)
     database.run(connection, "orders/forget_load", source=source.name, feed=feed.name, load_key=key)
@@ -126,11 +131,18 @@ def _land(
     for file in files:
         landing.execute("orders/begin_file", file_no=Fragment(file.number), **names)
         landing.execute("orders/restart_numbering", **names)
-        outcome = _land_file(landing, file, file.number in careful, report)
+        outcome = _land_file(landing, file, file.number in row_by_row, report)
         landed += outcome["rows"]
         unreadable += outcome["unreadable"]
-        described.append({**outcome, "number": file.number, "name": file.name, "bytes": file.size,
-                          "day": file.day.isoformat() if file.day else None})  # fmt: skip
+        described.append(
+            {
+                **outcome,
+                "number": file.number,
+                "name": file.name,
+                "bytes": file.size,
+                "day": file.day.isoformat() if file.day else None,
+            }
+        )
     landing.execute("orders/stop_numbering", **names)
     landing.execute("orders/create_parent", columns=_definitions(landing.columns), parent=parent)
     known = _columns(connection, parent)
@@ -141,28 +153,29 @@ def _land(
     landing.execute("orders/rename_table", table=fresh, name=part.partition(".")[2])
     landing.execute("orders/attach_partition", parent=parent, part=part, load_key=names["load_key"])
     landing.execute("orders/analyze_landing", table=part)
-    database.run(connection, "orders/finish_load", load_id=load_id, files=json.dumps(described),
-                 landed=landed + unreadable)  # fmt: skip
+    database.run(
+        connection, "orders/finish_load", load_id=load_id, files=json.dumps(described), landed=landed + unreadable
+    )
     log.info("%s %s %s: %d rows landed, %d unreadable", source.name, feed.name, key, landed + unreadable, unreadable)
     return {"load_id": load_id, "landed": landed + unreadable, "unreadable": unreadable}
 
 
-def _land_file(landing: _Landing, file: File, careful: bool, report: _Reporter) -> dict[str, Any]:
+def _land_file(landing: _Landing, file: File, row_by_row: bool, report: _Reporter) -> dict[str, Any]:
     """Land one file: {rows, unreadable, columns, fingerprint}."""
     if landing.feed.format == "parquet":
-        return _land_parquet(landing, file, careful, report)
+        return _land_parquet(landing, file, row_by_row, report)
     if landing.feed.format == "jsonl":
         return _land_json(landing, file, report)
-    return _land_delimited(landing, file, careful, report)
+    return _land_delimited(landing, file, row_by_row, report)
 
 
-def _land_delimited(landing: _Landing, file: File, careful: bool, report: _Reporter) -> dict[str, Any]:
+def _land_delimited(landing: _Landing, file: File, row_by_row: bool, report: _Reporter) -> dict[str, Any]:
     feed = landing.feed
     with opened(file, report.of(file)) as (stream, stored):
         try:
-            text = reading.delimited(file, feed, stream, transcode=not careful)
+            text = reading.delimited(file, feed, stream, transcode=not row_by_row)
             landing.ensure(text.columns)
-            if careful:
+            if row_by_row:
                 counts = _write_rows(landing, file, reading.rows(text, feed))
             else:
                 rows = _copy(landing, file, text.columns, reading.blocks(text, feed))
@@ -183,17 +196,19 @@ def _land_json(landing: _Landing, file: File, report: _Reporter) -> dict[str, An
         raise DataError(f"{file.name} is empty; expected columns: {', '.join(landing.feed.columns)}.")
     missing = [column for column in landing.feed.columns if column not in seen]
     if missing and counts["rows"]:
-        raise DataError(f"{file.name}: no row has {', '.join(missing)}; expected: {', '.join(landing.feed.columns)}; "
-                        f"found: {reading.found(landing.feed, list(seen))}")  # fmt: skip
+        raise DataError(
+            f"{file.name}: no row has {', '.join(missing)}; expected: {', '.join(landing.feed.columns)}; "
+            f"found: {reading.found(landing.feed, list(seen))}"
+        )
     return {**counts, "columns": list(seen) or list(landing.feed.columns), "fingerprint": digest}
 
 
-def _land_parquet(landing: _Landing, file: File, careful: bool, report: _Reporter) -> dict[str, Any]:
+def _land_parquet(landing: _Landing, file: File, row_by_row: bool, report: _Reporter) -> dict[str, Any]:
     if not file.size:
         raise DataError(f"{file.name} is empty; expected columns: {', '.join(landing.feed.columns)}.")
     columns = reading.parquet_columns(file, landing.feed)
     landing.ensure(columns)
-    if careful:
+    if row_by_row:
         counts = _write_rows(landing, file, reading.parquet_rows(file, columns))
     else:
         counts = {"rows": _copy(landing, file, columns, reading.parquet_blocks(file)), "unreadable": 0}

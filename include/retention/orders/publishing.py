@@ -63,17 +63,54 @@ KINDS = {
     "customers": Kind(
         "shop.customers",
         ("customer_id",),
-        ("namespace", "customer_ref", "email", "phone", "first_name", "last_name", "language", "country", "time_zone",
-         "household_ref", "registered_at", "street", "postal_code", "city"),
+        (
+            "namespace",
+            "customer_ref",
+            "email",
+            "phone",
+            "first_name",
+            "last_name",
+            "language",
+            "country",
+            "time_zone",
+            "household_ref",
+            "registered_at",
+            "street",
+            "postal_code",
+            "city",
+        ),
         ("customer_ref",),
-        ("email", "phone", "first_name", "last_name", "language", "country", "time_zone", "household_ref",
-         "registered_at", "street", "postal_code", "city", "updated_at"),
+        (
+            "email",
+            "phone",
+            "first_name",
+            "last_name",
+            "language",
+            "country",
+            "time_zone",
+            "household_ref",
+            "registered_at",
+            "street",
+            "postal_code",
+            "city",
+            "updated_at",
+        ),
     ),
     "orders": Kind(
         "shop.orders",
         ("customer_id", "source", "order_ref"),
-        ("ordered_at", "ordered_on", "status", "total", "refunded", "currency", "total_reporting",
-         "refunded_reporting", "coupon_code", "store"),
+        (
+            "ordered_at",
+            "ordered_on",
+            "status",
+            "total",
+            "refunded",
+            "currency",
+            "total_reporting",
+            "refunded_reporting",
+            "coupon_code",
+            "store",
+        ),
         ("customer_ref", "order_ref", "ordered_at", "status", "total", "currency"),
         ("refunded", "coupon_code", "store", "updated_at"),
     ),
@@ -92,7 +129,7 @@ KINDS = {
         ("basis", "origin", "text_version"),
         wins="is_granted, ",  # false comes first: no wins over yes
     ),
-}  # fmt: skip
+}
 
 
 def publish(
@@ -104,20 +141,20 @@ def publish(
     after it is refused. A file whose path names a day has that day's end for it. `again` is why a day that was done is
     published once more.
 
-    Raises StateError when the load is not validated or the books do not balance, ExpectationFailed when too many rows
+    Raises StateError when the load is not validated or the totals do not balance, ExpectationFailed when too many rows
     are refused, DataError when a row cannot be published. Then nothing of the load is in the shop.
     """
     with engine.connect() as connection:
         with connection.begin():
             loads = landing.loads(connection, source, day)
             _require_validated(connection, source, loads, day)
-            books = _stage(connection, settings, source, day, at, loads)
+            totals = _stage(connection, settings, source, day, at, loads)
             rules = {name: validation.rejected_by(connection, load, "mostly by ") for name, load in loads.items()}
-        _tell(source, day, books, rules)
-        _check_shares(settings, source, day, books, rules)
+        _tell(source, day, totals, rules)
+        _check_shares(settings, source, day, totals, rules)
         try:
             with connection.begin():
-                return _write(connection, settings, source, day, at, loads, books, again)
+                return _write(connection, settings, source, day, at, loads, totals, again)
         except DBAPIError as problem:
             if not str(getattr(problem.orig, "sqlstate", "")).startswith(("22", "23", "54")):
                 raise
@@ -136,7 +173,7 @@ def _require_validated(
                 raise StateError(f"{source.name} {feed.name} {landing.load_key(day)} has not passed validation yet.")
 
 
-Books = dict[str, dict[str, int]]  # landed feed -> {landed, accepted, rejected, of these erased; corrected}
+LoadTotals = dict[str, dict[str, int]]  # landed feed -> {landed, accepted, rejected, of these erased; corrected}
 
 
 def _stage(
@@ -146,12 +183,12 @@ def _stage(
     day: date | None,
     at: datetime,
     loads: dict[str, dict[str, Any]],
-) -> Books:
-    """Fill the stages, refuse what other rows contradict, and close the books: every landed row is in them once."""
+) -> LoadTotals:
+    """Fill the stages, refuse what other rows contradict, and close the totals: every landed row is in them once."""
     run, zone = database.run, str(settings.shop_time_zone)
     run(connection, "orders/more_memory")
     rates.seed(connection, settings)
-    law.put_in_force(connection, settings.include)
+    law.sync_rules(connection, settings.include)
     for create in CREATE_STAGES:
         run(connection, create)
     staged: dict[str, int] = {}
@@ -163,23 +200,27 @@ def _stage(
         if feed.name in staged:
             _balance(source, feed, loads[feed.landing]["landed"], staged[feed.name], before[feed.landing])
     _refuse(connection, settings, source, staged)
-    books: Books = {}
+    totals: LoadTotals = {}
     for feed in source.landed:
         if feed.name in loads:
             load = loads[feed.name]
             part = landing.partition(source, feed, landing.load_key(day))
             _keep_refused(connection, feed, part, load)
             accepted = database.count(connection, "orders/count_staged_rows", {"table": f"stage_{feed.name}"})
-            books[feed.name] = {"landed": load["landed"], "accepted": accepted, "rejected": _rejected(connection, load)}
-            _balance(source, feed, *books[feed.name].values())
-            books[feed.name]["erased"] = erased.rows_of(connection, load["load_id"])
+            totals[feed.name] = {
+                "landed": load["landed"],
+                "accepted": accepted,
+                "rejected": _rejected(connection, load),
+            }
+            _balance(source, feed, *totals[feed.name].values())
+            totals[feed.name]["erased"] = erased.rows_of(connection, load["load_id"])
             run(connection, "orders/forget_corrections", load_id=load["load_id"])
-            books[feed.name]["corrected"] = database.count(
+            totals[feed.name]["corrected"] = database.count(
                 connection, "orders/keep_corrected", {"table": f"stage_{feed.name}"}, load_id=load["load_id"]
             )
     _refuse_collisions(connection, source)
     log.debug("%s staged: %s (%s)", source.name, staged, zone)
-    return books
+    return totals
 
 
 def _stage_feed(
@@ -208,10 +249,14 @@ def _stage_feed(
     name = f"orders/mappings/{feed.mapping}"
     mapping = Fragment(database.sql(include, name, {"landed": rows}))
     values = {
-        "namespace": source.namespace, "source": source.name, "shop_zone": str(zone),
-        "zone": str(source.zone or zone), "day": day, "reporting": settings.reporting_currency,
+        "namespace": source.namespace,
+        "source": source.name,
+        "shop_zone": str(zone),
+        "zone": str(source.zone or zone),
+        "day": day,
+        "reporting": settings.reporting_currency,
         "orders_since": datetime.combine(settings.orders_since, time.min, tzinfo=zone),
-    }  # fmt: skip
+    }
     try:
         given = list(database.run(connection, "orders/mapping_columns", {"mapping": mapping}, **values).keys())
         names = _columns(feed, given, f"{name}.sql")
@@ -354,40 +399,56 @@ def _refuse_collisions(connection: Connection, source: Source) -> None:
         )
 
 
-def _tell(source: Source, day: date | None, books: Books, rules: dict[str, str]) -> None:
-    for name, book in books.items():
-        log.info("%s %s %s: %d rows landed, %d accepted, %d rejected%s", source.name, name, landing.load_key(day),
-                 book["landed"], book["accepted"], book["rejected"], rules[name] and f", {rules[name]}")  # fmt: skip
+def _tell(source: Source, day: date | None, totals: LoadTotals, rules: dict[str, str]) -> None:
+    for name, total in totals.items():
+        log.info(
+            "%s %s %s: %d rows landed, %d accepted, %d rejected%s",
+            source.name,
+            name,
+            landing.load_key(day),
+            total["landed"],
+            total["accepted"],
+            total["rejected"],
+            rules[name] and f", {rules[name]}",
+        )
 
 
-def _check_shares(settings: Settings, source: Source, day: date | None, books: Books, rules: dict[str, str]) -> None:
+def _check_shares(
+    settings: Settings, source: Source, day: date | None, totals: LoadTotals, rules: dict[str, str]
+) -> None:
     """The share of rejected rows once more, now with those refused here; and whether a day is left with any order."""
     orders = source.feeds["orders"]
-    book = books[orders.landing]
-    if day and not orders.may_be_empty and not book["accepted"] and book["landed"] > book["erased"]:
+    total = totals[orders.landing]
+    if day and not orders.may_be_empty and not total["accepted"] and total["landed"] > total["erased"]:
         raise ExpectationFailed(
-            f"{source.name} orders {day}: not_empty: all {book['landed']} rows are rejected, {rules[orders.landing]}. "
+            f"{source.name} orders {day}: not_empty: all {total['landed']} rows are rejected, {rules[orders.landing]}. "
             "The day would have no order, and everybody would look lapsed. Nothing was published; the rejected rows "
             "stand in landing.rejections."
         )
     for feed in source.landed:
-        if feed.name in books:
+        if feed.name in totals:
             limit = validation.read(settings.include, feed.suite, feed).limit(
-                books[feed.name]["landed"], daily=day is not None
+                totals[feed.name]["landed"], daily=day is not None
             )
-            book = books[feed.name]
-            if limit is not None and book["rejected"] - book["erased"] > limit * book["landed"]:
+            total = totals[feed.name]
+            if limit is not None and total["rejected"] - total["erased"] > limit * total["landed"]:
                 raise ExpectationFailed(
-                    f"{source.name} {feed.name} {landing.load_key(day)}: rejected_share: {book['rejected']} of "
-                    f"{book['landed']} rows are rejected, at most {100 * limit:.3g} % may be; {rules[feed.name]}. "
+                    f"{source.name} {feed.name} {landing.load_key(day)}: rejected_share: {total['rejected']} of "
+                    f"{total['landed']} rows are rejected, at most {100 * limit:.3g} % may be; {rules[feed.name]}. "
                     "Nothing was published; the rejected rows stand in landing.rejections."
                 )
 
 
 def _write(
-    connection: Connection, settings: Settings, source: Source, day: date | None, at: datetime,
-    loads: dict[str, dict[str, Any]], books: Books, again: str | None,
-) -> Counts:  # fmt: skip
+    connection: Connection,
+    settings: Settings,
+    source: Source,
+    day: date | None,
+    at: datetime,
+    loads: dict[str, dict[str, Any]],
+    totals: LoadTotals,
+    again: str | None,
+) -> Counts:
     run = database.run
     changes.begin_publishing(connection)
     run(connection, "orders/more_memory")
@@ -407,11 +468,16 @@ def _write(
     _merge(connection, "consents")
     last = day or _last_day(connection, settings, loads[source.feeds["orders"].landing])
     touched = _refresh_statistics(connection)
-    for name, book in books.items():
-        run(connection, "orders/finish_publish", load_id=loads[name]["load_id"], accepted=book["accepted"],
-            rejected=book["rejected"])  # fmt: skip
+    for name, total in totals.items():
+        run(
+            connection,
+            "orders/finish_publish",
+            load_id=loads[name]["load_id"],
+            accepted=total["accepted"],
+            rejected=total["rejected"],
+        )
     counts: Counts = {
-        key: sum(book[key] for book in books.values()) for key in ("landed", "accepted", "rejected", "corrected")
+        key: sum(total[key] for total in totals.values()) for key in ("landed", "accepted", "rejected", "corrected")
     }
     counts |= {f"orders_{verdict}": number for verdict, number in orders.items()}
     counts["customers_touched"] = touched
@@ -425,9 +491,13 @@ def _write(
     newest = part.newest_done(connection)
     if last is not None and (day or newest is None or newest <= last):
         part.record(
-            connection, last, "done", counts, definition=sources.definition(settings.include, source),
+            connection,
+            last,
+            "done",
+            counts,
+            definition=sources.definition(settings.include, source),
             watermark=database.one(connection, "core/newest_change")["change_no"],
-        )  # fmt: skip
+        )
     return counts
 
 
@@ -488,17 +558,20 @@ def _merge_names(name: str, kind: Kind) -> dict[str, str]:
         return Fragment(" and ".join(f"{left}.{key} = {right}.{key}" for key in kind.keys))
 
     return {
-        "table": Fragment(kind.table), "stage": Fragment(f"stage_{name}"),
-        "keys": listed(kind.keys), "stage_keys": listed(kind.keys, "s."), "table_keys": listed(kind.keys, "t."),
-        "content": listed(kind.content), "stage_content": listed(kind.content, "s."),
+        "table": Fragment(kind.table),
+        "stage": Fragment(f"stage_{name}"),
+        "keys": listed(kind.keys),
+        "stage_keys": listed(kind.keys, "s."),
+        "table_keys": listed(kind.keys, "t."),
+        "content": listed(kind.content),
+        "stage_content": listed(kind.content, "s."),
         "table_content": listed(kind.content, "t."),
-        "precedence": Fragment(
-            f"updated_at desc, {kind.wins}known_at desc, from_load desc, file_no desc, row_no desc"
-        ),
-        "join": joined("t", "s"), "several_join": joined("m", "s"),
+        "precedence": Fragment(f"updated_at desc, {kind.wins}known_at desc, from_load desc, file_no desc, row_no desc"),
+        "join": joined("t", "s"),
+        "several_join": joined("m", "s"),
         "assignments": Fragment(", ".join(f"{column} = excluded.{column}" for column in kind.content)),
         "what": Fragment(f"'{name}'"),
-    }  # fmt: skip
+    }
 
 
 def _replace_lines(connection: Connection, source: Source, had_orders: bool) -> None:

@@ -29,9 +29,16 @@ SHORT = 200  # characters of a value kept with a rejection
 # How text begins in UTF-16 without a mark: every other byte is NUL. Anywhere else a NUL is only a bad row.
 UTF_16 = re.compile(rb"(?:[^\0]\0){2}|(?:\0[^\0]){2}")
 READING_RULES = (
-    "too_many_fields", "too_few_fields", "nul_byte", "bad_encoding", "row_too_long", "unterminated_quote",
-    "not_csv", "not_json", "too_many_keys",
-)  # fmt: skip
+    "too_many_fields",
+    "too_few_fields",
+    "nul_byte",
+    "bad_encoding",
+    "row_too_long",
+    "unterminated_quote",
+    "not_csv",
+    "not_json",
+    "too_many_keys",
+)
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,18 @@ OURS = "r:"  # before the names of our columns of the view that validates: no co
 _SYSTEM_COLUMNS = ("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid")  # PostgreSQL's in every table
 _LONGEST_NAME = 60  # bytes; PostgreSQL takes 63
 
-_NAME = {"type": "string", "pattern": "^[a-z][a-z0-9_]*$", "maxLength": 30,
-         "write": "lower-case letters, digits and _, at most 30, beginning with a letter"}  # fmt: skip
-_PATH = {"type": "string", "minLength": 1, "not": {"pattern": r"(^|[/\\])\.\.([/\\]|$)"},
-         "write": "a path without '..', or name the folder with --path"}  # fmt: skip
+_NAME = {
+    "type": "string",
+    "pattern": "^[a-z][a-z0-9_]*$",
+    "maxLength": 30,
+    "write": "lower-case letters, digits and _, at most 30, beginning with a letter",
+}
+_PATH = {
+    "type": "string",
+    "minLength": 1,
+    "not": {"pattern": r"(^|[/\\])\.\.([/\\]|$)"},
+    "write": "a path without '..', or name the folder with --path",
+}
 _INNER_PATH = {**_PATH, "pattern": "^[^/]", "write": "a path below `root`, without '..' or a leading '/'"}
 _FEED = {
     "type": "object",
@@ -33,19 +41,26 @@ _FEED = {
     "properties": {
         "path": _INNER_PATH,
         "format": {"enum": list(FORMATS)},
-        "delimiter": {"type": "string", "pattern": rf"^([\t !#-\-/:-@\[\]^_`{{-~]|{BLANKS})$",
-                      "write": "one sign like ',' or ';' (no letter, digit, dot, quote or backslash), or blanks"},
+        "delimiter": {
+            "type": "string",
+            "pattern": rf"^([\t !#-\-/:-@\[\]^_`{{-~]|{BLANKS})$",
+            "write": "one sign like ',' or ';' (no letter, digit, dot, quote or backslash), or blanks",
+        },
         "encoding": {"enum": list(ENCODINGS)},
         "header": {"type": "boolean"},
-        "columns": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 60}, "minItems": 1,
-                    "uniqueItems": True},
+        "columns": {
+            "type": "array",
+            "items": {"type": "string", "minLength": 1, "maxLength": 60},
+            "minItems": 1,
+            "uniqueItems": True,
+        },
         "required": {"type": "boolean"},
         "may_be_empty": {"type": "boolean"},
         "suite": _NAME,
         "mapping": _NAME,
         "from": {"enum": list(FEEDS)},
     },
-}  # fmt: skip
+}
 _SCHEMA = {
     "type": "object",
     "additionalProperties": False,
@@ -124,9 +139,15 @@ def read(include: Path, name: str) -> Source:
         raise document.error(("name",), f"the name is {content['name']!r}, but the file is called {name}.yaml.")
     feeds = {feed: _feed(path, content, feed) for feed in FEEDS if feed in content["feeds"]}
     return Source(
-        name=name, about=content["about"], namespace=content["namespace"], daily=content["daily"],
-        zone=_zone(path, content.get("zone")), root=content.get("root"), marker=content.get("marker"), feeds=feeds,
-    )  # fmt: skip
+        name=name,
+        about=content["about"],
+        namespace=content["namespace"],
+        daily=content["daily"],
+        zone=_zone(path, content.get("zone")),
+        root=content.get("root"),
+        marker=content.get("marker"),
+        feeds=feeds,
+    )
 
 
 def read_all(include: Path) -> dict[str, Source]:
@@ -173,12 +194,19 @@ def _feed(path: Path, content: dict[str, dict[str, dict[str, str]]], name: str) 
         raise InputError(f"{path}: feeds.{name}.path: a daily source needs {{day}} in the path.")
     own = f"{content['name']}_{name}"
     return Feed(
-        name=name, shares=str(shares) if shares else None, path=str(raw["path"]), format=str(raw["format"]),
-        delimiter=str(raw.get("delimiter") or ","), encoding=str(raw.get("encoding") or "utf-8"),
-        header=bool(raw.get("header", True)), columns=columns, required=bool(raw.get("required", True)),
+        name=name,
+        shares=str(shares) if shares else None,
+        path=str(raw["path"]),
+        format=str(raw["format"]),
+        delimiter=str(raw.get("delimiter") or ","),
+        encoding=str(raw.get("encoding") or "utf-8"),
+        header=bool(raw.get("header", True)),
+        columns=columns,
+        required=bool(raw.get("required", True)),
         may_be_empty=bool(raw.get("may_be_empty", False)),
-        suite=str(raw.get("suite") or own), mapping=str(raw.get("mapping") or own),
-    )  # fmt: skip
+        suite=str(raw.get("suite") or own),
+        mapping=str(raw.get("mapping") or own),
+    )
 
 
 def _zone(path: Path, name: str | None) -> ZoneInfo | None:

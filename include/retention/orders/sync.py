@@ -284,7 +284,7 @@ class SourceDays:
         if not loads:
             raise StateError(f"{self.source.name} {load_key}: nothing has been landed yet.")
         with self.engine.begin() as connection:
-            erased.set_aside(connection, self.settings, self.source, load_key=load_key)
+            erased.quarantine(connection, self.settings, self.source, load_key=load_key)
         return {
             feed.name: validation.validate(self.settings, self.engine, self.source, feed, day)["rejected"]
             for feed in self.source.landed
@@ -316,9 +316,14 @@ class SourceDays:
 
 @contextmanager
 def _turn(
-    settings: Settings, engine: Engine, source: str, day: date, path: str | None, progress: Progress | None,
+    settings: Settings,
+    engine: Engine,
+    source: str,
+    day: date,
+    path: str | None,
+    progress: Progress | None,
     now: datetime | None,
-) -> Iterator[SourceDays]:  # fmt: skip
+) -> Iterator[SourceDays]:
     """The days of a source, in its turn, once `day` may be done."""
     days.require_over(settings, day, now)
     its = SourceDays(settings, engine, _daily(settings, source), path, progress)

@@ -50,8 +50,12 @@ PUBLISHING_RULES = (
 log = logging.getLogger(__name__)
 
 _SHARE = {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$", "write": "a percentage like 5%"}
-_RULE_NAME = {"type": "string", "pattern": "^[a-z][a-z0-9_]*$", "maxLength": 60,
-              "write": "small letters, digits and _, at most 60"}  # fmt: skip
+_RULE_NAME = {
+    "type": "string",
+    "pattern": "^[a-z][a-z0-9_]*$",
+    "maxLength": 60,
+    "write": "small letters, digits and _, at most 60",
+}
 _COUNT = {"type": "integer", "minimum": 0, "write": "a whole number"}
 _SEVERITY = {"enum": ["critical", "warning"]}
 _SCHEMA = {
@@ -79,15 +83,26 @@ _SCHEMA = {
             "type": "array",
             "items": {
                 "oneOf": [
-                    {"type": "object", "additionalProperties": False, "required": ["rule", "severity", *needed],
-                     "properties": {"rule": {"const": rule}, "severity": _SEVERITY, "daily_only": {"type": "boolean"},
-                                    **options}}
+                    {
+                        "type": "object",
+                        "additionalProperties": False,
+                        "required": ["rule", "severity", *needed],
+                        "properties": {
+                            "rule": {"const": rule},
+                            "severity": _SEVERITY,
+                            "daily_only": {"type": "boolean"},
+                            **options,
+                        },
+                    }
                     for rule, needed, options in (
                         ("rejected_share", ["at_most"], {"at_most": _SHARE, "tolerate": _COUNT}),
                         ("row_count", ["at_least"], {"at_least": _COUNT}),
                         ("row_count_like_weekday", ["from", "to"], {"from": _SHARE, "to": _SHARE}),
-                        ("newest_row_is_recent", ["value", "within_days"],
-                         {"value": {"type": "string"}, "within_days": {"type": "integer", "minimum": 1}}),
+                        (
+                            "newest_row_is_recent",
+                            ["value", "within_days"],
+                            {"value": {"type": "string"}, "within_days": {"type": "integer", "minimum": 1}},
+                        ),
                         ("columns_as_expected", [], {}),
                     )
                 ],
@@ -97,7 +112,7 @@ _SCHEMA = {
             },
         },
     },
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -174,14 +189,29 @@ def validate(settings: Settings, engine: Engine, source: Source, feed: Feed, day
             failed = [entry for entry in result["results"] if not entry["success"]]
             critical = [entry for entry in failed if entry["expectation_config"]["severity"] == "critical"]
             result["notes"] = notes
-            database.run(connection, "orders/store_validation", load_id=load["load_id"], suite=suite.name,
-                         success=not critical, results=json.dumps(result, default=str))  # fmt: skip
+            database.run(
+                connection,
+                "orders/store_validation",
+                load_id=load["load_id"],
+                suite=suite.name,
+                success=not critical,
+                results=json.dumps(result, default=str),
+            )
     finally:
         with engine.begin() as connection:
             database.execute(connection, "orders/drop_check", {"view": view})
     names = [entry["expectation_config"]["meta"]["rule"] for entry in failed]
-    log.info("%s %s %s: of %d rows, %d break a rule of %s%s; not met: %s", source.name, feed.name,
-             landing.load_key(day), load["landed"], rejected, suite.name, by, ", ".join(names) or "none")  # fmt: skip
+    log.info(
+        "%s %s %s: of %d rows, %d break a rule of %s%s; not met: %s",
+        source.name,
+        feed.name,
+        landing.load_key(day),
+        load["landed"],
+        rejected,
+        suite.name,
+        by,
+        ", ".join(names) or "none",
+    )
     if critical:
         reasons = "; ".join(_describe(entry, suite, result) for entry in critical)
         kept = (
@@ -194,9 +224,16 @@ def validate(settings: Settings, engine: Engine, source: Source, feed: Feed, day
 
 
 def _create_view(
-    settings: Settings, engine: Engine, source: Source, feed: Feed, day: date | None, suite: Suite,
-    load: dict[str, Any], columns: list[str], view: Table,
-) -> None:  # fmt: skip
+    settings: Settings,
+    engine: Engine,
+    source: Source,
+    feed: Feed,
+    day: date | None,
+    suite: Suite,
+    load: dict[str, Any],
+    columns: list[str],
+    view: Table,
+) -> None:
     """One row per landed row: its columns, a boolean per rule, and whether all of them hold."""
     literal = f"date '{day.isoformat() if day else 'infinity'}'"
     end = days.known_at(day + timedelta(days=1), settings.shop_time_zone) if day else None
@@ -255,17 +292,36 @@ def _expectations(
             found.append(_of_column(rule, OURS + "accepted", 1 - _allowed(one, landed), severity))
         elif rule == "columns_as_expected":
             ours = [OURS + name for name in (READABLE, "accepted", "newest", *(r.name for r in suite.rules))]
-            found.append({"type": "ExpectTableColumnsToMatchSet", "rule": rule, "severity": severity,
-                          "column_set": ["file_no", "row_no", *feed.columns, *ours]})  # fmt: skip
+            found.append(
+                {
+                    "type": "ExpectTableColumnsToMatchSet",
+                    "rule": rule,
+                    "severity": severity,
+                    "column_set": ["file_no", "row_no", *feed.columns, *ours],
+                }
+            )
         elif rule == "row_count":
-            found.append({"type": "ExpectTableRowCountToBeBetween", "rule": rule, "severity": severity,
-                          "min_value": one["at_least"]})  # fmt: skip
+            found.append(
+                {
+                    "type": "ExpectTableRowCountToBeBetween",
+                    "rule": rule,
+                    "severity": severity,
+                    "min_value": one["at_least"],
+                }
+            )
         elif rule == "newest_row_is_recent" and day and not landed:
             notes.append(f"{rule}: skipped, no row was landed")
         elif rule == "newest_row_is_recent" and day:
             least = days.starts_at(day - timedelta(days=one["within_days"] - 1), settings.shop_time_zone)
-            found.append({"type": "ExpectColumnMaxToBeBetween", "rule": rule, "severity": severity,
-                          "column": OURS + "newest", "min_value": least})  # fmt: skip
+            found.append(
+                {
+                    "type": "ExpectColumnMaxToBeBetween",
+                    "rule": rule,
+                    "severity": severity,
+                    "column": OURS + "newest",
+                    "min_value": least,
+                }
+            )
         elif rule == "row_count_like_weekday" and day:
             band = _band(engine, source, feed, day, one)
             if band is None:
@@ -276,8 +332,15 @@ def _expectations(
 
 
 def _of_column(rule: str, column: str, mostly: float, severity: str, shown: str | None = None) -> dict[str, Any]:
-    return {"type": "ExpectColumnValuesToBeInSet", "rule": rule, "severity": severity, "column": column,
-            "value_set": [True], "mostly": mostly, "shown": shown}  # fmt: skip
+    return {
+        "type": "ExpectColumnValuesToBeInSet",
+        "rule": rule,
+        "severity": severity,
+        "column": column,
+        "value_set": [True],
+        "mostly": mostly,
+        "shown": shown,
+    }
 
 
 def _band(engine: Engine, source: Source, feed: Feed, day: date, one: dict[str, Any]) -> dict[str, int] | None:
@@ -288,8 +351,10 @@ def _band(engine: Engine, source: Source, feed: Feed, day: date, one: dict[str, 
     if len(counts) < LOADS_FOR_A_BAND:
         return None
     usual = median(counts)
-    return {"min_value": max(0, int(usual * _share(one["from"])) - SLACK),
-            "max_value": int(usual * _share(one["to"])) + SLACK}  # fmt: skip
+    return {
+        "min_value": max(0, int(usual * _share(one["from"])) - SLACK),
+        "max_value": int(usual * _share(one["to"])) + SLACK,
+    }
 
 
 def _ask(
@@ -428,9 +493,11 @@ def _describe(entry: dict[str, Any], suite: Suite, result: dict[str, Any]) -> st
     if rule == "rejected_share":
         counts = {one.name: _unexpected(result, one.name) for one in suite.rules}
         counts[READABLE] = _unexpected(result, READABLE)
-        return (f"{rule}: {numbers['unexpected_count']} of {numbers['element_count']} rows are rejected, at most "
-                f"{100 * (1 - kwargs['mostly']):.3g} % may be; mostly by "
-                + _worst({name: count for name, count in counts.items() if count}))  # fmt: skip
+        return (
+            f"{rule}: {numbers['unexpected_count']} of {numbers['element_count']} rows are rejected, at most "
+            f"{100 * (1 - kwargs['mostly']):.3g} % may be; mostly by "
+            + _worst({name: count for name, count in counts.items() if count})
+        )
     if rule == "not_empty":
         return (
             "not_empty: its files hold no row, and then everybody would look lapsed; if the shop may have a day "

@@ -164,9 +164,16 @@ def _templates() -> ImmutableSandboxedEnvironment:
         lstrip_blocks=True,
     )
     templates.filters.update(
-        number=words.number, share=words.share, day=words.day, date=words.date_of_year, moment=words.moment,
-        size=words.size, ago=words.ago, word=words.word, path=lambda text: quote(str(text), safe=""),
-    )  # fmt: skip
+        number=words.number,
+        share=words.share,
+        day=words.day,
+        date=words.date_of_year,
+        moment=words.moment,
+        size=words.size,
+        ago=words.ago,
+        word=words.word,
+        path=lambda text: quote(str(text), safe=""),
+    )
     return templates
 
 
@@ -174,8 +181,11 @@ def _answer_errors(app: FastAPI) -> None:
     """A person reads one clear sentence, a script gets it as JSON; neither gets a stack trace."""
 
     def refused(request: Request, problem: HTTPException) -> Response:
-        told = {401: "Please log in to Airflow first.", 403: "Your Airflow user may not see this page.",
-                404: "There is no such page."}  # fmt: skip
+        told = {
+            401: "Please log in to Airflow first.",
+            403: "Your Airflow user may not see this page.",
+            404: "There is no such page.",
+        }
         return _problem(request, problem.status_code, told.get(problem.status_code, str(problem.detail)))
 
     def wrong(request: Request, problem: RetentionError) -> Response:
@@ -189,18 +199,28 @@ def _answer_errors(app: FastAPI) -> None:
     def database_fails(request: Request, problem: DBAPIError) -> Response:
         log.warning("The page cannot read the database: %s", type(problem.orig).__name__)
         if isinstance(problem, ProgrammingError):
-            return _problem(request, 503, "The shop's database has not been set up yet, or is older than this page. "
-                                          "Run `retention db init`.")  # fmt: skip
-        return _problem(request, 503, "The shop's database does not answer. On this machine `make run` or "
-                                      "`retention up` starts it; otherwise check RETENTION_DATABASE_URL.")  # fmt: skip
+            return _problem(
+                request,
+                503,
+                "The shop's database has not been set up yet, or is older than this page. Run `retention db init`.",
+            )
+        return _problem(
+            request,
+            503,
+            "The shop's database does not answer. On this machine `make run` or "
+            "`retention up` starts it; otherwise check RETENTION_DATABASE_URL.",
+        )
 
     def fails(request: Request, problem: Exception) -> Response:
         return _problem(request, 500, "The page could not be made; the log of Airflow's API server tells why.")
 
     handlers: list[tuple[type[Exception], Any]] = [
-        (HTTPException, refused), (RequestValidationError, unasked), (RetentionError, wrong),
-        (DBAPIError, database_fails), (Exception, fails),
-    ]  # fmt: skip
+        (HTTPException, refused),
+        (RequestValidationError, unasked),
+        (RetentionError, wrong),
+        (DBAPIError, database_fails),
+        (Exception, fails),
+    ]
     for kind, handler in handlers:
         app.add_exception_handler(kind, handler)
 

@@ -36,8 +36,12 @@ HIDDEN = {
     "description",
 }
 OWN_COLUMNS = ("file_no", "row_no")  # beside those that begin with OURS
-NUMBERS = {"checked": "element_count", "unexpected": "unexpected_count", "percent": "unexpected_percent",
-           "missing": "missing_count"}  # fmt: skip
+NUMBERS = {
+    "checked": "element_count",
+    "unexpected": "unexpected_count",
+    "percent": "unexpected_percent",
+    "missing": "missing_count",
+}
 
 
 def read(connection: Connection, key: str | None, source: str | None) -> Row:
@@ -96,8 +100,9 @@ def _rejected(connection: Connection, load: Row, rule: str) -> list[Row]:
             found.append({**place, "value": row["value"], "length": row["length"]})
         else:
             fields, hidden = shown_row(row["row_text"])
-            found.append({**place, "value": shown(row["value"], looked_at.get(rule, "")), "fields": fields,
-                          "hidden": hidden})  # fmt: skip
+            found.append(
+                {**place, "value": shown(row["value"], looked_at.get(rule, "")), "fields": fields, "hidden": hidden}
+            )
     return found
 
 

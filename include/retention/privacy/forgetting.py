@@ -25,7 +25,7 @@ from retention.core.errors import DeliveryError, InputError, StateError
 from retention.core.settings import Settings
 from retention.delivery.channels import outbox
 from retention.delivery.exports import audiences
-from retention.ledger.claims import Ledger, give_back
+from retention.ledger.claims import Ledger, release_reservations
 from retention.orders import erased, sources, sync
 from retention.orders.sources import Source
 
@@ -72,7 +72,7 @@ def forget(
     person = _find(settings, engine, ref, namespace)
     counts: Counts = {"skipped": _silence(settings, engine, person, now)}
     with engine.connect() as connection:
-        Ledger(settings, connection).bury_the_dead(now)
+        Ledger(settings, connection).recover_orphaned_claims(now)
     with engine.connect() as connection, connection.begin():
         _refuse_attempting(connection, person)
     mine = [source for source in _sources(settings) if source.namespace == person.namespace]
@@ -125,7 +125,7 @@ def _silence(settings: Settings, engine: Engine, person: _Person, now: datetime)
         run(connection, "contact/suppress_forgotten", now=now, **who)
         run(connection, "campaigns/end_erased", today=today, **who)
         skipped = run(connection, "ledger/skip_erased", now=now, **who).mappings().all()
-        give_back(connection, skipped)
+        release_reservations(connection, skipped)
         changes.record(connection, [person.customer_id], today, "erasures")
     return len(skipped)
 
@@ -173,12 +173,15 @@ def _erase_landed(
     landed = 0
     for source in mine:
         refs = run(connection, "privacy/order_refs", customer_id=person.customer_id, source=source.name)
-        landed += erased.set_aside(connection, settings, source, ref=person.ref, order_refs=refs.scalars().all())
+        landed += erased.quarantine(connection, settings, source, ref=person.ref, order_refs=refs.scalars().all())
     written = [row[name] for row in contacts for name in ("written_email", "written_phone") if row[name]]
     run(
-        connection, "orders/blank_rejections", sources=[source.name for source in mine],
-        words=[person.ref, *written], addresses=written,
-    )  # fmt: skip
+        connection,
+        "orders/blank_rejections",
+        sources=[source.name for source in mine],
+        words=[person.ref, *written],
+        addresses=written,
+    )
     same_address = erasures.suppress(connection, settings, now)
     changes.record(connection, same_address, now.astimezone(settings.shop_time_zone).date(), "suppressions")
     return {"landed": landed, "same_address": len(same_address)}
@@ -210,9 +213,12 @@ def _remember(
     digests = {("customer", erasures.digest(settings, "customer", person.namespace, person.ref))}
     digests |= {(kind, erasures.digest(settings, kind, word)) for kind, word in known}
     run(
-        connection, "contact/remember_erased", now=now,
-        kinds=[kind for kind, _ in digests], digests=[digest for _, digest in digests],
-    )  # fmt: skip
+        connection,
+        "contact/remember_erased",
+        now=now,
+        kinds=[kind for kind, _ in digests],
+        digests=[digest for _, digest in digests],
+    )
 
 
 def _names(settings: Settings, table: str, columns: Iterable[str]) -> Mapping[str, str]:

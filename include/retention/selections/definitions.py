@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from retention.core.errors import InputError
 from retention.selections import rendering, scanning
-from retention.selections.rendering import DAY_WORDS, Occasion, Rule, render, shown
+from retention.selections.rendering import DAY_WORDS, RenderContext, Rule, render, shown
 from retention.selections.windows import Edge
 
 RESERVED = re.compile(r"membership|work(_.*)?")  # tables of ours in the same schema
@@ -124,9 +124,9 @@ def _read(include: Path, file: Path) -> Definition:
     )
 
 
-def _stand_in(*, orders_inline: bool = False) -> Occasion:
-    """An occasion to look at a rule before there is a day."""
-    return Occasion(
+def _stand_in(*, orders_inline: bool = False) -> RenderContext:
+    """An context to look at a rule before there is a day."""
+    return RenderContext(
         day=date(2001, 1, 1),
         zone=ZoneInfo("UTC"),
         inactive_days=180,

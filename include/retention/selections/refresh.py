@@ -176,10 +176,12 @@ def _refresh(
         return _write(connection, settings, definitions, name, its)
 
     return part(name).run(
-        engine, day, do,
+        engine,
+        day,
+        do,
         content=f"{definition.content}\ninactive_days: {settings.inactive_days}",
         builds_on=[part(each) for each in definition.references],
-    )  # fmt: skip
+    )
 
 
 def _require(settings: Settings, engine: Engine, day: date, now: datetime | None) -> None:
@@ -233,10 +235,10 @@ def _fill_work(
 ) -> int:
     """Fill the work table; once more when a sync or a refresh came in between and the day became a past one."""
     while True:
-        before = worlds.situation(connection, definitions, name)
+        before = worlds.watermark(connection, definitions, name)
         with worlds.opened(connection, settings, definitions, day) as world:
             size = world.fill(name, work)
-        if worlds.situation(connection, definitions, name) == before:
+        if worlds.watermark(connection, definitions, name) == before:
             return size
         database.run(connection, "selections/refresh/clear_work", {"work": work})
 

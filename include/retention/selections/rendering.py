@@ -44,7 +44,7 @@ _MACROS = re.compile(r"[a-z_]+/macros\.sql")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Occasion:
+class RenderContext:
     """What a rule is rendered for."""
 
     day: date
@@ -56,7 +56,7 @@ class Occasion:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """The SQL of a selection on one occasion."""
+    """The SQL of a selection on one context."""
 
     sql: str
     edges: tuple[Edge, ...]  # where facts cross a window as days go by
@@ -70,18 +70,18 @@ class Rule:
         return self._marked.count("\n", 0, index) + 1
 
 
-def render(include: Path, file: Path, occasion: Occasion) -> Rule:
-    """The rule in `file` for `occasion`. Raises InputError naming file and line."""
-    return _rule(include, file, occasion, selections=True)
+def render(include: Path, file: Path, context: RenderContext) -> Rule:
+    """The rule in `file` for `context`. Raises InputError naming file and line."""
+    return _rule(include, file, context, selections=True)
 
 
-def order_selection(include: Path, file: Path, occasion: Occasion) -> Rule:
+def order_selection(include: Path, file: Path, context: RenderContext) -> Rule:
     """An order selection by itself. Raises InputError naming file and line."""
-    return _rule(include, file, occasion, selections=False)
+    return _rule(include, file, context, selections=False)
 
 
-def _rule(include: Path, file: Path, occasion: Occasion, *, selections: bool) -> Rule:
-    macros = _Macros(include, occasion)
+def _rule(include: Path, file: Path, context: RenderContext, *, selections: bool) -> Rule:
+    macros = _Macros(include, context)
     with sandbox.bounded():
         marked = macros.file(file, selections=selections)
     return Rule(
@@ -118,9 +118,9 @@ def read(include: Path, file: Path) -> str:
 class _Macros:
     """What one rendering may call, and what it has called."""
 
-    def __init__(self, include: Path, occasion: Occasion) -> None:
+    def __init__(self, include: Path, context: RenderContext) -> None:
         self.include = include
-        self.occasion = occasion
+        self.context = context
         self.edges: list[Edge] = []
         self.references: list[str] = []
         self.order_selections: list[str] = []
@@ -145,7 +145,7 @@ class _Macros:
             raise InputError(f"{where}: {sandbox.sentence(problem).replace('_Macros.', '')}.") from None
 
     def _context(self) -> dict[str, object]:
-        known_by = days.known_at(self.occasion.day, self.occasion.zone)
+        known_by = days.known_at(self.context.day, self.context.zone)
         return {
             "selection": self.selection,
             "orders": self.orders,
@@ -153,14 +153,14 @@ class _Macros:
             "between_days": self.between_days,
             "between_months": self.between_months,
             "since": self.since,
-            "day": f"date '{self.occasion.day}'",
+            "day": f"date '{self.context.day}'",
             "known_by": f"timestamptz '{known_by.isoformat(sep=' ')}'",
-            "inactive_days": self.occasion.inactive_days,
-            "shop_zone": f"'{self.occasion.zone.key}'",
+            "inactive_days": self.context.inactive_days,
+            "shop_zone": f"'{self.context.zone.key}'",
         }
 
     def selection(self, name: str) -> str:
-        return self.occasion.table(name)
+        return self.context.table(name)
 
     def orders(self, name: str) -> str:
         file = order_selection_file(self.include, name)
@@ -174,7 +174,7 @@ class _Macros:
         self.open.append(name)
         text = self.file(file, selections=False)
         self.open.pop()
-        if not self.occasion.orders_inline:
+        if not self.context.orders_inline:
             return "orders"
         return f"(\n{text.strip()}\n)".replace("\n", _BROUGHT_IN)
 
@@ -233,7 +233,7 @@ class _Macros:
         window = make(column.rpartition(".")[2])
         self.edges += window.edges
         conditions = [
-            f"{column} {sign} {self._literal(column, edge.on(self.occasion.day))}"
+            f"{column} {sign} {self._literal(column, edge.on(self.context.day))}"
             for sign, edge in ((">=", window.start), ("<", window.end))
             if edge
         ]
@@ -241,7 +241,7 @@ class _Macros:
 
     def _literal(self, column: str, day: date) -> str:
         if column.endswith("_at"):
-            return f"timestamptz '{days.starts_at(day, self.occasion.zone).isoformat(sep=' ')}'"
+            return f"timestamptz '{days.starts_at(day, self.context.zone).isoformat(sep=' ')}'"
         return f"date '{day}'"
 
 
@@ -249,7 +249,7 @@ class _Macros:
 class _Parsed:
     template: jinja2.Template
     words: frozenset[str]  # what it uses besides SQL
-    selections: tuple[str, ...]  # the names in selection(...), also where an occasion does not come by
+    selections: tuple[str, ...]  # the names in selection(...), also where an context does not come by
 
 
 class _Sandbox(sandbox.Sandbox):

@@ -25,7 +25,7 @@ from retention.core.errors import InputError, StateError
 from retention.core.settings import Settings
 from retention.selections import rendering
 from retention.selections.definitions import Definition, closure, get
-from retention.selections.rendering import Occasion, Rule, shown
+from retention.selections.rendering import RenderContext, Rule, shown
 
 STAGE = "selections"
 MEMBERS = "customer_id bigint primary key"  # the columns of every table of members
@@ -42,7 +42,7 @@ _FACTS = (  # a view each, of what was known
 )
 
 
-def situation(connection: Connection, definitions: Mapping[str, Definition], name: str) -> tuple[object, ...]:
+def watermark(connection: Connection, definitions: Mapping[str, Definition], name: str) -> tuple[object, ...]:
     """What a world for `name` is chosen by: the newest published day, and how far each selection below it is."""
     newest = [part(one).newest_done(connection) for one in closure(definitions, [name]) if one != name]
     return (days.newest_published(connection), *newest)
@@ -76,13 +76,13 @@ def statement(
             membership = {"view": tables[one], "name": Fragment(f"'{one}'"), "day": Fragment(f"date '{day}'")}
             before.append(database.sql(settings.include, "selections/refresh/as_of_membership", membership))
     path = ", ".join(map(database.identifier, [schema, "shop"] if is_past else ["shop"]))
-    occasion = Occasion(
+    context = RenderContext(
         day=day,
         zone=settings.shop_time_zone,
         inactive_days=settings.inactive_days,
         table=lambda one: database.qualified(tables[one]),
     )
-    rule = rendering.render(settings.include, definition.file, occasion).sql.strip()
+    rule = rendering.render(settings.include, definition.file, context).sql.strip()
     if definition.parent:
         parent = database.qualified(tables[definition.parent])
         rule = (
@@ -116,13 +116,13 @@ class World:
         definition = self.definitions[name]
         for reference in definition.references:
             self._open_selection(reference)
-        occasion = Occasion(
+        context = RenderContext(
             day=self.day,
             zone=self.settings.shop_time_zone,
             inactive_days=self.settings.inactive_days,
             table=self._table,
         )
-        rule = rendering.render(self.settings.include, definition.file, occasion)
+        rule = rendering.render(self.settings.include, definition.file, context)
         self._search()
         parent = self._tables[definition.parent] if definition.parent else None
         size = _fill(
@@ -219,9 +219,13 @@ def opened(
 ) -> Iterator[World]:
     """The world of `day`, dropped at the end; after an error the transaction it lives in must be rolled back."""
     world = World(
-        connection=connection, settings=settings, definitions=definitions, day=day, may_compute=may_compute,
+        connection=connection,
+        settings=settings,
+        definitions=definitions,
+        day=day,
+        may_compute=may_compute,
         is_afresh=is_afresh,
-    )  # fmt: skip
+    )
     newest = days.newest_published(connection)
     if newest is not None and day < newest:
         world.open_facts()

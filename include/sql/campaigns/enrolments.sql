@@ -1,4 +1,4 @@
--- name: exit
+-- name: end_enrolments
 -- Ends the open enrolments of one version whose customer ordered, unsubscribed or left the selection, as far as the
 -- campaign exits on it; what was known when day ended decides. Returns how many ended.
 -- Who left is said twice, as condition and as reason: a join of enrolments with themselves is slow until their

@@ -54,7 +54,7 @@ where m.removed_in is null
 group by m.campaign, m.step
 order by m.campaign, m.step;
 
--- name: put_in
+-- name: export_additions
 -- How many members of one audience the export :number puts in: kept before :now, unless it is halted. Who is still in
 -- from an earlier entry, or is taken out by this very export, is put in by a later one: no file contradicts another.
 with written as (
@@ -81,7 +81,7 @@ with written as (
 
 select count(*) from written;
 
--- name: take_out
+-- name: export_removals
 -- How many members of one audience the export :number takes out: in a file, and no longer to be in. Halts do not matter.
 with written as (
     update delivery.audience_members as m

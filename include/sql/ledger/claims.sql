@@ -1,8 +1,8 @@
--- name: hold_claim
+-- name: acquire_claim_lock
 -- A worker's sign of life: this lock lasts until it lets go or its session ends, whichever way it dies.
 select pg_advisory_lock(:key) as held;
 
--- name: let_go_of_claim
+-- name: release_claim_lock
 -- The worker is done with its claim: everything in it is settled.
 select pg_advisory_unlock(:key) as released;
 
@@ -12,11 +12,11 @@ select distinct claim
 from delivery.messages
 where state = 'attempting';
 
--- name: is_worker_dead
+-- name: is_claim_orphaned
 -- True if nobody holds the claim's lock: its worker is gone. This transaction then holds it until it ends.
 select pg_try_advisory_xact_lock(:key) as is_dead;
 
--- name: declare_dead
+-- name: settle_orphaned
 -- One row per message a dead worker left behind; its claim's lock is held by this transaction.
 -- With a provider the call may have been made: unknown, never sent again by itself. What the outbox keeps, or is
 -- exported as files, is one transaction with the settled state: still attempting there provably was not sent. Planned,
@@ -33,7 +33,7 @@ set state = case when m.provider in ('outbox', 'files') then 'planned' else 'unk
 where m.claim = cast(:claim as uuid) and m.state = 'attempting'
 returning m.customer_id, m.campaign, m.entry_no, m.offer, m.state;
 
--- name: set_aside
+-- name: quarantine
 -- One row: the first due message after a place in the queue; while sending :is_blocked, the first that has expired.
 -- No claim that meets it can be read, so nothing of it is read here: it is skipped, and the queue goes on.
 update delivery.messages as m
@@ -66,9 +66,9 @@ with settled as (
         settled_at = case when u.state <> 'planned' then cast(:now as timestamptz) end,
         retry_at = u.retry_at,
         segments = case when u.state in ('accepted', 'unknown') then w.segments end,
-        attempts = m.attempts - case when u.is_burned then 0 else 1 end,
-        attempted_at = case when u.is_burned or m.attempts > 1 then m.attempted_at end,
-        called_at = case when u.is_burned or m.attempts > 1 then m.called_at end,
+        attempts = m.attempts - case when u.counts_as_attempt then 0 else 1 end,
+        attempted_at = case when u.counts_as_attempt or m.attempts > 1 then m.attempted_at end,
+        called_at = case when u.counts_as_attempt or m.attempts > 1 then m.called_at end,
         claim = case when u.state <> 'planned' then m.claim end,
         provider = case when u.state <> 'planned' then m.provider end
     from unnest(
@@ -77,8 +77,8 @@ with settled as (
     ) as w (customer_id, message_key, segments, outcome)
     join unnest(
         cast(:states as text[]), cast(:reasons as text[]), cast(:provider_ids as text[]),
-        cast(:retry_ats as timestamptz[]), cast(:are_burned as boolean[])
-    ) with ordinality as u (state, reason, provider_id, retry_at, is_burned, outcome) on u.outcome = w.outcome
+        cast(:retry_ats as timestamptz[]), cast(:count_as_attempts as boolean[])
+    ) with ordinality as u (state, reason, provider_id, retry_at, counts_as_attempt, outcome) on u.outcome = w.outcome
     where m.customer_id = w.customer_id
         and m.message_key = w.message_key
         and m.state = 'attempting'
@@ -107,7 +107,7 @@ from settled as s
 where s.state not in ('planned', 'refused')
 group by s.state;
 
--- name: played
+-- name: replayed
 -- What the sends in [:from, :until) came to, counted in the ledger: the same after a crash as without one.
 -- A message skipped by a claim carries the claim; one skipped by its campaign does not.
 select

@@ -6,7 +6,7 @@ select distinct ({{ order_ref }}) as order_ref
 from {{ table }} as landed
 where {{ is_erased("landed", customer_ref) }};
 
--- name: set_aside
+-- name: quarantine_erased
 -- One row per landed row of a customer who was erased: it goes, and a rejection takes its place.
 with gone as (
     delete from {{ table }} as landed
@@ -16,7 +16,7 @@ with gone as (
 
 {{ reject("gone") }};
 
--- name: set_aside_lines
+-- name: quarantine_erased_lines
 -- One row per landed line of the orders given, whose customer was erased: it goes, and a rejection takes its place.
 with gone as (
     delete from {{ table }} as landed
@@ -27,7 +27,7 @@ with gone as (
 
 {{ reject("gone") }};
 
--- name: count_set_aside
+-- name: count_quarantined
 -- How many rows of this load were set aside since their customer was erased.
 select count(*)
 from landing.rejections

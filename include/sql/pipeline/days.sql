@@ -1,4 +1,4 @@
--- name: unplayed
+-- name: pending_replay
 -- Published days whose sends have not been played, oldest first: from the first day that any campaign began, to :until.
 select published.day
 from shop.days as published

@@ -53,7 +53,10 @@ class Outbox:
     def keep(self, connection: Connection, claim: str, messages: Sequence[Outgoing], now: datetime) -> None:
         """Write the rows of ``delivery.outbox``."""
         run(
-            connection, "delivery/store", claim=claim, now=now,
+            connection,
+            "delivery/store",
+            claim=claim,
+            now=now,
             customer_ids=[each.customer_id for each in messages],
             message_keys=[each.message_key for each in messages],
             recipients=[each.recipient for each in messages],
@@ -61,7 +64,7 @@ class Outbox:
             text_bodies=[each.text for each in messages],
             html_bodies=[each.html for each in messages],
             headers=[json.dumps(each.headers) for each in messages],
-        )  # fmt: skip
+        )
 
 
 def remove(settings: Settings, keys: Iterable[str]) -> int:

@@ -28,7 +28,7 @@ from retention.core.settings import Settings
 from retention.delivery.channels import sendgrid_client
 from retention.delivery.channels.base import ChannelRefused, Outgoing, Settled, backoff
 from retention.delivery.operations.recall import Batches
-from retention.delivery.rendering.gaps import Content
+from retention.delivery.rendering.placeholders import Content
 from retention.ledger.outcomes import Outcome, accepted, refused, retry, unknown
 
 BACK = timedelta(minutes=1)
@@ -166,7 +166,7 @@ def _shared(group: Sequence[Outgoing]) -> tuple[str, str, str | None, Sequence[M
 
 
 def _groups(messages: Sequence[Outgoing], size: int) -> Iterator[list[Outgoing]]:
-    """Messages that can share a request: one text with gaps, or texts of one step whose lines can be told apart.
+    """Messages that share a request: one text with placeholders, or texts of one step whose lines can be told apart.
 
     The latter are those that few read: where a template looks into a name, each name has a text of its own. No address
     stands twice in a request: SendGrid does not look for that, but whoever reads its log or reports by address could
@@ -206,9 +206,15 @@ def _shape(message: Outgoing, content: Content) -> tuple[Any, ...]:
     text, html = message.text, message.html or ""
     is_long = len((message.subject or "").encode()) + len(text.encode()) + len(html.encode()) > SUBSTITUTION_BYTES
     return (
-        message.campaign, message.version, message.step, content.language, content.html is None, text.count("\n"),
-        html.count("\n"), is_long,
-    )  # fmt: skip
+        message.campaign,
+        message.version,
+        message.step,
+        content.language,
+        content.html is None,
+        text.count("\n"),
+        html.count("\n"),
+        is_long,
+    )
 
 
 def _shareable(messages: Sequence[Outgoing]) -> int:

@@ -45,11 +45,14 @@ class Audience:
         """Write the rows of ``delivery.audience_members``."""
         hashes = [identifiers(each.person["email"], each.person["phone"]) for each in messages]
         run(
-            connection, "delivery/keep_members", claim=claim, now=now,
+            connection,
+            "delivery/keep_members",
+            claim=claim,
+            now=now,
             customer_ids=[each.customer_id for each in messages],
             message_keys=[each.message_key for each in messages],
             **{name: [each[name] for each in hashes] for name in IDENTIFIERS},
-        )  # fmt: skip
+        )
 
 
 def identifiers(email: str | None, phone: str | None) -> dict[str, str | None]:
@@ -103,8 +106,8 @@ def _fix(settings: Settings, connection: Connection, now: datetime, known_by: da
     """Decide who is in, as known by then, and note for each audience what its export at `now` changes."""
     run(connection, "delivery/leave_audiences", known_by=known_by, shop_zone=settings.shop_time_zone.key)
     for audience in run(connection, "delivery/changed_audiences", now=now).mappings().all():
-        removed = count(connection, "delivery/take_out", **audience)
-        added = count(connection, "delivery/put_in", now=now, **audience)
+        removed = count(connection, "delivery/export_removals", **audience)
+        added = count(connection, "delivery/export_additions", now=now, **audience)
         if added or removed:
             exports.record(connection, settings, CHANNEL, now, added=added, removed=removed, **audience)
 
@@ -115,17 +118,22 @@ def _files(settings: Settings, export: exports.Export, lines: Sequence[Mapping[s
     files = []
     for platform, header in FORMATS.items():
         for action in ("remove", "add"):  # in the order in which they are to be applied
-            rows = sorted({
-                tuple("" if action == "add" and line[name] in out else line[name] or "" for name in names)
-                for line in lines
-                if line["action"] == action
-                for names in [(f"email_{platform}", f"phone_{platform}")]
-            } - {("", "")})  # fmt: skip
+            rows = sorted(
+                {
+                    tuple("" if action == "add" and line[name] in out else line[name] or "" for name in names)
+                    for line in lines
+                    if line["action"] == action
+                    for names in [(f"email_{platform}", f"phone_{platform}")]
+                }
+                - {("", "")}
+            )
             if rows:
                 files.append(
                     exports.File(
-                        name=f"{platform}_{action}.csv", content=as_csv(header, rows), rows=len(rows),
+                        name=f"{platform}_{action}.csv",
+                        content=as_csv(header, rows),
+                        rows=len(rows),
                         about={"platform": platform, "action": action, "format": "CSV, UTF-8, SHA-256 in hex"},
                     )
-                )  # fmt: skip
+                )
     return files

@@ -25,7 +25,7 @@ from retention.core.spreadsheets import as_csv
 from retention.delivery.channels.base import Outgoing, Settled
 from retention.delivery.exports import writing as exports
 from retention.delivery.rendering.render import one_line
-from retention.ledger.claims import give_back
+from retention.ledger.claims import release_reservations
 from retention.ledger.outcomes import accepted, refused
 
 log = logging.getLogger(__name__)
@@ -70,23 +70,30 @@ class Postal:
     def send(self, messages: Sequence[Outgoing]) -> list[Settled]:
         """Nothing is handed over yet: all are accepted, but for cards on which there is no room for so much."""
         return [
-            (message, accepted() if (number := len(message.text)) <= LONGEST_TEXT
-             else refused(f"too_long: {number} characters"))
+            (
+                message,
+                accepted()
+                if (number := len(message.text)) <= LONGEST_TEXT
+                else refused(f"too_long: {number} characters"),
+            )
             for message in messages
-        ]  # fmt: skip
+        ]
 
     def keep(self, connection: Connection, claim: str, messages: Sequence[Outgoing], now: datetime) -> None:
         """Write the rows of ``delivery.cards``."""
         people = [{name: one_line(value or "") for name, value in each.person.items()} for each in messages]
         run(
-            connection, "delivery/keep_cards", claim=claim, now=now,
+            connection,
+            "delivery/keep_cards",
+            claim=claim,
+            now=now,
             customer_ids=[each.customer_id for each in messages],
             message_keys=[each.message_key for each in messages],
             languages=[each.rendered.content.language for each in messages],
             cards=[each.text for each in messages],
             recipients=[one_line(f"{each['first_name']} {each['last_name']}") for each in people],
             **{name: [each[name] for each in people] for name in ("street", "postal_code", "city", "country")},
-        )  # fmt: skip
+        )
 
 
 def export(settings: Settings, engine: Engine, day: date | None = None, at: datetime | None = None) -> Counts:
@@ -110,7 +117,7 @@ def _fix(settings: Settings, connection: Connection, now: datetime, known_by: da
             customer_ids=[card.customer_id for card in withdrawn],
             message_keys=[card.message_key for card in withdrawn],
         )
-        give_back(connection, again.mappings().all())
+        release_reservations(connection, again.mappings().all())
         log.info("%s cards are withdrawn: the next claim says why", len(withdrawn))
     for step in run(connection, "delivery/waiting_cards", now=now).mappings().all():
         if added := count(connection, "delivery/take_cards", now=now, **step):

@@ -188,9 +188,13 @@ def _url(settings: Settings) -> str:
 def _is_written(engine: Engine, export: Export, at: datetime) -> None:
     with engine.begin() as connection:
         run(
-            connection, "delivery/export_written", campaign=export.campaign, step=export.step, number=export.number,
+            connection,
+            "delivery/export_written",
+            campaign=export.campaign,
+            step=export.step,
+            number=export.number,
             at=at,
-        )  # fmt: skip
+        )
 
 
 def _manifest(export: Export, files: Sequence[File]) -> bytes:

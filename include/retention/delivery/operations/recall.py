@@ -40,9 +40,13 @@ class Batches:
         """Remember them, in the transaction that settles `messages` as accepted."""
         campaigns = sorted({each.campaign for each in messages})
         run(
-            connection, "delivery/keep_batches", claim=claim, campaigns=campaigns, send_at=now + self.delay,
+            connection,
+            "delivery/keep_batches",
+            claim=claim,
+            campaigns=campaigns,
+            send_at=now + self.delay,
             batch_ids=[self._ids[each] for each in campaigns],
-        )  # fmt: skip
+        )
 
 
 def call_back(settings: Settings, engine: Engine, campaign: str | None, at: datetime | None = None) -> Counts:

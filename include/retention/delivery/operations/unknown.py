@@ -14,7 +14,7 @@ from retention.core.database import lock, run
 from retention.core.days import Counts
 from retention.core.errors import InputError, StateError
 from retention.core.settings import Settings
-from retention.ledger.claims import give_back
+from retention.ledger.claims import release_reservations
 
 DECISIONS = ("sent", "again")
 OPTIONS = {"sent": "sent", "send again": "again", "leave unknown": None}  # of a question about many -> the decision
@@ -56,7 +56,7 @@ def settle(
                 f"too_late: the message expired at {found.expires_at.isoformat()} and can no longer be sent. It stays "
                 "unknown, unless you know that it was sent (--as sent)."
             )
-        give_back(connection, [written] if written["state"] == "planned" else [])
+        release_reservations(connection, [written] if written["state"] == "planned" else [])
         return {"message_key": key, "state": written["state"]}
 
 
@@ -92,7 +92,7 @@ def settle_lost(
         lock(connection, "delivery", "claim")
         keys = run(connection, "ledger/lost_keys", **which).scalars().all()
         written = [row for key in keys if (row := _decide(connection, key, decision, decided_by, now))]
-        give_back(connection, [row for row in written if row["state"] == "planned"])
+        release_reservations(connection, [row for row in written if row["state"] == "planned"])
     counts[STATES[decision]] = len(written)
     counts["left"] -= len(written)
     return counts
@@ -111,7 +111,7 @@ def resend(
         rows = run(connection, "ledger/resend", before=now - older_than, now=now).mappings().all()
         for row in rows:
             _record(connection, row["customer_id"], row["message_key"], "again", "policy: resend", now)
-        give_back(connection, rows)
+        release_reservations(connection, rows)
     return {"planned": len(rows)}
 
 
@@ -133,9 +133,14 @@ def _decide(connection: Connection, key: str, decision: str, decided_by: str, no
 
 def _record(connection: Connection, customer_id: int, key: str, decision: str, decided_by: str, now: datetime) -> None:
     run(
-        connection, "ledger/record_decision", customer_id=customer_id, message_key=key, now=now, decision=decision,
+        connection,
+        "ledger/record_decision",
+        customer_id=customer_id,
+        message_key=key,
+        now=now,
+        decision=decision,
         decided_by=decided_by,
-    )  # fmt: skip
+    )
 
 
 def _question(settings: Settings, group: Row) -> dict[str, str]:

@@ -21,17 +21,17 @@ _IS_HEX = re.compile(r"(?:[0-9a-f]{2})+")
 
 def unsubscribe_token(settings: Settings, customer_id: int, channel: str) -> str:
     """The token that lets this customer out of `channel` (or all): signed, and the same each time."""
-    wish = customer_id.to_bytes(8, "big", signed=True) + _CHANNELS[channel]
-    return _encoded(wish + _signature(settings, b"unsubscribe", wish))
+    subject = customer_id.to_bytes(8, "big", signed=True) + _CHANNELS[channel]
+    return _encoded(subject + _signature(settings, b"unsubscribe", subject))
 
 
 def read_unsubscribe_token(settings: Settings, token: str) -> tuple[int, str] | None:
     """Customer and channel of a token that we signed; None for any other text."""
     content = _decoded(token)
-    wish, signature = content[:9], content[9:]
-    if len(wish) < 9 or not hmac.compare_digest(signature, _signature(settings, b"unsubscribe", wish)):
+    subject, signature = content[:9], content[9:]
+    if len(subject) < 9 or not hmac.compare_digest(signature, _signature(settings, b"unsubscribe", subject)):
         return None
-    return int.from_bytes(wish[:8], "big", signed=True), _NAMES[wish[8:]]
+    return int.from_bytes(subject[:8], "big", signed=True), _NAMES[subject[8:]]
 
 
 def unsubscribe_url(settings: Settings, customer_id: int, channel: str) -> str:

@@ -3,8 +3,8 @@
 Templates are Jinja, in a sandbox, and strict: a value that is not there is an error, never an empty space in a mail.
 Only the block ``html`` is escaped. Dates are written in the language of the template and the customer's own time.
 
-Whoever reads the same but for a name, a date, a code or a link reads one text with gaps for these, rendered once:
-see ``gaps.py``. A text with gaps and the words in them are what is handed over.
+Customers who read the same but for a name, a date, a code or a link read one text with placeholders for these, rendered
+once: see ``placeholders.py``. A text with placeholders and the words in them are what is handed over.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from markupsafe import escape
 from retention.campaigns.templates import environment
 from retention.core import channels, sandbox
 from retention.core.settings import Settings
-from retention.delivery.rendering.gaps import Content, Gap, fill, fit, is_markup, only_printed
 from retention.delivery.rendering.links import shop_url, unsubscribe_url
+from retention.delivery.rendering.placeholders import Content, Placeholder, fill, fit, is_markup, only_printed
 from retention.ledger.claims import DueMessage
 
 FALLBACK_LANGUAGE = "en"
@@ -37,7 +37,7 @@ _ZONE = "_time_zone"  # a name that templates do not use
 _PERSONAL = ("first_name", "shop_url", "unsubscribe_url", "last_order_on", "coupon_code", "coupon_expires_at")
 TAKES_REPLIES = r"\+?[0-9]+|MG[0-9a-fA-F]{32}"  # a number, or a messaging service; a name does not
 _OPEN = object()  # in the key of a text: a value that is left open
-_KEPT = 2_000  # texts with gaps, of about 10 kB
+_KEPT = 2_000  # texts with placeholders, of about 10 kB
 
 
 class TemplateError(Exception):
@@ -56,7 +56,7 @@ _ABSENT = {name: Absent(name=name) for name in ("last_order_on", "offer_percent"
 
 @dataclass(frozen=True)
 class Rendered:
-    """What one person reads: a text for many, and by tag the words in its gaps that are this person's."""
+    """What one person reads: a text for many, and by tag the words in its placeholders that are this person's."""
 
     content: Content
     words: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -104,7 +104,7 @@ class Templates:
     def _with_gaps(
         self, name: str, channel: str, language: str, variables: Mapping[str, Any], zone: ZoneInfo, is_escaped: bool
     ) -> tuple[Content, dict[str, str]]:
-        """What whoever has the same values reads, but for those that are left open; and what stands in the gaps."""
+        """What customers with the same values read, but for those left open; and what stands in the placeholders."""
         open_ = self._open
         values = [
             _OPEN if value and which in open_ else value if type(value) is str else _key(value, zone)
@@ -113,12 +113,16 @@ class Templates:
         key = (name, channel, is_escaped, *values)
         if (kept := self._kept.get(key)) is None:
             opened = [which for which, value in zip(variables, values, strict=True) if value is _OPEN]
-            gaps = {which: Gap(name=which, value=variables[which]) for which in opened}
-            in_html = {which: replace(gap, is_escaped=is_escaped) for which, gap in gaps.items()}
-            content = self._render(name, channel, language, {**variables, **gaps}, {**variables, **in_html}, zone)
+            placeholders = {which: Placeholder(name=which, value=variables[which]) for which in opened}
+            in_html = {
+                which: replace(placeholder, is_escaped=is_escaped) for which, placeholder in placeholders.items()
+            }
+            content = self._render(
+                name, channel, language, {**variables, **placeholders}, {**variables, **in_html}, zone
+            )
             if len(self._kept) == _KEPT:
                 self._kept.pop(next(iter(self._kept)))
-            kept = self._kept[key] = (content, content.gaps() if opened else [])
+            kept = self._kept[key] = (content, content.placeholders() if opened else [])
         words = {}
         for tag, which, form, is_escaped in kept[1]:
             value = variables[which]
@@ -212,7 +216,7 @@ def one_line(text: str) -> str:
 @jinja2.pass_context
 def _day(context: Context, value: Any) -> str:
     """A day in words: 24 November 2026, in the reader's language."""
-    if isinstance(value, Gap):
+    if isinstance(value, Placeholder):
         _day(context, value.value)
         return value.tag("day")
     if not isinstance(value, date):
@@ -223,7 +227,7 @@ def _day(context: Context, value: Any) -> str:
 @jinja2.pass_context
 def _moment(context: Context, value: Any) -> str:
     """A day and a time of day in words, in the reader's language and own time."""
-    if isinstance(value, Gap):
+    if isinstance(value, Placeholder):
         _moment(context, value.value)
         return value.tag("moment")
     if not isinstance(value, datetime):

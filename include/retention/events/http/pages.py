@@ -60,6 +60,8 @@ def page(kind: str, shop: str, language: str | None) -> str:
     known = language if language in WORDS else "en"
     words = WORDS[known]
     return _PAGE.render(
-        language=known, shop=shop, sentence=words[kind].replace("{shop}", shop),
+        language=known,
+        shop=shop,
+        sentence=words[kind].replace("{shop}", shop),
         button=words["button"] if kind == "ask" else None,
-    )  # fmt: skip
+    )

@@ -55,10 +55,12 @@ SIGNED_WITHIN = timedelta(minutes=5)  # how old, or how far ahead, what the shop
 PATIENCE = 2.0  # seconds that a customer waits for the database on the way into the shop
 LONGEST_WAY = 2_000  # signs of a path and query of the shop
 PRIVATE = {
-    "Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Robots-Tag": "noindex",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
     "frame-ancestors 'none'",
-}  # fmt: skip
+}
 
 Form = ImmutableMultiDict[str, str]
 
@@ -254,7 +256,7 @@ class _Service:
             raise Refused(400, "not a text")
         # What Twilio takes a text for comes first: a STOP that it obeyed by itself holds there as well.
         said = form.get("OptOutType", "").lower()
-        if asked := said if said in ("stop", "start") else self._wordings.wish(form.get("Body", "")):
+        if asked := said if said in ("stop", "start") else self._wordings.opt_keyword(form.get("Body", "")):
             with self._engine.begin() as connection:
                 changed = receiving.obey_text(self._settings, connection, form, asked, received_at)
             log.info("a text says %s: %s customers changed", asked, changed)
@@ -279,8 +281,8 @@ class _Service:
         return self._page("done", self._language(customer_id))
 
     def _customer(self, token: str) -> int | None:
-        wish = read_unsubscribe_token(self._settings, token)
-        return wish[0] if wish else None
+        found = read_unsubscribe_token(self._settings, token)
+        return found[0] if found else None
 
     def _language(self, customer_id: int) -> str | None:
         with self._engine.begin() as connection:

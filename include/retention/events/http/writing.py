@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 5_000  # events in one transaction, if there are several reports
 WRITERS = 2  # while one waits for the disk, the other works
-MOST = 50_000  # events that wait: what is held in memory stays small
+WAITING_EVENTS = 50_000  # events that wait: what is held in memory stays small
 
 Answer = int | Exception
 
@@ -49,7 +49,7 @@ class Writer:
         """
         if not report.events:
             return 0
-        if self._size > MOST:
+        if self._size > WAITING_EVENTS:
             raise Busy
         loop = asyncio.get_running_loop()
         future: asyncio.Future[int] = loop.create_future()

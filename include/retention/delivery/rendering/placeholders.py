@@ -1,7 +1,7 @@
-"""Gaps: what templates do nothing with but print is left open, so that a text is rendered once for many people.
+"""Placeholders: what templates do nothing with but print is left open, so that a text is rendered once for many people.
 
-A gap stands for one value in one form. In the text it is a tag, a word that no customer can guess; what stands in its
-place is kept beside the text, for each person. SendGrid fills such gaps by itself: they are its substitutions.
+A placeholder stands for one value in one form. In the text it is a tag, a word that no customer can guess; what stands
+in its place is kept beside the text, for each person. SendGrid fills placeholders by itself: its substitutions.
 """
 
 from __future__ import annotations
@@ -19,19 +19,34 @@ from retention.campaigns.templates import FILTERS
 
 _SECRET = secrets.token_hex(6)  # of this process: who knew it could put a tag in a name
 _TAG = re.compile(rf"-{_SECRET}\.(?P<name>\w+)(?:\.(?P<form>{'|'.join(FILTERS)}))?(?P<escaped>\.html)?-")
-_MOST = 2_000  # signs in the gaps of one text, as many bytes each as UTF-8 needs: below SendGrid's 10,000 bytes
+# Signs in the placeholders of one text, as many bytes each as UTF-8 needs: below SendGrid's 10,000 bytes.
+LONGEST_SUBSTITUTIONS = 2_000
 
 # What a template may do with a value that it only prints: put it next to others, give it another name, hand it to a
 # macro, and ask whether it is there. Everything else, a filter or a comparison, looks into it.
 _PRINTING = (
-    nodes.Template, nodes.Block, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Concat, nodes.CondExpr, nodes.If,
-    nodes.And, nodes.Or, nodes.Not, nodes.Assign, nodes.AssignBlock, nodes.Macro, nodes.Call, nodes.Keyword,
-)  # fmt: skip
+    nodes.Template,
+    nodes.Block,
+    nodes.Output,
+    nodes.TemplateData,
+    nodes.Name,
+    nodes.Concat,
+    nodes.CondExpr,
+    nodes.If,
+    nodes.And,
+    nodes.Or,
+    nodes.Not,
+    nodes.Assign,
+    nodes.AssignBlock,
+    nodes.Macro,
+    nodes.Call,
+    nodes.Keyword,
+)
 _BY_ANOTHER_NAME = {"self", "super", "caller", "varargs", "kwargs"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gap:
+class Placeholder:
     """Stands for a value while a text is rendered: printed, it leaves its tag."""
 
     name: str
@@ -54,8 +69,8 @@ class Content:
     text: str = field(repr=False)
     html: str | None = field(default=None, repr=False)
 
-    def gaps(self) -> list[tuple[str, str, str, bool]]:
-        """Each gap once: its tag, the name of the value, its form, and whether it is escaped."""
+    def placeholders(self) -> list[tuple[str, str, str, bool]]:
+        """Each placeholder once: its tag, the name of the value, its form, and whether it is escaped."""
         tags = _TAG.finditer("\n".join((self.subject or "", self.text, self.html or "")))
         return sorted({(tag[0], tag["name"], tag["form"] or "", bool(tag["escaped"])) for tag in tags})
 
@@ -68,10 +83,10 @@ def fill(text: str, words: Mapping[str, str]) -> str:
 
 
 def fit(words: Collection[str]) -> bool:
-    """Whether the text with `words` in its gaps reads as if they had been printed; else it is rendered for one."""
+    """Whether the text with `words` in its placeholders reads as if they were printed; else it is rendered for one."""
     together = f"|{'|'.join(words)}|"
     return (
-        len(together) <= _MOST
+        len(together) <= LONGEST_SUBSTITUTIONS
         and together.isprintable()  # no line ends, which a subject loses
         and "| " not in together
         and " |" not in together
