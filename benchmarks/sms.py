@@ -29,6 +29,7 @@ from delivery import AT, plan
 from retention.core import database
 from retention.core.clock import Stopped
 from retention.core.settings import Settings, from_environment
+from retention.core.shop import Shop
 from retention.delivery.channels import twilio_sms  # noqa: F401  (imported before the clock runs)
 from retention.delivery.worker import deliver
 from retention.local import postgres
@@ -79,7 +80,7 @@ def send(settings: Settings, provider: Remote, number: int, latency: float) -> t
     provider.begin(latency=latency)
     engine = database.connect(settings)
     used, begun = time.process_time(), time.perf_counter()
-    counts = deliver(settings, engine, wall=Stopped(AT))
+    counts = deliver(Shop(settings, engine, Stopped(AT)))
     seconds, used = time.perf_counter() - begun, time.process_time() - used
     report = provider.report()
     got = Counter(key for key, _ in report["deliveries"])

@@ -17,7 +17,7 @@ import throw_away
 from retention.core import database
 from retention.core.settings import Settings, from_environment
 from retention.local import postgres
-from shop import Shop
+from shop import ShopData
 
 PROJECT = Path(__file__).resolve().parents[1]
 REAL_DATA = PROJECT.parent / "shared" / "data"
@@ -95,9 +95,9 @@ def real_data() -> Path:
 
 
 @pytest.fixture
-def shop(engine: Engine, settings: Settings) -> Shop:
+def shop(engine: Engine, settings: Settings) -> ShopData:
     """An empty shop to fill."""
-    return Shop(engine, settings)
+    return ShopData(engine, settings)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,7 +16,7 @@ NAMESPACE = "test"
 LONG_AGO = date(2000, 1, 1)
 
 
-class Shop:
+class ShopData:
     """Add customers and orders, then `publish` a day."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:

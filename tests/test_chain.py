@@ -21,6 +21,7 @@ from retention import pipeline
 from retention.core import database
 from retention.core.errors import InputError
 from retention.core.settings import Settings, from_environment
+from retention.core.shop import Shop, opened
 from retention.delivery.operations import proof
 from retention.demo import generator as demo
 from retention.orders import sync
@@ -73,7 +74,7 @@ def history(server: str, template: str, folder: Path) -> str:
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
         connection.execute(f"create database {name} template {template}")
     settings = from_environment({"RETENTION_DATABASE_URL": f"{server}/{name}", "RETENTION_LOCAL": str(folder)})
-    sync.load(settings, database.connect(settings), "demo_shop", str(folder / "history"))
+    sync.load(opened(settings), "demo_shop", str(folder / "history"))
     return name
 
 
@@ -105,13 +106,13 @@ def shops(server: str, history: str, folder: Path) -> Iterator[Callable[[str], S
 def whole(shops: Callable[[str], Settings], folder: Path) -> Settings:
     """A shop in which all days were run in one go: what the others are held against."""
     settings = shops("whole")
-    pipeline.run_days(settings, database.connect(settings), FIRST, LAST, path=str(folder / "whole"))
+    pipeline.run_days(opened(settings), FIRST, LAST, path=str(folder / "whole"))
     return settings
 
 
 def test_on_the_clock_of_the_days_a_campaign_is_not_delivered_alone(settings: Settings, engine: Engine) -> None:
     with pytest.raises(InputError, match="leave --campaign out"):
-        pipeline.deliver(settings.evolve(clock="days"), engine, campaign="nope")
+        pipeline.deliver(Shop(settings.evolve(clock="days"), engine), campaign="nope")
 
 
 def test_days_run_again_change_nothing(whole: Settings, files: Path) -> None:
@@ -119,7 +120,7 @@ def test_days_run_again_change_nothing(whole: Settings, files: Path) -> None:
     assert {row.state for row in ledger} >= {"accepted", "skipped"}
     assert {row.step for row in ledger} >= {"we_miss_you", "nudge", "retarget", "final_offer"}
     assert any(row.added_in for row in ledger), "somebody is shown ads"
-    pipeline.run_days(whole, database.connect(whole), FIRST, LAST, path=str(files))
+    pipeline.run_days(opened(whole), FIRST, LAST, path=str(files))
     assert rows(whole, LEDGER) == ledger
 
 
@@ -154,8 +155,8 @@ def test_days_left_out_are_caught_up_with_the_same_memberships_and_the_same_ledg
 ) -> None:
     late = shops("late")
     engine = database.connect(late)
-    pipeline.run_days(late, engine, FIRST, FIRST + timedelta(days=1), path=str(files))
-    pipeline.run_days(late, engine, LAST, LAST, path=str(files))
+    pipeline.run_days(Shop(late, engine), FIRST, FIRST + timedelta(days=1), path=str(files))
+    pipeline.run_days(Shop(late, engine), LAST, LAST, path=str(files))
     assert rows(late, MEMBERSHIP) == rows(whole, MEMBERSHIP)
     assert rows(late, LEDGER) == rows(whole, LEDGER)
 

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from retention.core.settings import Settings
-from shop import Shop
+from shop import ShopData
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_database_that_is_down_is_said_without_a_traceback(retention: Any) -> 
     assert "Traceback" not in done.stderr
 
 
-def test_json_is_one_object_on_the_last_line(retention: Any, shop: Shop) -> None:
+def test_json_is_one_object_on_the_last_line(retention: Any, shop: ShopData) -> None:
     shop.customer("a")
     shop.order("a", date(2026, 11, 1))
     shop.publish(date(2026, 11, 20))
@@ -105,7 +105,7 @@ def test_halt_and_resume_say_what_is_halted(retention: Any) -> None:
     assert json.loads(retention("resume", "--campaign", "winback", "--json").stdout) is not None
 
 
-def test_a_campaign_is_removed_only_once_its_file_is_deleted(retention: Any, shop: Shop) -> None:
+def test_a_campaign_is_removed_only_once_its_file_is_deleted(retention: Any, shop: ShopData) -> None:
     shop.publish(date(2026, 11, 20))
     for arguments, sentence in (
         (["winback", "--remove"], "winback.yaml is there"),

@@ -25,6 +25,7 @@ from retention import pipeline
 from retention.cli import console as cli
 from retention.core import database
 from retention.core.settings import Settings, from_environment, variable
+from retention.core.shop import opened
 from retention.demo import generator as demo
 from retention.local import postgres
 
@@ -228,7 +229,7 @@ def world(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) 
     shutil.copytree(settings.include / "sql" / "migrations", older / "sql" / "migrations")
     database.migrate(settings.evolve(include=older, database_url=databases["older"]))
     demo.generate(folder / "demo_shop", customers=40, days=3, until=LAST, zone=settings.shop_time_zone)
-    pipeline.run_days(settings, database.connect(settings), LAST - timedelta(days=2), LAST - timedelta(days=1))
+    pipeline.run_days(opened(settings), LAST - timedelta(days=2), LAST - timedelta(days=1))
     (folder / "file").write_text("a file\n")
     down = {"down": with_password("postgresql://postgres@127.0.0.1:1/none")}
     yield World(databases | down, folder / "demo_shop", folder / "file", folder)

@@ -15,29 +15,32 @@ from retention.campaigns import steps
 from retention.core import days
 from retention.core.errors import InputError, RetentionError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery.exports import audiences, postal
 from retention.demo import generator as demo
 from retention.orders import sync
 from retention.selections import refresh
-from shop import Shop
+from shop import ShopData
 
 DAY = date(2026, 3, 28)  # the clocks of Amsterdam change in the night that ends the day after
 Do = Callable[[Settings, Engine, datetime], Any]
 
 STAGES: dict[str, Do] = {
-    "sync": lambda settings, engine, now: sync.sync(settings, engine, "demo_shop", DAY, now=now),
-    "catch_up": lambda settings, engine, now: sync.catch_up(settings, engine, "demo_shop", DAY, now=now),
-    "land": lambda settings, engine, now: sync.land(settings, engine, "demo_shop", DAY, now=now),
-    "select": lambda settings, engine, now: refresh.select(settings, engine, DAY, ["customers"], now=now),
-    "refresh": lambda settings, engine, now: refresh.refresh(settings, engine, "customers", DAY, now=now),
-    "campaign": lambda settings, engine, now: steps.run_day(settings, engine, "winback", DAY, now=now),
+    "sync": lambda settings, engine, now: sync.sync(Shop(settings, engine), "demo_shop", DAY, now=now),
+    "catch_up": lambda settings, engine, now: sync.catch_up(Shop(settings, engine), "demo_shop", DAY, now=now),
+    "land": lambda settings, engine, now: sync.land(Shop(settings, engine), "demo_shop", DAY, now=now),
+    "select": lambda settings, engine, now: refresh.select(Shop(settings, engine), DAY, ["customers"], now=now),
+    "refresh": lambda settings, engine, now: refresh.refresh(Shop(settings, engine), "customers", DAY, now=now),
+    "campaign": lambda settings, engine, now: steps.run_day(Shop(settings, engine), "winback", DAY, now=now),
     "campaign --test": lambda settings, engine, now: steps.run_day(
-        settings, engine, "winback", DAY, test=True, now=now
+        Shop(settings, engine), "winback", DAY, test=True, now=now
     ),
-    "enrol": lambda settings, engine, now: steps.enrol(settings, engine, "winback", DAY, now=now),
-    "run": lambda settings, engine, now: pipeline.run_days(settings, engine, DAY, DAY, source="demo_shop", now=now),
-    "audiences export": lambda settings, engine, now: audiences.export(settings, engine, DAY, now),
-    "postal export": lambda settings, engine, now: postal.export(settings, engine, DAY, now),
+    "enrol": lambda settings, engine, now: steps.enrol(Shop(settings, engine), "winback", DAY, now=now),
+    "run": lambda settings, engine, now: pipeline.run_days(
+        Shop(settings, engine), DAY, DAY, source="demo_shop", now=now
+    ),
+    "audiences export": lambda settings, engine, now: audiences.export(Shop(settings, engine), DAY, now),
+    "postal export": lambda settings, engine, now: postal.export(Shop(settings, engine), DAY, now),
 }
 
 
@@ -51,7 +54,7 @@ def complaint(do: Callable[[], Any]) -> str:
 
 
 @pytest.fixture
-def ready(shop: Shop, settings: Settings) -> Settings:
+def ready(shop: ShopData, settings: Settings) -> Settings:
     """A shop whose day is published, with the files of the day."""
     demo.generate(settings.local / "demo_shop", customers=5, days=1, until=DAY, zone=settings.shop_time_zone)
     shop.publish(DAY)
@@ -79,14 +82,14 @@ def test_a_day_that_is_over_is_not_refused_for_that(ready: Settings, engine: Eng
 def test_on_the_clock_of_days_history_and_demo_may_play_ahead(ready: Settings, engine: Engine) -> None:
     played = ready.evolve(clock="days")
     before = days.known_at(DAY, ready.shop_time_zone) - timedelta(days=2)
-    assert refresh.select(played, engine, DAY, ["customers"], now=before)["customers"]["size"] == 0
+    assert refresh.select(Shop(played, engine), DAY, ["customers"], now=before)["customers"]["size"] == 0
 
 
 def test_nothing_is_sent_for_real_for_a_day_that_is_not_over(ready: Settings, engine: Engine) -> None:
     played = ready.evolve(clock="days")
     before = days.known_at(DAY, ready.shop_time_zone) - timedelta(days=2)
     with pytest.raises(InputError, match="not over"):
-        pipeline.run_days(played, engine, DAY, DAY, source="demo_shop", send_for_real=True, now=before)
+        pipeline.run_days(Shop(played, engine), DAY, DAY, source="demo_shop", send_for_real=True, now=before)
 
 
 def test_without_an_instant_the_real_clock_decides(settings: Settings, engine: Engine, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from retention.cli import console as cli
 from retention.core import days, faults
 from retention.core.errors import InputError, StateError
 from retention.core.settings import Settings
-from shop import Shop
+from shop import ShopData
 
 DAY = "2026-11-20"
 Told = tuple[int, str, str]
@@ -197,7 +197,7 @@ def test_a_database_that_cannot_be_had_is_said_in_one_sentence(
 
 
 def test_a_fault_of_ours_is_one_sentence_and_a_log_file_without_anybodys_data(
-    call: Call, engine: Engine, settings: Settings, shop: Shop
+    call: Call, engine: Engine, settings: Settings, shop: ShopData
 ) -> None:
     shop.customer("anna", email="anna@mail.example", phone="+31612345678")
     run(
@@ -290,7 +290,7 @@ def test_a_day_that_failed_is_recorded_without_anybodys_data(engine: Engine) -> 
 
 
 def test_a_reader_that_has_had_enough_ends_the_command_quietly(
-    processes: Callable[..., subprocess.Popen[str]], shop: Shop, engine: Engine
+    processes: Callable[..., subprocess.Popen[str]], shop: ShopData, engine: Engine
 ) -> None:
     for number in range(3):
         shop.customer(f"c{number}")
@@ -311,7 +311,7 @@ def cli_select(processes: Callable[..., subprocess.Popen[str]]) -> bool:
 
 
 def test_a_broken_promise_still_ends_with_1_although_nobody_reads(
-    processes: Callable[..., subprocess.Popen[str]], engine: Engine, shop: Shop
+    processes: Callable[..., subprocess.Popen[str]], engine: Engine, shop: ShopData
 ) -> None:
     shop.customer("anna")
     run(
@@ -373,7 +373,7 @@ def test_an_interrupted_command_ends_with_130_and_without_a_traceback(
     ids=["demo", "coupons"],
 )
 def test_a_folder_that_cannot_be_written_is_named(
-    call: Call, engine: Engine, shop: Shop, tmp_path: Path, arguments: list[str]
+    call: Call, engine: Engine, shop: ShopData, tmp_path: Path, arguments: list[str]
 ) -> None:
     shop.customer("anna")
     run(

@@ -25,8 +25,8 @@ import yaml
 
 from retention.campaigns import definitions as campaigns
 from retention.cli import console as cli
-from retention.core import database
 from retention.core.settings import Settings, from_environment
+from retention.core.shop import opened
 from retention.demo import generator as demo
 from retention.local import first_run
 from retention.orders import sources, sync
@@ -311,9 +311,9 @@ def test_the_commands_of_the_tour_work_for_the_day_that_the_demo_shop_did_last(
     for until in (newest - timedelta(days=1), newest):
         demo.generate(local / "demo_shop", customers=300, days=100, seed=7, until=until, zone=settings.shop_time_zone)
         if until < newest:
-            sync.load(settings, database.connect(settings), "demo_shop", str(local / "demo_shop"))
-    sync.sync(settings, database.connect(settings), "demo_shop", newest, str(local / "demo_shop"))
-    refresh.select(settings, database.connect(settings), newest)
+            sync.load(opened(settings), "demo_shop", str(local / "demo_shop"))
+    sync.sync(opened(settings), "demo_shop", newest, str(local / "demo_shop"))
+    refresh.select(opened(settings), newest)
     shutil.copytree(local / "demo_shop", tmp_path / "exports")
     tour = README.split("## Adding to it")[1].split("\n## ")[0]
     lines = re.findall(r"^    ((?:DAY=|retention (?!load )).*)$", tour, re.M)

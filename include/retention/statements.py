@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from retention.core import channels, database, days
@@ -20,6 +20,7 @@ from retention.core.database import Table
 from retention.core.documents import nearest
 from retention.core.errors import InputError, StateError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery.operations import proof
 from retention.selections import definitions, worlds
 
@@ -42,19 +43,19 @@ class Statement:
         return "".join(notes) + ";\n\n".join(["begin", *self.before, self.sql, "rollback"]) + ";"
 
 
-def show(settings: Settings, engine: Engine, name: str, day: date | None = None) -> str:
+def show(shop: Shop, name: str, day: date | None = None) -> str:
     """The statement `name` for `day` (the newest published one), with its values written out; psql runs it.
 
     Raises InputError for a name that is unknown, or of a statement whose tables are known only when it runs.
     """
-    with engine.connect() as connection:
-        return str(_statement(settings, connection, name, day))
+    with shop.engine.connect() as connection:
+        return str(_statement(shop.settings, connection, name, day))
 
 
-def explain(settings: Settings, engine: Engine, name: str, day: date | None = None) -> str:
+def explain(shop: Shop, name: str, day: date | None = None) -> str:
     """PostgreSQL's plan for it. Nothing is executed. Raises as `show`, and for a statement that has no plan."""
-    with engine.connect() as connection:
-        statement = _statement(settings, connection, name, day)
+    with shop.engine.connect() as connection:
+        statement = _statement(shop.settings, connection, name, day)
         connection.rollback()
         try:
             for each in statement.before:

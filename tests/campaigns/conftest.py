@@ -15,7 +15,8 @@ from sqlalchemy import Engine, text
 from retention.campaigns import definitions, steps
 from retention.core import days
 from retention.core.settings import Settings, from_environment
-from shop import LONG_AGO, NAMESPACE, Shop
+from retention.core.shop import Shop
+from shop import LONG_AGO, NAMESPACE, ShopData
 
 BASE = "send_base"
 INCLUDE = from_environment({}).include
@@ -24,7 +25,7 @@ INCLUDE = from_environment({}).include
 class Room:
     """Members in, days run, rows out."""
 
-    def __init__(self, settings: Settings, engine: Engine, shop: Shop) -> None:
+    def __init__(self, settings: Settings, engine: Engine, shop: ShopData) -> None:
         self.settings = settings
         self.engine = engine
         self.shop = shop
@@ -87,7 +88,7 @@ class Room:
         """Publish, refresh and run the day."""
         self.ready(day, definitions.read(self.settings.include, campaign).selection, BASE)
         over = days.known_at(day, self.settings.shop_time_zone)
-        return steps.run_day(self.settings, self.engine, campaign, day, now=over)
+        return steps.run_day(Shop(self.settings, self.engine), campaign, day, now=over)
 
     def run_each(self, first: date, last: date) -> list[days.Counts]:
         """`run` every day from `first` to `last`."""
@@ -146,7 +147,7 @@ def include(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def room(settings: Settings, engine: Engine, shop: Shop, include: Path) -> Room:
+def room(settings: Settings, engine: Engine, shop: ShopData, include: Path) -> Room:
     """The campaigns of `include`."""
     return Room(settings.evolve(include=include), engine, shop)
 

@@ -11,7 +11,8 @@ from sqlalchemy import Engine, text
 
 from retention import pipeline
 from retention.core.settings import Settings, from_environment
-from shop import Shop
+from retention.core.shop import Shop
+from shop import ShopData
 
 D = date(2026, 3, 2)
 INCLUDE = from_environment({}).include
@@ -26,7 +27,7 @@ def after(number: int) -> date:
 class House:
     """A small shop on the clock of the days, run day by day with the campaigns of a folder of its own."""
 
-    def __init__(self, settings: Settings, engine: Engine, shop: Shop) -> None:
+    def __init__(self, settings: Settings, engine: Engine, shop: ShopData) -> None:
         self.settings = settings
         self.engine = engine
         self.shop = shop
@@ -38,7 +39,7 @@ class House:
         for number in range(((last or first) - first).days + 1):
             day = first + timedelta(days=number)
             self.shop.publish(day)
-            done |= pipeline.run_days(self.settings, self.engine, day, day)
+            done |= pipeline.run_days(Shop(self.settings, self.engine), day, day)
         return done
 
     def rows(self, statement: str) -> list[Any]:
@@ -62,7 +63,7 @@ class House:
 
 def made(settings: Settings, engine: Engine, include: Path) -> House:
     """ada is in winback, bob in lapsed_30_days; nobody is in a control group. `include` is where the folder goes."""
-    shop = Shop(engine, settings)
+    shop = ShopData(engine, settings)
     shutil.copytree(INCLUDE, include, ignore=shutil.ignore_patterns("retention*", "sources", "__pycache__"))
     (include / "sources").mkdir()
     house = House(settings.evolve(include=include, clock="days"), engine, shop)

@@ -20,6 +20,7 @@ from retention.campaigns import definitions, steps
 from retention.core import days
 from retention.core.errors import InputError, StateError
 from retention.core.settings import hmac_pads
+from retention.core.shop import Shop
 from shop import NAMESPACE
 
 D = date(2026, 3, 2)
@@ -38,7 +39,7 @@ def test_a_day_run_twice_enrols_once_and_returns_its_counts(room: Any) -> None:
     room.customers(3)
     first = room.run(D)
     before = [room.table(name) for name in TABLES]
-    assert steps.run_day(room.settings, room.engine, "winback", D) == first
+    assert steps.run_day(Shop(room.settings, room.engine), "winback", D) == first
     assert first == {
         "enrolled": 3,
         "control": 0,
@@ -60,7 +61,7 @@ def test_a_day_left_out_is_caught_up_in_order_and_gives_the_same_rows(room: Any,
     shop.order(refs[0], after(1))
     for number in (1, 2):
         room.ready(after(number))
-    steps.run_day(room.settings, room.engine, "winback", after(2))
+    steps.run_day(Shop(room.settings, room.engine), "winback", after(2))
     assert room.rows("select day, state from shop.days where stage || part = 'campaignswinback' order by 1") == [
         (D, "done"),
         (after(1), "done"),
@@ -76,7 +77,7 @@ def test_a_day_before_one_that_is_done_is_refused(room: Any) -> None:
     room.run(D)
     room.ready(after(-1))
     with pytest.raises(StateError, match="can no longer be done"):
-        steps.run_day(room.settings, room.engine, "winback", after(-1))
+        steps.run_day(Shop(room.settings, room.engine), "winback", after(-1))
     assert room.values("select day from shop.days where stage = 'campaigns' and day < :day", day=D) == []
 
 
@@ -84,21 +85,21 @@ def test_a_day_before_one_that_is_done_is_refused(room: Any) -> None:
 def test_a_campaign_waits_for_its_selection_and_send_base(room: Any, missing: str) -> None:
     room.ready(D, *({"winback", "send_base"} - {missing}))
     with pytest.raises(StateError, match=f"{missing} has not done 2026-03-02"):
-        steps.run_day(room.settings, room.engine, "winback", D)
+        steps.run_day(Shop(room.settings, room.engine), "winback", D)
     assert room.values("select part from shop.days where stage = 'campaigns'") == []
 
 
 def test_no_step_of_a_day_begins_before_the_day_before_is_finished(room: Any) -> None:
     room.customers(1)
     room.ready(D)
-    steps.enrol(room.settings, room.engine, "winback", D)
+    steps.enrol(Shop(room.settings, room.engine), "winback", D)
     room.ready(after(1))
     with pytest.raises(StateError, match="2026-03-02 is not finished"):
-        steps.enrol(room.settings, room.engine, "winback", after(1))
+        steps.enrol(Shop(room.settings, room.engine), "winback", after(1))
     with pytest.raises(StateError, match="nudge comes after exit"):
-        steps.plan(room.settings, room.engine, "winback", "nudge", D)
-    assert steps.catch_up(room.settings, room.engine, "winback", after(1))["enrolled"] == 1
-    assert steps.enrol(room.settings, room.engine, "winback", after(1)) == NOTHING
+        steps.plan(Shop(room.settings, room.engine), "winback", "nudge", D)
+    assert steps.catch_up(Shop(room.settings, room.engine), "winback", after(1))["enrolled"] == 1
+    assert steps.enrol(Shop(room.settings, room.engine), "winback", after(1)) == NOTHING
 
 
 def test_the_steps_of_a_day_one_by_one_are_the_day(room: Any) -> None:
@@ -120,7 +121,7 @@ def test_an_unknown_step_is_named(room: Any) -> None:
     with pytest.raises(
         InputError, match="has no step 'nudgge'; its steps are we_miss_you, nudge, retarget, final_offer"
     ):
-        steps.plan(room.settings, room.engine, "winback", "nudgge", D)
+        steps.plan(Shop(room.settings, room.engine), "winback", "nudgge", D)
 
 
 def test_a_day_that_failed_half_way_is_caught_up_by_the_next_run(room: Any, monkeypatch: Any) -> None:
@@ -129,7 +130,7 @@ def test_a_day_that_failed_half_way_is_caught_up_by_the_next_run(room: Any, monk
     with monkeypatch.context() as patch:
         patch.setattr(steps, "_plan", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            steps.run_day(room.settings, room.engine, "winback", D)
+            steps.run_day(Shop(room.settings, room.engine), "winback", D)
     assert room.values("select state from shop.days where stage = 'campaigns' and part = 'winback'") == ["failed"]
     room.run(after(1))
     assert room.values("select day from delivery.messages") == [D]
@@ -175,7 +176,7 @@ def test_a_day_in_the_past_orders_by_what_was_known_then(room: Any, shop: Any, w
     shop.order(first, date(2024, 3, 1), known_at=late)
     room.ready(D)
     shop.publish(after(10))
-    steps.run_day(room.settings, room.engine, "winback", D)
+    steps.run_day(Shop(room.settings, room.engine), "winback", D)
     assert room.values(ENTERED, day=D) == [first]
 
 
@@ -606,10 +607,10 @@ def test_a_test_run_counts_the_same_and_leaves_nothing(room: Any) -> None:
     for number in (1, 2):
         room.ready(after(number))
     before = [room.table(name) for name in (*TABLES, "shop.days")]
-    tried = steps.run_day(room.settings, room.engine, "winback", after(2), test=True)
+    tried = steps.run_day(Shop(room.settings, room.engine), "winback", after(2), test=True)
     assert [room.table(name) for name in (*TABLES, "shop.days")] == before
     assert tried["planned"]["nudge"] == 2
-    assert tried == steps.run_day(room.settings, room.engine, "winback", after(2))
+    assert tried == steps.run_day(Shop(room.settings, room.engine), "winback", after(2))
 
 
 def test_two_campaigns_run_side_by_side(room: Any) -> None:

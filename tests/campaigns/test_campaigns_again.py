@@ -10,6 +10,7 @@ import pytest
 from retention.campaigns import steps
 from retention.core import days
 from retention.core.errors import InputError
+from retention.core.shop import Shop
 from retention.delivery import worker
 from retention.selections import refresh
 from shop import dump
@@ -100,10 +101,10 @@ def test_a_late_order_that_came_after_the_entry_ends_it_though_both_are_of_one_m
 
 def test_a_late_order_stops_the_message_that_was_planned(house: Any) -> None:
     house.shop.publish(D)
-    refresh.select(house.settings, house.engine, D)
-    steps.run_day(house.settings, house.engine, "winback", D)
+    refresh.select(Shop(house.settings, house.engine), D)
+    steps.run_day(Shop(house.settings, house.engine), "winback", D)
     house.shop.order("ada", date(2024, 5, 5), known_at=days.known_at(D, house.shop.zone))
-    worker.replay(house.settings, house.engine, D)
+    worker.replay(Shop(house.settings, house.engine), D)
     assert house.rows("select state, reason from delivery.messages") == [("skipped", "order")]
 
 
@@ -113,7 +114,7 @@ def test_an_older_day_stands_whatever_has_changed(room: Any, write: Any, shop: A
     room.run(after(1))
     write("control: 0%", "control: 100%")
     room.members([shop.customer("newer")])
-    assert steps.run_day(room.settings, room.engine, "winback", D) == first
+    assert steps.run_day(Shop(room.settings, room.engine), "winback", D) == first
     assert len(room.rows(ARMS)) == 1
 
 
@@ -121,7 +122,7 @@ def test_the_same_day_asked_again_changes_nothing(room: Any) -> None:
     room.customers(2)
     first = room.run(D)
     before = dump(room.engine)
-    assert steps.run_day(room.settings, room.engine, "winback", D) == first
+    assert steps.run_day(Shop(room.settings, room.engine), "winback", D) == first
     assert dump(room.engine) == before
 
 
@@ -130,7 +131,7 @@ def test_a_day_that_is_not_published_is_refused(room: Any) -> None:
     room.run(D)
     for test in (False, True):
         with pytest.raises(InputError, match=f"the newest published day is {D}"):
-            steps.run_day(room.settings, room.engine, "winback", after(3), test=test)
+            steps.run_day(Shop(room.settings, room.engine), "winback", after(3), test=test)
     assert room.values("select day from shop.days where day > :day", day=D) == []
 
 
@@ -144,7 +145,7 @@ def test_a_dry_run_shows_who_would_enter_leave_and_stay_and_writes_nothing(room:
     room.ready(after(1))
     before = dump(room.engine)
     for _ in range(2):
-        found = steps.rehearse(room.settings, room.engine, "winback", after(1))
+        found = steps.rehearse(Shop(room.settings, room.engine), "winback", after(1))
         assert (found["enrolled"], found["exited"], found["planned"]["we_miss_you"]) == (14, 1, 14)
         assert found["entered"] == {"customers": 14, "sample": found["entered"]["sample"]}
         assert len(found["entered"]["sample"]) == 10
@@ -152,9 +153,9 @@ def test_a_dry_run_shows_who_would_enter_leave_and_stay_and_writes_nothing(room:
         assert found["same"] == 1
         assert found["excluded"] == {"entry_limit": 1, "not_in_send_base": 1}
         assert dump(room.engine) == before
-    done = steps.run_day(room.settings, room.engine, "winback", after(1))
+    done = steps.run_day(Shop(room.settings, room.engine), "winback", after(1))
     assert {key: found[key] for key in done} == done
-    shown = steps.rehearse(room.settings, room.engine, "winback", after(1))
+    shown = steps.rehearse(Shop(room.settings, room.engine), "winback", after(1))
     assert (shown["entered"]["customers"], shown["left"]["customers"], shown["same"]) == (0, 0, 15)
 
 
@@ -166,7 +167,7 @@ def test_a_test_run_works_on_any_published_day(house: Any) -> None:
     house.shop.publish(after(3))
     before = dump(house.engine)
     for day, enrolled in ((after(-1), 0), (D, 1), (after(3), 0)):
-        counts = steps.run_day(house.settings, house.engine, "winback", day, test=True)
+        counts = steps.run_day(Shop(house.settings, house.engine), "winback", day, test=True)
         assert set(counts) == {"enrolled", "control", "exited", "planned", "skipped"}
         assert counts["enrolled"] == enrolled
     assert dump(house.engine) == before

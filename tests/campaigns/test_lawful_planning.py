@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from retention.contact import law
+from retention.core.shop import Shop
 from retention.selections import refresh
 from shop import NAMESPACE
 
@@ -96,7 +97,7 @@ def test_nobody_needs_to_agree_where_the_law_asks_for_nothing(room: Any, shop: A
     shop.publish(D)
     with room.engine.begin() as connection:
         law.sync_rules(connection, room.settings.include)
-    refresh.refresh(room.settings, room.engine, "send_base", D, now=datetime(2026, 3, 8, tzinfo=NEW_YORK))
+    refresh.refresh(Shop(room.settings, room.engine), "send_base", D, now=datetime(2026, 3, 8, tzinfo=NEW_YORK))
     room.members(["silent", "objects"], ["winback"])
     assert room.run(D)["enrolled"] == 1
     assert answers(room) == {"silent": "selected", "objects": "no_consent"}

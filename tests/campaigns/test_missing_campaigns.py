@@ -18,9 +18,9 @@ from sqlalchemy import text
 
 from retention import pipeline
 from retention.campaigns import definitions, folder
-from retention.core import database
 from retention.core.errors import InputError, StateError
 from retention.core.settings import Settings
+from retention.core.shop import Shop, opened
 from retention.delivery.exports import audiences
 from retention.delivery.operations import halting, proof
 
@@ -54,7 +54,7 @@ def noon(house: House, day: date) -> datetime:
 
 def deliver(house: House, day: date) -> dict[str, Any]:
     """What a delivery on the wall clock does at noon of `day`."""
-    return pipeline.deliver(house.settings.evolve(clock="wall"), house.engine, at=noon(house, day))
+    return pipeline.deliver(Shop(house.settings.evolve(clock="wall"), house.engine), at=noon(house, day))
 
 
 def states(house: House, campaign: str = "winback") -> list[Any]:
@@ -80,9 +80,9 @@ def plan_only(house: House, *days: date) -> None:
     """Publish and do the campaigns' days, without sending."""
     for day in days:
         house.shop.publish(day)
-        pipeline.refresh.select(house.settings, house.engine, day)
+        pipeline.refresh.select(Shop(house.settings, house.engine), day)
         for name in definitions.names(house.settings.include):
-            pipeline.steps.run_day(house.settings, house.engine, name, day)
+            pipeline.steps.run_day(Shop(house.settings, house.engine), name, day)
 
 
 # --- missing ---------------------------------------------------------------------------------------------------------
@@ -107,14 +107,14 @@ def test_a_campaign_ends_once_its_file_is_missing_on_two_published_days(house: H
         connection.execute(text("update campaigns.coupons set state = 'reserved', expires_at = null"))
     take_away(house)
     for _ in range(3):  # however often it is looked at on one day
-        assert "winback" in folder.reconcile(house.settings, house.engine)
+        assert "winback" in folder.reconcile(Shop(house.settings, house.engine))
     assert enrolled(house) == [("ada", "winback", 1, D, None, None)]
     house.shop.publish(after(4))
-    assert folder.reconcile(house.settings, house.engine) == {}
+    assert folder.reconcile(Shop(house.settings, house.engine)) == {}
     assert enrolled(house) == [("ada", "winback", 1, D, after(4), "campaign_removed")]
     assert ("nudge", "skipped", "campaign_removed") in states(house)
     assert house.rows("select distinct state from campaigns.coupons") == [("void",)]
-    assert folder.reconcile(house.settings, house.engine) == {}
+    assert folder.reconcile(Shop(house.settings, house.engine)) == {}
 
 
 @pytest.mark.parametrize("is_finished", [False, True])
@@ -132,7 +132,7 @@ def test_who_is_in_the_audience_of_a_campaign_that_ended_is_taken_out(house: Hou
     assert house.rows("select added_in, left_reason, removed_in from delivery.audience_members") == [
         (1, "campaign_removed", 2)
     ]
-    assert proof.prove(house.settings, house.engine)["audience_overstayed"] == 0
+    assert proof.prove(Shop(house.settings, house.engine))["audience_overstayed"] == 0
 
 
 def test_who_is_in_the_audience_of_a_paused_campaign_is_not_put_into_a_file(house: House) -> None:
@@ -140,9 +140,9 @@ def test_who_is_in_the_audience_of_a_paused_campaign_is_not_put_into_a_file(hous
     plan_only(house, after(3))
     assert deliver(house, after(4))["accepted"] >= 1
     take_away(house)
-    folder.reconcile(house.settings, house.engine)
+    folder.reconcile(Shop(house.settings, house.engine))
     at = noon(house, after(4)) + timedelta(hours=1)
-    assert audiences.export(house.settings, house.engine, at=at)["added"] == 0
+    assert audiences.export(Shop(house.settings, house.engine), at=at)["added"] == 0
     assert house.rows("select added_in, left_at from delivery.audience_members") == [(None, None)]
 
 
@@ -188,13 +188,13 @@ def test_a_file_that_cannot_be_read_and_a_folder_without_campaigns_pause_but_end
     hide(house)
     for number in range(1, 6):
         house.shop.publish(after(number))
-        assert "winback" in folder.reconcile(house.settings, house.engine)
+        assert "winback" in folder.reconcile(Shop(house.settings, house.engine))
     assert deliver(house, after(1))["paused"]["winback"]
     assert enrolled(house) == [("ada", "winback", 1, D, None, None)]
     assert states(house) == [("we_miss_you", "planned", None)]
     shutil.rmtree(house.campaigns, ignore_errors=True)
     shutil.copytree(kept, house.campaigns)
-    assert folder.reconcile(house.settings, house.engine) == {}
+    assert folder.reconcile(Shop(house.settings, house.engine)) == {}
     assert deliver(house, after(1))["accepted"] >= 1
 
 
@@ -202,37 +202,40 @@ def test_a_file_that_could_not_be_read_and_is_then_deleted_counts_as_missing_fro
     plan_only(house, D)
     break_yaml(house)
     house.shop.publish(after(1))
-    assert "winback" in folder.reconcile(house.settings, house.engine)
+    assert "winback" in folder.reconcile(Shop(house.settings, house.engine))
     take_away(house)
     house.shop.publish(after(2))
     for _ in range(2):
-        assert "winback.yaml, but the campaign is not over" in folder.reconcile(house.settings, house.engine)["winback"]
+        assert (
+            "winback.yaml, but the campaign is not over"
+            in folder.reconcile(Shop(house.settings, house.engine))["winback"]
+        )
     assert enrolled(house) == [("ada", "winback", 1, D, None, None)]
     house.shop.publish(after(3))
-    assert folder.reconcile(house.settings, house.engine) == {}
+    assert folder.reconcile(Shop(house.settings, house.engine)) == {}
     assert enrolled(house) == [("ada", "winback", 1, D, after(3), "campaign_removed")]
 
 
 def test_a_campaign_is_removed_by_command_once_its_file_is_deleted(house: House) -> None:
     plan_only(house, D)
     with pytest.raises(InputError, match=r"winback\.yaml is there"):
-        folder.remove(house.settings, house.engine, "winback")
+        folder.remove(Shop(house.settings, house.engine), "winback")
     written = take_away(house)
-    counts = folder.remove(house.settings, house.engine, "winback")
+    counts = folder.remove(Shop(house.settings, house.engine), "winback")
     assert counts == {"exited": 1, "skipped": 1, "coupons": 0, "audience_members": 0}
     assert states(house) == [("we_miss_you", "skipped", "campaign_removed")]
-    assert folder.remove(house.settings, house.engine, "winback") == dict.fromkeys(counts, 0)
+    assert folder.remove(Shop(house.settings, house.engine), "winback") == dict.fromkeys(counts, 0)
     with pytest.raises(InputError, match="There is no campaign 'winbak'"):
-        folder.remove(house.settings, house.engine, "winbak")
+        folder.remove(Shop(house.settings, house.engine), "winbak")
     put_back(house, written)
-    folder.reconcile(house.settings, house.engine)
+    folder.reconcile(Shop(house.settings, house.engine))
     assert house.rows("select * from campaigns.paused") == []
 
 
 def test_a_message_that_is_planned_again_after_its_campaign_ended_is_taken_back(house: House) -> None:
     house.run(D)
     take_away(house)
-    folder.remove(house.settings, house.engine, "winback")
+    folder.remove(Shop(house.settings, house.engine), "winback")
     with house.engine.begin() as connection:  # as a person does who settles an unknown one
         connection.execute(
             text("update delivery.messages set state = 'planned', claim = null where campaign = 'winback'")
@@ -254,7 +257,7 @@ def test_a_renamed_campaign_sends_nobody_a_step_twice_and_goes_on(house: House) 
     assert entry[:4] == ("ada", "comeback", 1, D)
     assert entry[5] == "finished"
     assert "paused" not in house.run(after(10))[after(10).isoformat()]
-    assert sum(proof.prove(house.settings, house.engine).values()) == 0
+    assert sum(proof.prove(Shop(house.settings, house.engine)).values()) == 0
 
 
 def test_a_rename_that_fails_stops_both_names_and_no_other_campaign(house: House) -> None:
@@ -273,14 +276,14 @@ def test_a_rename_that_fails_stops_both_names_and_no_other_campaign(house: House
     steps = [step for ref, _, step in house.accepted() if ref == "ada"]
     assert len(steps) == len(set(steps))
     assert "final_offer" in steps
-    assert sum(proof.prove(house.settings, house.engine).values()) == 0
+    assert sum(proof.prove(Shop(house.settings, house.engine)).values()) == 0
 
 
 def test_nothing_is_left_under_the_old_name_of_a_renamed_campaign(house: House) -> None:
     house.run(D, after(5))
-    halting.halt(house.settings, house.engine, campaign="winback")
+    halting.halt(Shop(house.settings, house.engine), campaign="winback")
     rename(house)
-    folder.reconcile(house.settings, house.engine)
+    folder.reconcile(Shop(house.settings, house.engine))
     with house.engine.connect() as connection:
         tables = connection.execute(
             text(
@@ -302,7 +305,7 @@ def test_nothing_is_left_under_the_old_name_of_a_renamed_campaign(house: House) 
         ("lapsed_30_days",),
     ]
     before = [house.rows(f"select * from {name} as t order by t::text") for name in sorted(found)]
-    folder.reconcile(house.settings, house.engine)
+    folder.reconcile(Shop(house.settings, house.engine))
     assert [house.rows(f"select * from {name} as t order by t::text") for name in sorted(found)] == before
 
 
@@ -379,9 +382,9 @@ def test_a_rename_waits_for_a_message_that_is_being_handed_over(house: House) ->
             )
         )
     rename(house)
-    assert "is being handed over" in folder.reconcile(house.settings, house.engine)["winback"]
+    assert "is being handed over" in folder.reconcile(Shop(house.settings, house.engine))["winback"]
     with pytest.raises(StateError, match="is being handed over"):
-        pipeline.steps.run_day(house.settings, house.engine, "comeback", D)
+        pipeline.steps.run_day(Shop(house.settings, house.engine), "comeback", D)
 
 
 @pytest.mark.parametrize(
@@ -408,7 +411,7 @@ def test_two_files_with_one_old_name_are_refused_and_nothing_ends(house: House) 
             definitions.read(house.settings.include, name)
     for number in (1, 2, 3):
         house.shop.publish(after(number))
-        assert set(folder.reconcile(house.settings, house.engine)) == {"winback", "comeback", "other"}
+        assert set(folder.reconcile(Shop(house.settings, house.engine))) == {"winback", "comeback", "other"}
     assert enrolled(house) == [("ada", "winback", 1, D, None, None)]
 
 
@@ -416,15 +419,15 @@ def test_who_is_carried_over_is_not_removed_by_command(house: House) -> None:
     plan_only(house, D)
     rename(house)
     with pytest.raises(InputError, match=r"comeback\.yaml says renamed_from: winback"):
-        folder.remove(house.settings, house.engine, "winback")
+        folder.remove(Shop(house.settings, house.engine), "winback")
 
 
 def test_a_rehearsal_of_a_renamed_campaign_shows_nobody_entering_again_and_leaves_nothing(house: House) -> None:
     house.run(D)
     rename(house)
     house.shop.publish(after(1))
-    pipeline.refresh.select(house.settings, house.engine, after(1))
-    counts = pipeline.steps.run_day(house.settings, house.engine, "comeback", after(1), test=True)
+    pipeline.refresh.select(Shop(house.settings, house.engine), after(1))
+    counts = pipeline.steps.run_day(Shop(house.settings, house.engine), "comeback", after(1), test=True)
     assert counts["enrolled"] == 0
     assert [row[1] for row in enrolled(house)] == ["winback"]
 
@@ -436,9 +439,9 @@ def test_two_lists_are_not_joined_and_nobody_is_written_to_under_the_new_name(ho
     assert house.rows("select distinct campaign from delivery.exports order by 1") == [("comeback",), ("winback",)]
     house.change("campaigns/comeback.yaml", "campaign: comeback\n", "campaign: comeback\nrenamed_from: winback\n")
     house.shop.publish(after(13))
-    pipeline.refresh.select(house.settings, house.engine, after(13))
+    pipeline.refresh.select(Shop(house.settings, house.engine), after(13))
     with pytest.raises(StateError, match="both have exported"):
-        pipeline.steps.run_day(house.settings, house.engine, "comeback", after(13))
+        pipeline.steps.run_day(Shop(house.settings, house.engine), "comeback", after(13))
 
 
 # --- whatever happens to the file ------------------------------------------------------------------------------------
@@ -478,7 +481,7 @@ def test_whatever_becomes_of_a_file_no_step_comes_twice_and_nobody_else_notices(
             ended[key] = end
         assert len(ended) == 1, "re_entry counts on"
     assert bystanders(house) == undisturbed
-    assert sum(proof.prove(house.settings, house.engine).values()) == 0
+    assert sum(proof.prove(Shop(house.settings, house.engine)).values()) == 0
 
 
 def messages(house: House) -> list[Any]:
@@ -509,7 +512,7 @@ def fresh(settings: Settings, server: str, template: str, tmp_path: Path) -> Ite
             connection.execute(f"create database {names[-1]} template {template}")
         local = tmp_path / names[-1]
         own = settings.evolve(database_url=f"{server}/{names[-1]}", local=local)
-        return made(own, database.connect(own), local / "include")
+        return made(opened(own), local / "include")
 
     yield make
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:

@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from retention import pipeline
 from retention.core.errors import InputError
+from retention.core.shop import Shop
 from retention.delivery.operations import halting
 from retention.ledger import halts
 
@@ -120,18 +121,18 @@ def test_deliver_on_the_clock_of_the_days_goes_on_without_a_broken_campaign(
     break_it(house)
     house.shop.publish(D)
     with pytest.raises(Exception, match="winback") if "selection" in break_it.__name__ else nullcontext():
-        pipeline.refresh.select(house.settings, house.engine, D)
-    pipeline.steps.run_day(house.settings, house.engine, "lapsed_30_days", D)
-    assert pipeline.deliver(house.settings, house.engine)["accepted"] == 1
+        pipeline.refresh.select(Shop(house.settings, house.engine), D)
+    pipeline.steps.run_day(Shop(house.settings, house.engine), "lapsed_30_days", D)
+    assert pipeline.deliver(Shop(house.settings, house.engine))["accepted"] == 1
 
 
 def test_deliver_on_the_clock_of_the_days_waits_for_a_campaign_that_may_still_do_the_day(house: House) -> None:
     house.shop.publish(D)
-    pipeline.refresh.select(house.settings, house.engine, D)
-    pipeline.steps.run_day(house.settings, house.engine, "lapsed_30_days", D)
-    assert pipeline.deliver(house.settings, house.engine)["accepted"] == 0
-    pipeline.steps.run_day(house.settings, house.engine, "winback", D)
-    assert pipeline.deliver(house.settings, house.engine)["accepted"] == 2
+    pipeline.refresh.select(Shop(house.settings, house.engine), D)
+    pipeline.steps.run_day(Shop(house.settings, house.engine), "lapsed_30_days", D)
+    assert pipeline.deliver(Shop(house.settings, house.engine))["accepted"] == 0
+    pipeline.steps.run_day(Shop(house.settings, house.engine), "winback", D)
+    assert pipeline.deliver(Shop(house.settings, house.engine))["accepted"] == 2
 
 
 @pytest.mark.parametrize("break_it", BREAKERS)
@@ -140,30 +141,30 @@ def test_deliver_on_the_wall_clock_goes_on_without_a_broken_campaign(
 ) -> None:
     wall = house.settings.evolve(clock="wall")
     house.shop.publish(D)
-    pipeline.refresh.select(wall, house.engine, D)
-    pipeline.steps.run_day(wall, house.engine, "lapsed_30_days", D)
+    pipeline.refresh.select(Shop(wall, house.engine), D)
+    pipeline.steps.run_day(Shop(wall, house.engine), "lapsed_30_days", D)
     break_it(house)
     at = datetime.combine(after(1), time(12), tzinfo=wall.shop_time_zone)
-    assert pipeline.deliver(wall, house.engine, at=at)["accepted"] == 1
+    assert pipeline.deliver(Shop(wall, house.engine), at=at)["accepted"] == 1
 
 
 def test_one_campaign_by_hand_goes_on_beside_a_broken_one_which_is_refused(house: House) -> None:
     break_yaml(house)
     house.shop.publish(D)
-    pipeline.refresh.select(house.settings, house.engine, D)
-    pipeline.catch_up(house.settings, house.engine, "lapsed_30_days", D)
-    assert pipeline.steps.run_day(house.settings, house.engine, "lapsed_30_days", D)["enrolled"] == 1
+    pipeline.refresh.select(Shop(house.settings, house.engine), D)
+    pipeline.catch_up(Shop(house.settings, house.engine), "lapsed_30_days", D)
+    assert pipeline.steps.run_day(Shop(house.settings, house.engine), "lapsed_30_days", D)["enrolled"] == 1
     with pytest.raises(InputError, match=r"winback\.yaml, line 9: unknown key 'controll'"):
-        pipeline.catch_up(house.settings, house.engine, "winback", D)
+        pipeline.catch_up(Shop(house.settings, house.engine), "winback", D)
 
 
 def test_a_campaign_catches_up_days_that_are_not_played_beside_a_broken_one(house: House) -> None:
     house.run(D)
     for number in (1, 2):
         house.shop.publish(after(number))
-        pipeline.refresh.select(house.settings, house.engine, after(number))
+        pipeline.refresh.select(Shop(house.settings, house.engine), after(number))
     break_yaml(house)
-    pipeline.catch_up(house.settings, house.engine, "lapsed_30_days", after(2))
+    pipeline.catch_up(Shop(house.settings, house.engine), "lapsed_30_days", after(2))
     done = house.rows("select part from shop.days where day = '2026-03-03' and stage in ('campaigns', 'delivery')")
     assert {("",), ("lapsed_30_days",)} <= set(done)
     assert ("winback",) not in done
@@ -171,8 +172,8 @@ def test_a_campaign_catches_up_days_that_are_not_played_beside_a_broken_one(hous
 
 def test_a_broken_campaign_can_be_halted(house: House) -> None:
     break_yaml(house)
-    assert halting.halt(house.settings, house.engine, campaign="winback") == {"halted": ["campaign:winback"]}
-    assert halts.resume(house.settings, house.engine, campaign="winback") == {"halted": []}
+    assert halting.halt(Shop(house.settings, house.engine), campaign="winback") == {"halted": ["campaign:winback"]}
+    assert halts.resume(Shop(house.settings, house.engine), campaign="winback") == {"halted": []}
 
 
 def test_run_ends_with_1_and_names_the_broken_file_after_all_others_are_done(house: House) -> None:

@@ -20,10 +20,11 @@ from retention.campaigns import definitions, steps
 from retention.contact import law
 from retention.core import database, days
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery.exports import audiences, postal
 from retention.delivery.worker import deliver
 from retention.selections import refresh
-from shop import Shop
+from shop import ShopData
 
 CHANNELS = ("email", "sms", "audience", "postal")
 SECOND = timedelta(seconds=1)
@@ -244,7 +245,7 @@ class Town:
                 (include / "messages" / f"by_{channel}" / "hello.en.j2").write_text(TEMPLATES[channel])
 
     def _fill(self) -> None:
-        shop = Shop(self.engine, self.settings)
+        shop = ShopData(self.engine, self.settings)
         people = json.dumps([asdict(each) for each in self.people], default=str)
         for statement in FILL.split(";"):
             self.run(statement, people=people)
@@ -266,11 +267,11 @@ class Town:
 
     def send_base(self) -> set[str]:
         for name in ("send_base", "everybody"):
-            refresh.refresh(self.settings, self.engine, name, self.day, now=self.at)
-        return set(refresh.members(self.settings, self.engine, "send_base"))
+            refresh.refresh(Shop(self.settings, self.engine), name, self.day, now=self.at)
+        return set(refresh.members(Shop(self.settings, self.engine), "send_base"))
 
     def entry(self, channel: str) -> dict[str, str | None]:
-        steps.enrol(self.settings, self.engine, f"by_{channel}", self.day, now=self.at)
+        steps.enrol(Shop(self.settings, self.engine), f"by_{channel}", self.day, now=self.at)
         return self.answers(
             "select c.customer_ref, nullif(d.reason, 'selected') from campaigns.decisions as d"
             " join shop.customers as c using (customer_id) where d.campaign = :campaign",
@@ -287,8 +288,8 @@ class Town:
             version=definitions.read(self.settings.include, name).version,
             day=self.day,
         )
-        steps.end_enrolments(self.settings, self.engine, name, self.day)
-        steps.plan(self.settings, self.engine, name, "hello", self.day)
+        steps.end_enrolments(Shop(self.settings, self.engine), name, self.day)
+        steps.plan(Shop(self.settings, self.engine), name, "hello", self.day)
         return self.reasons("planned")
 
     def reasons(self, wanted: str) -> dict[str, str | None]:
@@ -307,7 +308,7 @@ class Town:
             due=self.at - timedelta(hours=1),
             expires=self.at + timedelta(days=1),
         )
-        deliver(self.settings, self.engine, at=self.at)
+        deliver(Shop(self.settings, self.engine), at=self.at)
         return self.reasons("accepted")
 
     def export_audience(self) -> dict[str, str | None]:
@@ -319,7 +320,7 @@ class Town:
             until=self.day + timedelta(days=9),
             kept=self.at - SECOND,
         )
-        audiences.export(self.settings, self.engine, at=self.at)
+        audiences.export(Shop(self.settings, self.engine), at=self.at)
         return self.answers(
             "select c.customer_ref, a.left_reason from delivery.audience_members as a"
             " join shop.customers as c using (customer_id)"
@@ -339,7 +340,7 @@ class Town:
             " on conflict (customer_id, message_key) do update set kept_at = :kept",
             kept=self.at - SECOND,
         )
-        postal.export(self.settings, self.engine, at=self.at)
+        postal.export(Shop(self.settings, self.engine), at=self.at)
         return {
             ref
             for (ref,) in self.run(
@@ -424,7 +425,7 @@ def test_everybody_who_asks_whether_a_customer_may_be_contacted_gets_the_same_an
             town.run(f"delete from delivery.{table}")
 
 
-def test_whether_an_address_can_be_right_is_kept_beside_it_in_past_versions_too(engine: Engine, shop: Shop) -> None:
+def test_whether_an_address_can_be_right_is_kept_beside_it_in_past_versions_too(engine: Engine, shop: ShopData) -> None:
     emails = {form.format("ada"): is_valid for form, is_valid in EMAILS.items()}
     for number, (email, phone) in enumerate(itertools.zip_longest(emails, PHONES)):
         shop.customer(f"c{number}", email=email, phone=phone)

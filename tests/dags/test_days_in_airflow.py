@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 
 from retention import pipeline
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.demo import generator as demo
 
 pytestmark = pytest.mark.airflow
@@ -76,7 +77,7 @@ def log_of(capture: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 def test_a_day_goes_through_orders_selections_and_a_campaign(
     run: Runs, shop_files: Path, settings: Settings, engine: Engine, files: Path
 ) -> None:
-    pipeline.run_days(settings, engine, EVE, EVE)
+    pipeline.run_days(Shop(settings, engine), EVE, EVE)
     (shop_files / LAST.isoformat()).symlink_to(files / LAST.isoformat())
     day = LAST.isoformat()
 
@@ -140,7 +141,7 @@ def test_an_expectation_that_fails_names_the_rule_and_the_numbers_and_links_to_t
 
 
 def test_the_sender_reports_what_it_did(run: Runs, shop_files: Path, settings: Settings, engine: Engine) -> None:
-    pipeline.run_days(settings, engine, EVE, EVE)
+    pipeline.run_days(Shop(settings, engine), EVE, EVE)
     sent = run("deliver_messages")
     assert set(states(sent).values()) == {"success"}
     assert set(returned(sent, "deliver")) >= {"accepted", "refused", "unknown", "deferred", "skipped"}

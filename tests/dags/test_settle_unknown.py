@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Engine, select, text
 
 from retention.core.settings import Settings
-from shop import Shop
+from shop import ShopData
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(240)]
 
@@ -21,7 +21,7 @@ ONE, OTHER = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-22
 
 
 @pytest.fixture
-def lost(shop: Shop, engine: Engine, shop_of_tasks: Settings) -> Callable[[], dict[str, int]]:
+def lost(shop: ShopData, engine: Engine, shop_of_tasks: Settings) -> Callable[[], dict[str, int]]:
     """Three messages lost two days ago in two claims; a function that says which states they are in now."""
     at = datetime.now(UTC) - timedelta(days=2)
     with engine.begin() as connection:

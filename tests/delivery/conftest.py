@@ -9,11 +9,11 @@ from local_provider import Provider, serve
 from planner import DAY, Planner
 
 from retention.core.settings import Settings
-from shop import Shop
+from shop import ShopData
 
 
 @pytest.fixture
-def planner(shop: Shop) -> Planner:
+def planner(shop: ShopData) -> Planner:
     """A campaign `winback` in an otherwise empty shop whose day DAY is published."""
     shop.publish(DAY)
     return Planner(shop)

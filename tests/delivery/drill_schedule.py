@@ -25,6 +25,7 @@ from retention.core.clock import Stopped
 from retention.core.database import run
 from retention.core.errors import StateError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery.operations import proof, unknown
 from retention.delivery.worker import deliver
 from retention.ledger import caps
@@ -280,17 +281,17 @@ class Schedule:
                 for table in COPIED:
                     self.shop.execute(f"delete from {table}")
                     self.shop.execute(f"insert into {table} select * from drill_{table.replace('.', '_')}")
-            unknown.restored(self.settings, self.engine, self.backup_at, at=at)
+            unknown.restored(Shop(self.settings, self.engine), self.backup_at, at=at)
             self.exits = [each for each in self.exits if each[2] <= self.backup_at]
             self.restores += 1
             self.backup_at = None
         if dice.random() < 0.3 and not self.is_outbox:
             delivered = self.delivered()
-            for row in unknown.unknown(self.settings, self.engine, at=at)[:3]:
+            for row in unknown.unknown(Shop(self.settings, self.engine), at=at)[:3]:
                 key = row["message_key"]
                 with contextlib.suppress(StateError):  # too late, or evidence was quicker
                     unknown.settle(
-                        self.settings, self.engine, key, "sent" if key in delivered else "again", "drill", at
+                        Shop(self.settings, self.engine), key, "sent" if key in delivered else "again", "drill", at
                     )
                     self.decisions += 1
 
@@ -379,7 +380,7 @@ class Schedule:
     def quietly(self, at: datetime) -> None:
         """Deliver until no dead worker's session lingers in the server."""
         for _ in range(100):
-            deliver(self.settings, self.engine, wall=Stopped(at))
+            deliver(Shop(self.settings, self.engine, Stopped(at)))
             if not self.shop.execute("select from delivery.messages where state = 'attempting'").fetchall():
                 return
             time.sleep(0.05)
@@ -426,7 +427,7 @@ class Schedule:
         yield from self.sent_after_stop(ledger)
         yield from self.beyond_caps(deliveries)
         yield from self.odd_coupons()
-        for promise, number in proof.prove(self.settings, self.engine, at=MORNING + timedelta(days=4)).items():
+        for promise, number in proof.prove(Shop(self.settings, self.engine), at=MORNING + timedelta(days=4)).items():
             if number and promise != "control_messaged":  # a message of the control arm is planned here on purpose
                 yield f"the proof finds {promise} {number} times"
 

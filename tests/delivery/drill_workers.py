@@ -18,6 +18,7 @@ from sqlalchemy import Engine, event
 
 from retention.core.clock import Stopped
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery.channels import sendgrid_email, twilio_sms
 from retention.delivery.worker import deliver
 from retention.events.applying import apply
@@ -47,7 +48,7 @@ def delivering(engine: Engine, settings: Settings, instants: Sequence[datetime])
     """A worker: deliver at each instant; what fails is tried again, as a task would be."""
     for at in instants:
         try:
-            deliver(settings, engine, wall=Stopped(at))
+            deliver(Shop(settings, engine, Stopped(at)))
         except Exception:  # a lost session, a deadlock: the next try is another delivery
             logging.getLogger("drill").debug("a delivery failed", exc_info=True)
 
@@ -87,7 +88,7 @@ def report(
         for group in _split(events, dice):
             with engine.begin() as connection:
                 receive(settings, connection, name, group, at)
-    apply(settings, engine, at=at, batch=dice.choice([1, 5, 1000]))
+    apply(Shop(settings, engine), at=at, batch=dice.choice([1, 5, 1000]))
 
 
 def _events(seed: int, key: str, customer_id: int, is_mail: bool, at: datetime) -> list[Event]:

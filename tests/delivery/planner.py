@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 
-from shop import NAMESPACE, Shop
+from shop import NAMESPACE, ShopData
 
 DAY = date(2026, 11, 20)  # the run's day; its messages go out on the 21st
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
@@ -47,7 +47,7 @@ Rows = list[dict[str, Any]]
 class Planner:
     """Plans messages straight into the ledger, and reads it."""
 
-    def __init__(self, shop: Shop) -> None:
+    def __init__(self, shop: ShopData) -> None:
         self.shop = shop
         self.version("winback", "v1", TEMPLATES)
 

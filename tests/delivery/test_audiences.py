@@ -22,6 +22,7 @@ from sqlalchemy import Engine
 from retention.core.clock import Stopped
 from retention.core.errors import DeliveryError, InputError, StateError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery.exports import audiences
 from retention.delivery.exports import writing as exports
 from retention.delivery.exports.audiences import export, google_email, identifiers, meta_email
@@ -29,7 +30,7 @@ from retention.delivery.operations import halting, proof
 from retention.delivery.worker import deliver, replay
 from retention.ledger import halts
 from retention.ledger.claims import Ledger
-from shop import NAMESPACE, Shop
+from shop import NAMESPACE, ShopData
 
 NEXT = DAY + timedelta(days=1)
 NOON = MORNING + timedelta(hours=3)
@@ -46,7 +47,7 @@ def digest(text: str) -> str:
 class Ads:
     """A campaign `ads` with an audience, and what was exported of it."""
 
-    def __init__(self, settings: Settings, engine: Engine, shop: Shop, planner: Planner) -> None:
+    def __init__(self, settings: Settings, engine: Engine, shop: ShopData, planner: Planner) -> None:
         self.settings, self.engine, self.shop, self.planner = settings, engine, shop, planner
         planner.version("ads", "v1", TEMPLATES, steps=STEPS)
 
@@ -59,12 +60,12 @@ class Ads:
         """Customers who were put in, and are in a file."""
         for ref in refs:
             self.member(ref)
-        deliver(self.settings, self.engine, at=at)
+        deliver(Shop(self.settings, self.engine), at=at)
         self.export(at + timedelta(hours=1))
 
     def export(self, at: datetime = NOON) -> tuple[int, int]:
         """Export; how many were added and removed."""
-        counts = export(self.settings, self.engine, at=at)
+        counts = export(Shop(self.settings, self.engine), at=at)
         return counts["added"], counts["removed"]
 
     @property
@@ -107,7 +108,7 @@ class Ads:
 
 
 @pytest.fixture
-def ads(settings: Settings, engine: Engine, shop: Shop, planner: Planner) -> Ads:
+def ads(settings: Settings, engine: Engine, shop: ShopData, planner: Planner) -> Ads:
     """The campaign `ads`, nobody in it."""
     shop.publish_each(DAY, DAY + timedelta(days=8))
     return Ads(settings, engine, shop, planner)
@@ -183,7 +184,7 @@ def test_a_number_differs_between_the_platforms_by_its_plus(phone: str) -> None:
 
 def test_who_is_accepted_is_kept_without_an_address(ads: Ads) -> None:
     key = ads.member("ada", email="Ada@Mail.example", phone="+31612345678")
-    assert deliver(ads.settings, ads.engine, at=MORNING)["accepted"] == 1
+    assert deliver(Shop(ads.settings, ads.engine), at=MORNING)["accepted"] == 1
     row = ads.planner.one(key)
     assert (row["state"], row["provider"], row["attempts"]) == ("accepted", "files", 1)
     kept = ads.planner.run("select * from delivery.audience_members")
@@ -199,7 +200,7 @@ def test_who_is_accepted_is_kept_without_an_address(ads: Ads) -> None:
 
 def test_live_delivery_keeps_the_same_and_calls_nobody(ads: Ads, live: Settings, provider: Any) -> None:
     ads.member("ada")
-    assert deliver(live, ads.engine, wall=Stopped(MORNING))["accepted"] == 1
+    assert deliver(Shop(live, ads.engine, Stopped(MORNING)))["accepted"] == 1
     assert provider.requests == []
     assert ads.export() == (1, 0)
 
@@ -207,9 +208,9 @@ def test_live_delivery_keeps_the_same_and_calls_nobody(ads: Ads, live: Settings,
 def test_live_nobody_is_put_in_for_a_past_day_who_unsubscribed_by_now(ads: Ads, live: Settings) -> None:
     ads.member("ada")
     ads.member("eva")
-    assert deliver(live, ads.engine, wall=Stopped(MORNING))["accepted"] == 2
+    assert deliver(Shop(live, ads.engine, Stopped(MORNING)))["accepted"] == 2
     ads.planner.suppress("ada", MORNING + timedelta(days=2))
-    assert export(live, ads.engine, day=MORNING.date(), at=MORNING + timedelta(days=3))["added"] == 1
+    assert export(Shop(live, ads.engine), day=MORNING.date(), at=MORNING + timedelta(days=3))["added"] == 1
 
 
 def test_each_rule_is_checked_again_in_the_claim(ads: Ads) -> None:
@@ -226,7 +227,7 @@ def test_each_rule_is_checked_again_in_the_claim(ads: Ads) -> None:
     ads.planner.suppress("out", MORNING, "audience")
     ads.end("control", arm="control")
     ads.shop.order("bought", NEXT, known_at=MORNING)
-    deliver(ads.settings, ads.engine, at=MORNING)
+    deliver(Shop(ads.settings, ads.engine), at=MORNING)
     assert {name: ads.planner.state(key)[1] for name, key in keys.items()} == {
         "fine": None,
         "by phone": None,
@@ -246,15 +247,15 @@ def test_an_audience_is_no_message_to_anybody(ads: Ads, monkeypatch: pytest.Monk
     monkeypatch.setattr("retention.ledger.caps.sync_rules", lambda *_: None)
     before, after = ads.member("ada"), ads.member("bob")
     mail = ads.planner.message("ada", campaign="ads")
-    assert deliver(ads.settings, ads.engine, at=MORNING)["accepted"] == 3
+    assert deliver(Shop(ads.settings, ads.engine), at=MORNING)["accepted"] == 3
     late = ads.planner.message("bob", campaign="ads", step="other")
     ads.planner.run("update delivery.messages set step = 'hello' where message_key = :late", late=late)
-    assert deliver(ads.settings, ads.engine, at=MORNING)["accepted"] == 1
+    assert deliver(Shop(ads.settings, ads.engine), at=MORNING)["accepted"] == 1
     carol = ads.shop.customer("carol", consents=BOTH)
     ads.planner.message(carol, campaign="ads")
-    assert deliver(ads.settings, ads.engine, at=MORNING)["accepted"] == 1
+    assert deliver(Shop(ads.settings, ads.engine), at=MORNING)["accepted"] == 1
     ads.planner.message(carol, campaign="ads", step="retarget", channel="audience")
-    assert deliver(ads.settings, ads.engine, at=MORNING)["accepted"] == 1
+    assert deliver(Shop(ads.settings, ads.engine), at=MORNING)["accepted"] == 1
     assert {ads.planner.state(key) for key in (before, after, mail, late)} == {("accepted", None)}
 
 
@@ -265,7 +266,7 @@ def test_a_worker_that_died_had_kept_nobody_so_the_message_is_planned_again(ads:
         with ledger.claim_lock() as claim:
             ledger.claim(claim, MORNING, None, {"audience": audiences.Audience()}, called_at=MORNING)
     assert ads.planner.state(key) == ("attempting", None)
-    assert deliver(ads.settings, ads.engine, at=MORNING)["accepted"] == 1
+    assert deliver(Shop(ads.settings, ads.engine), at=MORNING)["accepted"] == 1
     assert (ads.planner.one(key)["attempts"], ads.who()) == (1, [("ada", None)])
 
 
@@ -343,7 +344,7 @@ def test_the_last_day_is_inside_and_the_next_is_not(ads: Ads) -> None:
 
 def test_who_leaves_before_any_export_is_in_no_file(ads: Ads) -> None:
     ads.member("ada")
-    deliver(ads.settings, ads.engine, at=MORNING)
+    deliver(Shop(ads.settings, ads.engine), at=MORNING)
     ads.planner.suppress("ada", MORNING)
     assert ads.export() == (0, 0)
     assert (ads.folders, ads.who()) == ([], [("ada", "suppressed")])
@@ -353,12 +354,12 @@ def test_who_leaves_before_any_export_is_in_no_file(ads: Ads) -> None:
 def test_a_halt_keeps_people_from_being_put_in_and_never_from_being_taken_out(ads: Ads, which: dict[str, str]) -> None:
     ads.put_in("ada")
     ads.member("bob")
-    deliver(ads.settings, ads.engine, at=MORNING)
-    halting.halt(ads.settings, ads.engine, **which)
+    deliver(Shop(ads.settings, ads.engine), at=MORNING)
+    halting.halt(Shop(ads.settings, ads.engine), **which)
     ads.planner.suppress("ada", NOON)
     assert ads.export(NOON) == (0, 1)
     assert ads.inside() == set()
-    halts.resume(ads.settings, ads.engine, **which)
+    halts.resume(Shop(ads.settings, ads.engine), **which)
     assert ads.export(NOON) == (1, 0)
     assert ads.inside() == {email("bob")}
 
@@ -366,7 +367,7 @@ def test_a_halt_keeps_people_from_being_put_in_and_never_from_being_taken_out(ad
 def test_somebody_erased_is_taken_out_and_then_nothing_is_kept(ads: Ads) -> None:
     ads.put_in("ada", "bob")
     ads.member("carol")
-    deliver(ads.settings, ads.engine, at=MORNING)
+    deliver(Shop(ads.settings, ads.engine), at=MORNING)
     with ads.engine.begin() as connection:
         for ref in ("ada", "carol"):
             who = connection.exec_driver_sql(f"select shop.customer_id('test', '{ref}')").scalar_one()
@@ -392,10 +393,10 @@ def test_after_a_month_folders_and_hashes_are_deleted_but_not_of_who_is_in(ads: 
 def test_a_telephone_that_two_share_is_not_put_in_and_taken_out_at_once(ads: Ads) -> None:
     phone = "+31600000099"
     ads.member("ada", phone=phone)
-    deliver(ads.settings, ads.engine, at=MORNING)
+    deliver(Shop(ads.settings, ads.engine), at=MORNING)
     ads.export(NOON)
     ads.member("bob", phone=phone)
-    deliver(ads.settings, ads.engine, at=NOON)
+    deliver(Shop(ads.settings, ads.engine), at=NOON)
     ads.planner.suppress("ada", NOON)
     assert ads.export(NOON + timedelta(hours=1)) == (1, 1)
     assert (ads.folders[-1] / "meta_remove.csv").read_text().endswith(f"{email('ada')},{digest(phone[1:])}\n")
@@ -422,16 +423,16 @@ def test_who_enters_again_while_still_in_never_falls_out_by_the_first_entry(ads:
 @pytest.mark.parametrize("reason", ["order", "suppressed", "no_consent", "control"])
 def test_the_proof_finds_who_stands_in_a_file_for_a_day_too_long(ads: Ads, reason: str) -> None:
     ads.put_in("ada", "bob")
-    assert set(proof.prove(ads.settings, ads.engine, NOON + timedelta(days=2)).values()) == {0}
+    assert set(proof.prove(Shop(ads.settings, ads.engine), NOON + timedelta(days=2)).values()) == {0}
     LEAVING[reason](ads, NOON)
     a_day_later = NOON + timedelta(days=1)
     found = [
-        proof.prove(ads.settings, ads.engine, at)["audience_overstayed"]
+        proof.prove(Shop(ads.settings, ads.engine), at)["audience_overstayed"]
         for at in (a_day_later - timedelta(seconds=1), a_day_later)
     ]
     assert found == ([1, 1] if reason == "control" else [0, 1])
     ads.export(a_day_later)
-    assert proof.prove(ads.settings, ads.engine, a_day_later)["audience_overstayed"] == 0
+    assert proof.prove(Shop(ads.settings, ads.engine), a_day_later)["audience_overstayed"] == 0
 
 
 # --- crashes and repetitions -----------------------------------------------------------------------------------------
@@ -449,7 +450,7 @@ def test_the_same_day_again_gives_the_same_bytes(ads: Ads) -> None:
     for each in ads.folders[0].iterdir():
         each.unlink()
     (ads.folders[1] / "meta_remove.csv").touch()
-    assert export(ads.settings, ads.engine, day=NEXT, at=NOON + timedelta(days=3))["exports"] == 1
+    assert export(Shop(ads.settings, ads.engine), day=NEXT, at=NOON + timedelta(days=3))["exports"] == 1
     assert contents(ads.folders) == before
 
 
@@ -458,7 +459,7 @@ def test_a_crash_between_the_database_and_the_files_is_mended_by_the_next_export
     ads: Ads, monkeypatch: pytest.MonkeyPatch, written: int
 ) -> None:
     ads.member("ada")
-    deliver(ads.settings, ads.engine, at=MORNING)
+    deliver(Shop(ads.settings, ads.engine), at=MORNING)
     system, _ = exports.place(ads.settings)
     calls = iter(range(99))
     original = type(system).pipe_file
@@ -476,7 +477,7 @@ def test_a_crash_between_the_database_and_the_files_is_mended_by_the_next_export
         ads.export(NOON)
     monkeypatch.undo()
     ads.planner.suppress("ada", NOON + timedelta(minutes=1))
-    export(ads.settings, ads.engine, at=NOON + timedelta(hours=1))
+    export(Shop(ads.settings, ads.engine), at=NOON + timedelta(hours=1))
     assert [folder.name[-4:] for folder in ads.folders] == ["0001", "0002"]
     assert json.loads((ads.folders[0] / "manifest.json").read_text())["rows"] == {"added": 1, "removed": 0}
     assert ads.inside() == set()
@@ -497,13 +498,13 @@ def test_an_older_copy_of_the_database_does_not_write_over_what_it_has_forgotten
 
 def test_a_day_that_is_over_is_exported_as_of_its_end_and_one_to_come_is_refused(ads: Ads) -> None:
     ads.member("ada")
-    deliver(ads.settings, ads.engine, at=MORNING)
+    deliver(Shop(ads.settings, ads.engine), at=MORNING)
     later = NOON + timedelta(days=2)
     with pytest.raises(InputError, match="is not over"):
-        export(ads.settings, ads.engine, day=later.date() + timedelta(days=1), at=later)
-    assert export(ads.settings, ads.engine, day=NEXT, at=later)["added"] == 1
+        export(Shop(ads.settings, ads.engine), day=later.date() + timedelta(days=1), at=later)
+    assert export(Shop(ads.settings, ads.engine), day=NEXT, at=later)["added"] == 1
     assert ads.folders[0].name == "2026-11-21-0001"
-    assert export(ads.settings, ads.engine, day=DAY, at=later)["exports"] == 0
+    assert export(Shop(ads.settings, ads.engine), day=DAY, at=later)["exports"] == 0
 
 
 def test_a_day_that_is_played_exports_at_its_beginning_and_its_end(ads: Ads) -> None:
@@ -512,7 +513,7 @@ def test_a_day_that_is_played_exports_at_its_beginning_and_its_end(ads: Ads) -> 
     for number in range(7):
         if number == 1:
             ads.shop.order("bob", NEXT)  # known from the midnight after it
-        replay(ads.settings, ads.engine, DAY + timedelta(days=number))
+        replay(Shop(ads.settings, ads.engine), DAY + timedelta(days=number))
     assert [
         (folder.name, *json.loads((folder / "manifest.json").read_text())["rows"].values()) for folder in ads.folders
     ] == [("2026-11-21-0001", 2, 0), ("2026-11-22-0002", 0, 1), ("2026-11-26-0003", 0, 1)]
@@ -543,7 +544,7 @@ def test_added_less_removed_over_all_exports_is_who_should_be_in(ads: Ads, event
             ads.shop.customer(ref, consents=BOTH)
             ads.planner.message(ref, step="retarget", channel="audience", campaign=campaign)
             if not halted:
-                deliver(mine, ads.engine, at=at, campaign=campaign)
+                deliver(Shop(mine, ads.engine), at=at, campaign=campaign)
                 due.add(ref)
             else:
                 ads.planner.run(
@@ -569,14 +570,14 @@ def test_added_less_removed_over_all_exports_is_who_should_be_in(ads: Ads, event
         elif event == "crash":
             with pytest.MonkeyPatch.context() as patch, contextlib.suppress(OSError):
                 patch.setattr(exports, "write", lambda *_: (_ for _ in ()).throw(OSError("gone")))
-                export(mine, ads.engine, at=at)
+                export(Shop(mine, ads.engine), at=at)
         elif event == "export":
-            export(mine, ads.engine, at=at)
+            export(Shop(mine, ads.engine), at=at)
         if at.date() > UNTIL:
             due.clear()
-    halts.resume(mine, ads.engine, campaign=campaign)
+    halts.resume(Shop(mine, ads.engine), campaign=campaign)
     at += timedelta(minutes=7)
-    export(mine, ads.engine, at=at)
+    export(Shop(mine, ads.engine), at=at)
     one = Ads.__new__(Ads)
     one.settings = mine
     assert one.inside() == one.inside("google") == {email(ref) for ref in due}

@@ -17,13 +17,14 @@ from sqlalchemy import Engine
 
 from retention.core.errors import InputError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery.channels.base import Settled
 from retention.delivery.channels.outbox import Outbox
 from retention.delivery.operations import proof
 from retention.delivery.worker import deliver, replay
 from retention.ledger.caps import Cap, read
 from retention.ledger.outcomes import refused
-from shop import Shop
+from shop import ShopData
 
 NEXT = DAY + timedelta(days=1)
 CAMPAIGNS = ("sale", "thanks", "birthday", "news")
@@ -36,21 +37,21 @@ class Capped:
 
     settings: Settings
     engine: Engine
-    shop: Shop
+    shop: ShopData
     planner: Planner
 
     def caps(self, text: str) -> None:
         (self.settings.include / "caps.yaml").write_text(text)
 
     def send(self, at: datetime = MORNING, **options: Any) -> dict[str, Any]:
-        return deliver(self.settings, self.engine, at=at, **options)
+        return deliver(Shop(self.settings, self.engine), at=at, **options)
 
     def accepted(self) -> list[str]:
         return [row["campaign"] for row in self.planner.ledger("*") if row["state"] == "accepted"]
 
 
 @pytest.fixture
-def capped(settings: Settings, engine: Engine, shop: Shop, planner: Planner, tmp_path: Path) -> Capped:
+def capped(settings: Settings, engine: Engine, shop: ShopData, planner: Planner, tmp_path: Path) -> Capped:
     include = tmp_path / "include"
     include.mkdir()
     (include / "sql").symlink_to(settings.include / "sql")
@@ -102,7 +103,7 @@ def test_the_campaign_that_comes_first_gets_the_room_whatever_the_batch(capped: 
         for ref in refs:
             capped.planner.message(ref, campaign=campaign)
     small = capped.settings.evolve(batch_size=2)
-    assert deliver(small, capped.engine, at=MORNING)["accepted"] == 5
+    assert deliver(Shop(small, capped.engine), at=MORNING)["accepted"] == 5
     assert capped.accepted() == ["birthday"] * 5
 
 
@@ -132,7 +133,7 @@ def test_a_cap_that_is_lifted_lets_go_at_once_and_its_time_is_kept(capped: Cappe
     assert capped.send(later)["accepted"] == 1
     rows = capped.planner.run("select in_force_from, in_force_until from delivery.caps")
     assert [tuple(row.values()) for row in rows] == [(MORNING, later)]
-    assert proof.prove(capped.settings, capped.engine, later)["cap_exceeded"] == 0
+    assert proof.prove(Shop(capped.settings, capped.engine), later)["cap_exceeded"] == 0
 
 
 def test_played_days_end_and_give_the_same_in_one_go_or_after_a_crash(
@@ -147,7 +148,7 @@ def test_played_days_end_and_give_the_same_in_one_go_or_after_a_crash(
     planned = capped.planner.ledger()
     decided = "customer_id, message_key, state, reason, attempts, attempted_at, settled_at, retry_at"
     for number in range(7):
-        replay(capped.settings, capped.engine, DAY + timedelta(days=number))
+        replay(Shop(capped.settings, capped.engine), DAY + timedelta(days=number))
     whole = capped.planner.ledger(decided)
     assert {row["reason"] for row in whole} == {None, "capped"}
     assert "planned" not in {row["state"] for row in whole}
@@ -167,7 +168,7 @@ def test_played_days_end_and_give_the_same_in_one_go_or_after_a_crash(
     day = DAY
     for _ in range(100):
         try:
-            replay(small, capped.engine, day)
+            replay(Shop(small, capped.engine), day)
         except KeyboardInterrupt:
             continue
         day += timedelta(days=1)
@@ -216,7 +217,7 @@ def test_no_plan_and_no_times_exceed_a_cap(
         )
     small = capped.settings.evolve(batch_size=batch)
     for hour in hours:  # in any order
-        deliver(small, capped.engine, at=MORNING + timedelta(hours=hour))
+        deliver(Shop(small, capped.engine), at=MORNING + timedelta(hours=hour))
     went = [row for row in planner.ledger() if row["state"] == "accepted"]
     for cap in caps:
         mine = [row["attempted_at"] for row in went if cap.channel in (row["channel"], "all")]

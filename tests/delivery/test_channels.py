@@ -20,9 +20,10 @@ from retention.core import channels
 from retention.core.clock import Stopped
 from retention.core.errors import DeliveryError, InputError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery.worker import deliver, open_channel
 from retention.ledger import caps, halts
-from shop import Shop
+from shop import ShopData
 
 PROJECT = Path(__file__).resolve().parents[2]
 INCLUDE = PROJECT / "include"
@@ -120,7 +121,7 @@ def test_every_channel_is_described_in_full() -> None:
 
 
 def test_an_unknown_channel_is_an_error_everywhere(
-    settings: Settings, engine: Engine, shop: Shop, planner: Planner, tmp_path: Path
+    settings: Settings, engine: Engine, shop: ShopData, planner: Planner, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="no channel 'push'; write email, sms, audience or postal"):
         channels.get("push")
@@ -143,7 +144,7 @@ def test_an_unknown_channel_is_an_error_everywhere(
         templates._check_blocks(tmp_path, templates._inspect(""), "push")
     planner.message(shop.customer("ada"), channel="push")
     with pytest.raises(InputError, match="no channel 'push'"):
-        deliver(settings, engine, at=MORNING)
+        deliver(Shop(settings, engine), at=MORNING)
     assert planner.run("select state from delivery.messages") == [{"state": "planned"}]
 
 

@@ -15,10 +15,11 @@ from retention.core import days
 from retention.core.clock import Stopped
 from retention.core.errors import DeliveryError, InputError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery.operations import halting
 from retention.delivery.worker import deliver
 from retention.ledger import halts
-from shop import Shop
+from shop import ShopData
 
 NOTHING = {"accepted": 0, "refused": 0, "unknown": 0, "deferred": 0, "skipped": 0}
 
@@ -26,10 +27,10 @@ NOTHING = {"accepted": 0, "refused": 0, "unknown": 0, "deferred": 0, "skipped": 
 @pytest.fixture
 def send(settings: Settings, engine: Engine) -> Any:
     """Deliver at an instant."""
-    return lambda at=MORNING, **options: deliver(settings, engine, at=at, **options)
+    return lambda at=MORNING, **options: deliver(Shop(settings, engine), at=at, **options)
 
 
-def test_a_due_message_is_accepted_once(shop: Shop, planner: Planner, send: Any) -> None:
+def test_a_due_message_is_accepted_once(shop: ShopData, planner: Planner, send: Any) -> None:
     key = planner.message(shop.customer("ada"))
     assert send(MORNING - timedelta(seconds=1)) == NOTHING
     assert send() == NOTHING | {"accepted": 1}
@@ -40,7 +41,7 @@ def test_a_due_message_is_accepted_once(shop: Shop, planner: Planner, send: Any)
 
 @pytest.mark.parametrize(("seconds", "accepted"), [(0, 1), (1, 0)])
 def test_orders_24_hours_old_are_accepted_and_a_second_older_blocks(
-    shop: Shop, planner: Planner, send: Any, seconds: int, accepted: int
+    shop: ShopData, planner: Planner, send: Any, seconds: int, accepted: int
 ) -> None:
     planner.message(shop.customer("ada"), on=DAY + timedelta(days=2), window=(time(0), time(20)))
     at = days.known_at(DAY, AMSTERDAM) + timedelta(hours=24, seconds=seconds)
@@ -49,13 +50,15 @@ def test_orders_24_hours_old_are_accepted_and_a_second_older_blocks(
     assert ("blocked" in counts) == (accepted == 0)
 
 
-def test_with_no_day_published_nothing_is_sent(shop: Shop, planner: Planner, send: Any) -> None:
+def test_with_no_day_published_nothing_is_sent(shop: ShopData, planner: Planner, send: Any) -> None:
     planner.message(shop.customer("ada"))
     planner.run("delete from shop.days")
     assert "no day has been published" in send()["blocked"]
 
 
-def test_a_day_published_later_does_not_count_for_an_earlier_instant(shop: Shop, planner: Planner, send: Any) -> None:
+def test_a_day_published_later_does_not_count_for_an_earlier_instant(
+    shop: ShopData, planner: Planner, send: Any
+) -> None:
     planner.message(shop.customer("ada"))
     planner.run("delete from shop.days")
     shop.publish(DAY + timedelta(days=5))
@@ -64,7 +67,7 @@ def test_a_day_published_later_does_not_count_for_an_earlier_instant(shop: Shop,
 
 @pytest.mark.parametrize("status", ["complete", "pending", "refunded"])
 def test_an_order_between_plan_and_claim_stops_the_message(
-    shop: Shop, planner: Planner, send: Any, status: str
+    shop: ShopData, planner: Planner, send: Any, status: str
 ) -> None:
     key = planner.message(shop.customer("ada"))
     shop.order("ada", DAY + timedelta(days=1), status=status, known_at=MORNING - timedelta(minutes=1))
@@ -72,7 +75,7 @@ def test_an_order_between_plan_and_claim_stops_the_message(
     assert planner.state(key) == ("skipped", "order")
 
 
-def test_an_order_known_only_later_or_cancelled_does_not_stop_it(shop: Shop, planner: Planner, send: Any) -> None:
+def test_an_order_known_only_later_or_cancelled_does_not_stop_it(shop: ShopData, planner: Planner, send: Any) -> None:
     planner.message(shop.customer("ada"))
     planner.message(shop.customer("bob"))
     shop.order("ada", DAY + timedelta(days=1), known_at=MORNING + timedelta(minutes=1))
@@ -80,14 +83,14 @@ def test_an_order_known_only_later_or_cancelled_does_not_stop_it(shop: Shop, pla
     assert send()["accepted"] == 2
 
 
-def test_a_campaign_that_does_not_exit_on_orders_goes_on(shop: Shop, planner: Planner, send: Any) -> None:
+def test_a_campaign_that_does_not_exit_on_orders_goes_on(shop: ShopData, planner: Planner, send: Any) -> None:
     planner.version("thanks", "v1", TEMPLATES, exit_on=["unsubscribe"])
     planner.message(shop.customer("ada"), campaign="thanks")
     shop.order("ada", DAY + timedelta(days=1), known_at=MORNING - timedelta(minutes=1))
     assert send()["accepted"] == 1
 
 
-def test_each_rule_is_checked_again_in_the_claim(shop: Shop, planner: Planner, send: Any) -> None:
+def test_each_rule_is_checked_again_in_the_claim(shop: ShopData, planner: Planner, send: Any) -> None:
     known = MORNING - timedelta(hours=1)
     keys = {name: planner.message(shop.customer(name)) for name in ("suppressed", "exited", "expired", "arm", "fine")}
     keys["absent"] = planner.message(shop.customer("absent", consents=("sms",)))
@@ -127,7 +130,7 @@ def test_each_rule_is_checked_again_in_the_claim(shop: Shop, planner: Planner, s
     assert (counts["accepted"], counts["skipped"]) == (1, len(keys) - 1)
 
 
-def test_consent_withdrawn_later_counts_only_from_then(shop: Shop, planner: Planner, send: Any) -> None:
+def test_consent_withdrawn_later_counts_only_from_then(shop: ShopData, planner: Planner, send: Any) -> None:
     known = MORNING + timedelta(minutes=1)
     planner.message(shop.customer("ada"))
     planner.withdraw("ada", "email", known)
@@ -135,7 +138,7 @@ def test_consent_withdrawn_later_counts_only_from_then(shop: Shop, planner: Plan
 
 
 def test_outside_the_local_window_a_message_waits_and_past_its_grace_it_is_too_late(
-    shop: Shop, planner: Planner, send: Any
+    shop: ShopData, planner: Planner, send: Any
 ) -> None:
     key = planner.message(shop.customer("ada", time_zone="America/New_York"), zone="America/New_York")
     shop.publish_each(DAY, DAY + timedelta(days=3))
@@ -152,7 +155,7 @@ def test_outside_the_local_window_a_message_waits_and_past_its_grace_it_is_too_l
 @pytest.mark.parametrize(
     ("clock", "accepted"), [("08:59", 0), ("09:00", 1), ("19:59", 1), ("20:00", 0)]
 )  # on the day after summer time began
-def test_the_window_follows_summer_time(shop: Shop, planner: Planner, send: Any, clock: str, accepted: int) -> None:
+def test_the_window_follows_summer_time(shop: ShopData, planner: Planner, send: Any, clock: str, accepted: int) -> None:
     planner.run("delete from shop.days")
     shop.publish(date(2026, 3, 28))
     planner.message(shop.customer("ada"), on=date(2026, 3, 28))
@@ -160,31 +163,39 @@ def test_the_window_follows_summer_time(shop: Shop, planner: Planner, send: Any,
     assert send(at)["accepted"] == accepted
 
 
-def test_an_unknown_zone_is_the_shops(shop: Shop, planner: Planner, send: Any) -> None:
+def test_an_unknown_zone_is_the_shops(shop: ShopData, planner: Planner, send: Any) -> None:
     planner.message(shop.customer("ada", time_zone=None))
     assert send()["accepted"] == 1
 
 
 def test_halt_and_resume_of_all_a_campaign_and_a_channel(
-    shop: Shop, planner: Planner, send: Any, settings: Settings, engine: Engine
+    shop: ShopData, planner: Planner, send: Any, settings: Settings, engine: Engine
 ) -> None:
     planner.message(shop.customer("ada"))
     for which in ({}, {"campaign": "winback"}, {"channel": "email"}):
         name = ":".join(next(iter(which.items()), ("all",)))
-        assert halting.halt(settings, engine, **which) == halting.halt(settings, engine, **which) == {"halted": [name]}
+        assert (
+            halting.halt(Shop(settings, engine), **which)
+            == halting.halt(Shop(settings, engine), **which)
+            == {"halted": [name]}
+        )
         assert send() == NOTHING | {"deferred": 1, "halted": [name]}
-        assert halts.resume(settings, engine, **which) == halts.resume(settings, engine, **which) == {"halted": []}
-    halting.halt(settings, engine, channel="sms")
+        assert (
+            halts.resume(Shop(settings, engine), **which)
+            == halts.resume(Shop(settings, engine), **which)
+            == {"halted": []}
+        )
+    halting.halt(Shop(settings, engine), channel="sms")
     assert send()["accepted"] == 1
     with pytest.raises(InputError, match="no campaign 'winbak'"):
-        halting.halt(settings, engine, campaign="winbak")
+        halting.halt(Shop(settings, engine), campaign="winbak")
     with pytest.raises(InputError, match="no channel 'fax'"):
-        halting.halt(settings, engine, channel="fax")
+        halting.halt(Shop(settings, engine), channel="fax")
     with pytest.raises(InputError, match="not both"):
-        halting.halt(settings, engine, campaign="winback", channel="sms")
+        halting.halt(Shop(settings, engine), campaign="winback", channel="sms")
 
 
-def test_two_steps_of_one_enrolment_never_go_out_on_one_local_date(shop: Shop, planner: Planner, send: Any) -> None:
+def test_two_steps_of_one_enrolment_never_go_out_on_one_local_date(shop: ShopData, planner: Planner, send: Any) -> None:
     auckland = ZoneInfo("Pacific/Auckland")
     ref = shop.customer("ada", time_zone="Pacific/Auckland")
     morning = datetime(2026, 11, 22, 9, tzinfo=auckland)
@@ -201,7 +212,7 @@ def test_two_steps_of_one_enrolment_never_go_out_on_one_local_date(shop: Shop, p
     assert send(morning + timedelta(days=1))["accepted"] == 1
 
 
-def test_one_campaign_can_be_delivered_alone(shop: Shop, planner: Planner, send: Any) -> None:
+def test_one_campaign_can_be_delivered_alone(shop: ShopData, planner: Planner, send: Any) -> None:
     planner.version("other", "v1", TEMPLATES)
     planner.message(shop.customer("ada"))
     planner.message("ada", campaign="other")
@@ -210,7 +221,7 @@ def test_one_campaign_can_be_delivered_alone(shop: Shop, planner: Planner, send:
 
 
 def test_a_coupons_time_runs_from_the_claim_and_an_unsent_coupon_is_void(
-    shop: Shop, planner: Planner, send: Any
+    shop: ShopData, planner: Planner, send: Any
 ) -> None:
     planner.message(shop.customer("ada"), step="nudge", channel="sms", offer="final")
     planner.message(shop.customer("bob"), step="nudge", channel="sms", offer="final")
@@ -224,22 +235,26 @@ def test_a_coupons_time_runs_from_the_claim_and_an_unsent_coupon_is_void(
     )
 
 
-def test_batches_go_on_until_nothing_is_due(shop: Shop, planner: Planner, settings: Settings, engine: Engine) -> None:
+def test_batches_go_on_until_nothing_is_due(
+    shop: ShopData, planner: Planner, settings: Settings, engine: Engine
+) -> None:
     for number in range(7):
         planner.message(shop.customer(f"c{number}"))
     shop.order("c0", DAY + timedelta(days=1), known_at=MORNING)
-    counts = deliver(settings.evolve(batch_size=2), engine, at=MORNING)
+    counts = deliver(Shop(settings.evolve(batch_size=2), engine), at=MORNING)
     assert counts == NOTHING | {"accepted": 6, "skipped": 1}
 
 
 def test_two_workers_never_send_one_message_twice(
-    shop: Shop, planner: Planner, settings: Settings, engine: Engine
+    shop: ShopData, planner: Planner, settings: Settings, engine: Engine
 ) -> None:
     for number in range(60):
         planner.message(shop.customer(f"c{number}"))
     counts: list[dict[str, Any]] = []
     small = settings.evolve(batch_size=5)
-    workers = [threading.Thread(target=lambda: counts.append(deliver(small, engine, at=MORNING))) for _ in range(4)]
+    workers = [
+        threading.Thread(target=lambda: counts.append(deliver(Shop(small, engine), at=MORNING))) for _ in range(4)
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -251,9 +266,9 @@ def test_two_workers_never_send_one_message_twice(
 
 def test_live_delivery_on_the_clock_of_days_must_be_meant(live: Settings, engine: Engine) -> None:
     with pytest.raises(DeliveryError, match="send-for-real"):
-        deliver(live.evolve(clock="days"), engine, wall=Stopped(MORNING))
+        deliver(Shop(live.evolve(clock="days"), engine, Stopped(MORNING)))
 
 
 def test_an_instant_without_an_offset_is_refused(settings: Settings, engine: Engine) -> None:
     with pytest.raises(InputError, match="offset"):
-        deliver(settings, engine, at=datetime(2026, 11, 21, 9))  # noqa: DTZ001
+        deliver(Shop(settings, engine), at=datetime(2026, 11, 21, 9))  # noqa: DTZ001

@@ -18,17 +18,19 @@ from sqlalchemy import Engine
 
 from retention.core.clock import Stopped
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery.worker import deliver, replay
-from shop import Shop
+from shop import ShopData
 
 WORKER = """
 import os, signal, sys
 from datetime import date, datetime
 from retention.core.clock import Stopped
-from retention.database import connect
-from retention.delivery import outbox
-from retention.delivery.deliver import deliver, replay
-from retention.settings import from_environment
+from retention.core.database import connect
+from retention.core.settings import from_environment
+from retention.core.shop import Shop
+from retention.delivery.channels import outbox
+from retention.delivery.worker import deliver, replay
 
 settings = from_environment(os.environ).evolve(batch_size=4)
 what, survives = sys.argv[1], int(sys.argv[2])
@@ -42,9 +44,9 @@ def die_in_time(self, *arguments):
     keep(self, *arguments)
 outbox.Outbox.keep = die_in_time
 if what == "play":
-    replay(settings, connect(settings), date(2026, 11, 20))
+    replay(Shop(settings, connect(settings)), date(2026, 11, 20))
 else:
-    deliver(settings, connect(settings), wall=Stopped(datetime.fromisoformat(what)))
+    deliver(Shop(settings, connect(settings), Stopped(datetime.fromisoformat(what))))
 """
 
 
@@ -88,7 +90,7 @@ def hanging(provider: Provider) -> Iterator[Provider]:
 
 
 def test_a_killed_workers_messages_are_unknown_and_never_sent_again(
-    live: Settings, engine: Engine, hanging: Provider, planner: Planner, shop: Shop
+    live: Settings, engine: Engine, hanging: Provider, planner: Planner, shop: ShopData
 ) -> None:
     keys = [planner.message(shop.customer(f"c{number}")) for number in range(3)]
     worker = start(live.evolve(provider_timeout=60), MORNING.isoformat())
@@ -96,7 +98,7 @@ def test_a_killed_workers_messages_are_unknown_and_never_sent_again(
         patiently(lambda: hanging.requests)
         assert {row["state"] for row in planner.ledger()} == {"attempting"}
         # Alive: another worker keeps its hands off.
-        assert deliver(live, engine, wall=Stopped(MORNING))["unknown"] == 0
+        assert deliver(Shop(live, engine, Stopped(MORNING)))["unknown"] == 0
         assert {row["state"] for row in planner.ledger()} == {"attempting"}
     finally:
         worker.send_signal(signal.SIGKILL)
@@ -104,12 +106,12 @@ def test_a_killed_workers_messages_are_unknown_and_never_sent_again(
     hanging.answer = hanging.accept
 
     def buried() -> bool:
-        deliver(live, engine, wall=Stopped(MORNING + timedelta(minutes=15)))
+        deliver(Shop(live, engine, Stopped(MORNING + timedelta(minutes=15))))
         return planner.state(keys[0])[0] != "attempting"
 
     patiently(buried)
     assert {planner.state(key) for key in keys} == {("unknown", "worker_died")}
-    deliver(live, engine, wall=Stopped(MORNING + timedelta(hours=2)))
+    deliver(Shop(live, engine, Stopped(MORNING + timedelta(hours=2))))
     assert len(hanging.requests) == 1
 
 
@@ -126,7 +128,7 @@ def same(planner: Planner) -> tuple[Any, Any, Any]:
 
 @pytest.mark.parametrize("survives", [0, 1, 2])
 def test_a_day_played_again_after_a_crash_gives_the_same_ledger(
-    settings: Settings, engine: Engine, planner: Planner, shop: Shop, survives: int
+    settings: Settings, engine: Engine, planner: Planner, shop: ShopData, survives: int
 ) -> None:
     for number in range(6):
         planner.message(shop.customer(f"c{number}"))
@@ -149,12 +151,12 @@ def test_a_day_played_again_after_a_crash_gives_the_same_ledger(
         )
     )
     assert any(row["state"] == "attempting" for row in planner.ledger())
-    counts = replay(settings, engine, DAY)
+    counts = replay(Shop(settings, engine), DAY)
     crashed = same(planner)
     assert counts == {"accepted": 11, "refused": 0, "unknown": 0, "deferred": 0, "skipped": 1}
-    assert replay(settings, engine, DAY) == counts
+    assert replay(Shop(settings, engine), DAY) == counts
 
     planner.restore(before)
-    assert replay(settings, engine, DAY) == counts
+    assert replay(Shop(settings, engine), DAY) == counts
     assert same(planner) == crashed
     assert len(list((settings.local / "outbox" / "2026-11-21").glob("*.*"))) == 11

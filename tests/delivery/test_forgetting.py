@@ -19,11 +19,12 @@ from retention.contact import erasures
 from retention.core.database import customer_table
 from retention.core.errors import DeliveryError, InputError, StateError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery.operations import proof
 from retention.delivery.worker import deliver
 from retention.orders import erased, sources, sync
 from retention.privacy import forgetting
-from shop import NAMESPACE, Shop
+from shop import NAMESPACE, ShopData
 
 REF = "KLANT-7781"
 EMAIL, NEW_EMAIL = "Wilhelmina@zonderland.example", "mina@nieuw.example"
@@ -73,10 +74,10 @@ class Town:
         return next(iter(self.planner.run(statement, **values)[0].values()))
 
     def sync(self, day: date) -> dict[str, Any]:
-        return sync.sync(self.settings, self.engine, "demo_shop", day, str(self.files))
+        return sync.sync(Shop(self.settings, self.engine), "demo_shop", day, str(self.files))
 
     def forget(self, ref: str = REF, **options: Any) -> dict[str, Any]:
-        return forgetting.forget(self.settings, self.engine, ref, at=NOW, **options)
+        return forgetting.forget(Shop(self.settings, self.engine), ref, at=NOW, **options)
 
     def totals(self) -> dict[str, Any]:
         return {name: self.planner.run(statement) for name, statement in TOTALS.items()}
@@ -110,7 +111,7 @@ class Town:
 
 
 @pytest.fixture
-def town(settings: Settings, engine: Engine, shop: Shop, tmp_path: Path) -> Town:
+def town(settings: Settings, engine: Engine, shop: ShopData, tmp_path: Path) -> Town:
     include = tmp_path / "include"
     for folder in ("expectations", "sources"):
         shutil.copytree(settings.include / folder, include / folder)
@@ -152,7 +153,7 @@ def full(town: Town) -> Town:
     planner = town.planner
     planner.message(REF)
     planner.message("C2")
-    deliver(town.settings, town.engine, at=MORNING)
+    deliver(Shop(town.settings, town.engine), at=MORNING)
     nudge = planner.message(REF, step="nudge", channel="sms", offer="comeback")
     unknown = planner.message(REF, step="later", offer="comeback")
     who = {"who": town.customer_id, "at": MORNING}
@@ -308,7 +309,7 @@ def test_nobody_is_written_to_at_the_same_address_under_another_reference(town: 
     )
     town.sync(after)
     keys = [town.planner.message(ref, on=after + timedelta(days=1)) for ref in ("KLANT-9", "C8")]
-    deliver(town.settings, town.engine, at=MORNING + timedelta(days=1))
+    deliver(Shop(town.settings, town.engine), at=MORNING + timedelta(days=1))
     assert [town.planner.state(key) for key in keys] == [("skipped", "suppressed"), ("accepted", None)]
 
 
@@ -316,7 +317,7 @@ def test_who_is_there_with_the_same_address_hears_nothing_either(town: Town) -> 
     town.planner.run("update shop.customers set email = :email where customer_ref = 'C2'", email=NEW_EMAIL.upper())
     assert town.forget()["same_address"] == 1
     key = town.planner.message("C2")
-    deliver(town.settings, town.engine, at=NOW)
+    deliver(Shop(town.settings, town.engine), at=NOW)
     assert town.planner.state(key) == ("skipped", "suppressed")
 
 
@@ -409,9 +410,9 @@ def test_a_digest_says_nothing_without_the_secret(settings: Settings) -> None:
 def test_the_proof_says_nothing_of_people_who_were_forgotten(town: Town) -> None:
     for ref in (REF, "C2"):
         town.planner.message(ref)
-    assert deliver(town.settings, town.engine, at=MORNING)["accepted"] == 2
+    assert deliver(Shop(town.settings, town.engine), at=MORNING)["accepted"] == 2
     for _ in range(2):
-        assert proof.must_hold(town.settings, town.engine, NOW) == dict.fromkeys(proof.CHECKS, 0)
-        forgetting.forget(town.settings, town.engine, REF, at=NOW)
+        assert proof.must_hold(Shop(town.settings, town.engine), NOW) == dict.fromkeys(proof.CHECKS, 0)
+        forgetting.forget(Shop(town.settings, town.engine), REF, at=NOW)
     assert town.value("select count(*) from delivery.messages where state = 'accepted'") == 2
     assert town.value("select count(*) from shop.customers where customer_ref = :ref", ref=REF) == 0

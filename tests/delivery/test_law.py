@@ -15,10 +15,11 @@ from retention.contact import law
 from retention.core import channels
 from retention.core.errors import InputError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery.operations import proof
 from retention.delivery.worker import deliver, replay
 from retention.privacy import forgetting
-from shop import NAMESPACE, Shop
+from shop import NAMESPACE, ShopData
 
 NEW_YORK = ZoneInfo("America/New_York")
 HONOLULU = ZoneInfo("Pacific/Honolulu")
@@ -77,14 +78,14 @@ def test_rules_without_the_strictest_or_without_a_file_are_refused(tmp_path: Pat
         law.read(tmp_path)
 
 
-def test_an_edit_holds_for_the_next_claim(settings: Settings, engine: Engine, shop: Shop, planner: Planner) -> None:
+def test_an_edit_holds_for_the_next_claim(settings: Settings, engine: Engine, shop: ShopData, planner: Planner) -> None:
     shop.customer("A", consents=())
     soft(planner, "A")
     shop.order("A", date(2026, 6, 1))
     first = planner.message("A")
-    assert deliver(settings, engine, at=MORNING - timedelta(hours=1))["accepted"] == 0
+    assert deliver(Shop(settings, engine), at=MORNING - timedelta(hours=1))["accepted"] == 0
     mine = with_rules(settings, "NL,email,consent,,,2020-01-01,art. 1")
-    deliver(mine, engine, at=MORNING)
+    deliver(Shop(mine, engine), at=MORNING)
     assert planner.state(first) == ("skipped", "no_consent")
 
 
@@ -106,7 +107,7 @@ def test_an_edit_holds_for_the_next_claim(settings: Settings, engine: Engine, sh
 def test_an_address_from_a_sale_is_enough_where_the_law_knows_it_and_there_is_a_sale(
     settings: Settings,
     engine: Engine,
-    shop: Shop,
+    shop: ShopData,
     planner: Planner,
     country: str | None,
     ordered: bool,
@@ -120,12 +121,12 @@ def test_an_address_from_a_sale_is_enough_where_the_law_knows_it_and_there_is_a_
     if withdrawn:
         planner.withdraw("A", "email", MORNING - timedelta(hours=1))
     key = planner.message("A")
-    deliver(settings, engine, at=MORNING)
+    deliver(Shop(settings, engine), at=MORNING)
     assert planner.state(key) == state
 
 
 def test_an_order_that_was_cancelled_or_is_not_known_yet_is_no_sale(
-    settings: Settings, engine: Engine, shop: Shop, planner: Planner
+    settings: Settings, engine: Engine, shop: ShopData, planner: Planner
 ) -> None:
     for ref in ("A", "B"):
         shop.customer(ref, consents=())
@@ -133,24 +134,24 @@ def test_an_order_that_was_cancelled_or_is_not_known_yet_is_no_sale(
     shop.order("A", date(2026, 6, 1), status="cancelled")
     shop.order("B", date(2026, 6, 1), known_at=MORNING + timedelta(minutes=1))
     keys = [planner.message(ref) for ref in ("A", "B")]
-    deliver(settings, engine, at=MORNING)
+    deliver(Shop(settings, engine), at=MORNING)
     assert [planner.state(key) for key in keys] == [("skipped", "no_consent")] * 2
 
 
 def test_where_the_law_asks_for_no_consent_only_an_objection_stops_it(
-    settings: Settings, engine: Engine, shop: Shop, planner: Planner
+    settings: Settings, engine: Engine, shop: ShopData, planner: Planner
 ) -> None:
     for ref in ("A", "B"):
         shop.customer(ref, consents=("email",) if ref == "B" else ())
     planner.withdraw("B", "email", MORNING - timedelta(days=1))
     keys = [planner.message(ref) for ref in ("A", "B")]
     mine = with_rules(settings, "NL,email,legitimate_interest,,,2020-01-01,art. 1")
-    deliver(mine, engine, at=MORNING)
+    deliver(Shop(mine, engine), at=MORNING)
     assert [planner.state(key) for key in keys] == [("accepted", None), ("skipped", "no_consent")]
 
 
 def test_a_rule_holds_from_its_day_on_where_the_customer_is(
-    settings: Settings, engine: Engine, shop: Shop, planner: Planner
+    settings: Settings, engine: Engine, shop: ShopData, planner: Planner
 ) -> None:
     shop.customer("A", consents=("sms",))
     shop.customer("B", consents=("sms",))
@@ -159,12 +160,12 @@ def test_a_rule_holds_from_its_day_on_where_the_customer_is(
     mine = with_rules(
         settings, "NL,sms,consent,,,2020-01-01,art. 1", f"NL,sms,consent,10:00,,{DAY + timedelta(days=2)},art. 2"
     )
-    deliver(mine, engine, at=MORNING)
-    deliver(mine, engine, at=MORNING + timedelta(days=1))
+    deliver(Shop(mine, engine), at=MORNING)
+    deliver(Shop(mine, engine), at=MORNING + timedelta(days=1))
     assert planner.state(early)[0] != "planned"
     assert planner.state(late)[0] == "planned"
     shop.publish(DAY + timedelta(days=1))
-    deliver(mine, engine, at=MORNING + timedelta(days=1, hours=1))
+    deliver(Shop(mine, engine), at=MORNING + timedelta(days=1, hours=1))
     assert planner.state(late)[0] != "planned"
 
 
@@ -172,7 +173,7 @@ def test_a_rule_holds_from_its_day_on_where_the_customer_is(
 
 
 def test_a_text_to_the_united_states_waits_for_eight_and_ends_at_nine_in_the_evening(
-    settings: Settings, engine: Engine, shop: Shop, planner: Planner
+    settings: Settings, engine: Engine, shop: ShopData, planner: Planner
 ) -> None:
     shop.customer("A", country="US", time_zone="America/New_York")
     on = DAY + timedelta(days=1)
@@ -187,39 +188,39 @@ def test_a_text_to_the_united_states_waits_for_eight_and_ends_at_nine_in_the_eve
             "{% block html %}x{% endblock %}"
         },
     )
-    deliver(settings, engine, at=at(on, "07:59", NEW_YORK))
+    deliver(Shop(settings, engine), at=at(on, "07:59", NEW_YORK))
     assert planner.state(key)[0] == "planned"
     assert planner.state(mail)[0] == "accepted"  # no hours for mail
-    deliver(settings, engine, at=at(on, "21:00", NEW_YORK))
+    deliver(Shop(settings, engine), at=at(on, "21:00", NEW_YORK))
     assert planner.state(key)[0] == "planned"
-    deliver(settings, engine, at=at(on, "20:59", NEW_YORK))
+    deliver(Shop(settings, engine), at=at(on, "20:59", NEW_YORK))
     assert planner.state(key)[0] in ("accepted", "refused")
-    assert proof.prove(settings, engine)["outside_window"] == 0
+    assert proof.prove(Shop(settings, engine))["outside_window"] == 0
 
 
 def test_a_window_that_the_law_leaves_nothing_of_is_skipped_at_once(
-    settings: Settings, engine: Engine, shop: Shop, planner: Planner
+    settings: Settings, engine: Engine, shop: ShopData, planner: Planner
 ) -> None:
     shop.publish(DAY + timedelta(days=1))
     shop.customer("A", country="US", time_zone="America/New_York")
     key = planner.message("A", step="nudge", channel="sms", zone="America/New_York", window=(time(21), time(23)))
-    deliver(settings, engine, at=at(DAY + timedelta(days=1), "21:30", NEW_YORK))
+    deliver(Shop(settings, engine), at=at(DAY + timedelta(days=1), "21:30", NEW_YORK))
     assert planner.state(key) == ("skipped", "no_window")
 
 
 def test_where_somebody_was_who_is_forgotten_breaks_no_promise(
-    settings: Settings, engine: Engine, shop: Shop, planner: Planner
+    settings: Settings, engine: Engine, shop: ShopData, planner: Planner
 ) -> None:
     on = DAY + timedelta(days=1)
     shop.publish(on)
     shop.customer("A", country="US", time_zone="America/New_York")
     key = planner.message("A", zone="America/New_York", on=on)
     evening = at(on, "19:30", NEW_YORK)  # half past one at night in Amsterdam
-    deliver(settings, engine, at=evening)
+    deliver(Shop(settings, engine), at=evening)
     assert planner.state(key) == ("accepted", None)
-    forgetting.forget(settings, engine, "A", at=evening + timedelta(hours=1))
+    forgetting.forget(Shop(settings, engine), "A", at=evening + timedelta(hours=1))
     assert planner.run("select state from delivery.messages") == [{"state": "accepted"}]
-    assert not any(proof.prove(settings, engine).values())
+    assert not any(proof.prove(Shop(settings, engine)).values())
 
 
 # --- where they may be -----------------------------------------------------------------------------------------------
@@ -227,59 +228,61 @@ def test_where_somebody_was_who_is_forgotten_breaks_no_promise(
 
 @pytest.mark.parametrize("on", [date(2026, 11, 21), date(2026, 11, 1), date(2026, 3, 8), date(2027, 1, 1)])
 def test_an_american_without_a_zone_is_written_to_while_it_is_day_from_new_york_to_honolulu(
-    settings: Settings, engine: Engine, shop: Shop, planner: Planner, on: date
+    settings: Settings, engine: Engine, shop: ShopData, planner: Planner, on: date
 ) -> None:
     shop.publish_each(on - timedelta(days=2), on)
     shop.customer("A", country="US", time_zone=None)
     key = planner.message("A", zone="Pacific/Honolulu", on=on)
     planner.run("update delivery.messages set expires_at = :then", then=at(on + timedelta(days=3), "20:00", NEW_YORK))
     for clock in ("00:00", "09:00", "13:59"):
-        deliver(settings, engine, at=at(on, clock, NEW_YORK))
+        deliver(Shop(settings, engine), at=at(on, clock, NEW_YORK))
         assert planner.state(key)[0] == "planned", clock
     opens = at(on, "09:00", HONOLULU)
     for instant in (opens - timedelta(minutes=1), at(on, "20:00", NEW_YORK)):
-        deliver(settings, engine, at=instant)
+        deliver(Shop(settings, engine), at=instant)
         assert planner.state(key)[0] == "planned"
     assert planner.one(key)["due_at"] == opens.astimezone(UTC)
-    deliver(settings, engine, at=at(on, "19:59", NEW_YORK))
+    deliver(Shop(settings, engine), at=at(on, "19:59", NEW_YORK))
     assert planner.state(key) == ("accepted", None)
-    assert proof.prove(settings, engine)["outside_window"] == 0
+    assert proof.prove(Shop(settings, engine))["outside_window"] == 0
 
 
 def test_no_zone_and_no_country_is_the_shops_zone(
-    settings: Settings, engine: Engine, shop: Shop, planner: Planner
+    settings: Settings, engine: Engine, shop: ShopData, planner: Planner
 ) -> None:
     shop.customer("A", country=None, time_zone=None)
     shop.customer("B", country="GR", time_zone=None)
     keys = [planner.message("A"), planner.message("B", zone="Europe/Athens")]
-    deliver(settings, engine, at=MORNING - timedelta(minutes=1))
+    deliver(Shop(settings, engine), at=MORNING - timedelta(minutes=1))
     assert [planner.state(key)[0] for key in keys] == ["planned", "accepted"]
-    deliver(settings, engine, at=MORNING)
+    deliver(Shop(settings, engine), at=MORNING)
     assert [planner.state(key)[0] for key in keys] == ["accepted", "accepted"]
 
 
 def test_a_window_that_is_nowhere_open_at_once_is_skipped(
-    settings: Settings, engine: Engine, shop: Shop, planner: Planner
+    settings: Settings, engine: Engine, shop: ShopData, planner: Planner
 ) -> None:
     shop.customer("A", country="US", time_zone=None)
     key = planner.message("A", zone="America/New_York", window=(time(9), time(12)))
-    deliver(settings, engine, at=at(DAY + timedelta(days=1), "10:00", NEW_YORK))
+    deliver(Shop(settings, engine), at=at(DAY + timedelta(days=1), "10:00", NEW_YORK))
     assert planner.state(key) == ("skipped", "no_window")
 
 
 @pytest.mark.parametrize("on", [date(2026, 3, 8), date(2026, 7, 1), date(2026, 11, 1), date(2026, 12, 31)])
 def test_played_days_find_the_first_moment_that_is_day_everywhere(
-    settings: Settings, engine: Engine, shop: Shop, planner: Planner, on: date
+    settings: Settings, engine: Engine, shop: ShopData, planner: Planner, on: date
 ) -> None:
     shop.publish_each(on - timedelta(days=2), on)
     shop.customer("A", country="US", time_zone=None)
     key = planner.message("A", zone="America/New_York", on=on)
-    replay(settings, engine, on - timedelta(days=1))
+    replay(Shop(settings, engine), on - timedelta(days=1))
     assert planner.state(key) == ("accepted", None)
     assert planner.one(key)["attempted_at"] == at(on, "09:00", HONOLULU)
 
 
-def test_a_late_retry_waits_for_the_morning(settings: Settings, engine: Engine, shop: Shop, planner: Planner) -> None:
+def test_a_late_retry_waits_for_the_morning(
+    settings: Settings, engine: Engine, shop: ShopData, planner: Planner
+) -> None:
     shop.customer("A")
     key = planner.message("A")
     shop.publish(DAY + timedelta(days=1))
@@ -288,9 +291,9 @@ def test_a_late_retry_waits_for_the_morning(settings: Settings, engine: Engine, 
         "update delivery.messages set attempts = 1, reason = 'busy', retry_at = :at", at=evening + timedelta(hours=7)
     )
     for later in (7, 8):
-        deliver(settings, engine, at=evening + timedelta(hours=later))
+        deliver(Shop(settings, engine), at=evening + timedelta(hours=later))
         assert planner.state(key) == ("planned", "busy")
-    deliver(settings, engine, at=MORNING + timedelta(days=1))
+    deliver(Shop(settings, engine), at=MORNING + timedelta(days=1))
     assert planner.state(key) == ("accepted", None)
 
 
@@ -307,7 +310,7 @@ def test_a_late_retry_waits_for_the_morning(settings: Settings, engine: Engine, 
 def test_the_proof_sees_what_went_out_against_the_law(
     settings: Settings,
     engine: Engine,
-    shop: Shop,
+    shop: ShopData,
     planner: Planner,
     zone: str | None,
     channel: str,
@@ -323,7 +326,7 @@ def test_the_proof_sees_what_went_out_against_the_law(
         " attempted_at = :at, settled_at = :at",
         at=at(DAY + timedelta(days=1), clock, NEW_YORK),
     )
-    assert proof.prove(settings, engine)["outside_window"] == broken
+    assert proof.prove(Shop(settings, engine))["outside_window"] == broken
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------

@@ -18,9 +18,10 @@ from sqlalchemy import Engine
 from retention.cli import console as cli
 from retention.core import channels
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery.operations import unknown
 from retention.events import lookups
-from shop import Shop
+from shop import ShopData
 
 HOUR = timedelta(hours=1)
 LATER = MORNING + 2 * HOUR
@@ -30,7 +31,7 @@ PHONE = "+31612345678"
 class Lost:
     """Messages that became unknown at MORNING, and what a look-up two hours later makes of them."""
 
-    def __init__(self, settings: Settings, engine: Engine, planner: Planner, shop: Shop) -> None:
+    def __init__(self, settings: Settings, engine: Engine, planner: Planner, shop: ShopData) -> None:
         self.settings, self.engine, self.planner, self.shop = settings, engine, planner, shop
         self.pauses: list[float] = []
 
@@ -53,11 +54,11 @@ class Lost:
         return key
 
     def look_up(self, at: datetime = LATER, **changes: Any) -> Any:
-        return lookups.look_up(self.settings.evolve(**changes), self.engine, at=at, pause=self.pauses.append)
+        return lookups.look_up(Shop(self.settings.evolve(**changes), self.engine), at=at, pause=self.pauses.append)
 
 
 @pytest.fixture
-def lost(live: Settings, engine: Engine, planner: Planner, shop: Shop) -> Lost:
+def lost(live: Settings, engine: Engine, planner: Planner, shop: ShopData) -> Lost:
     return Lost(live, engine, planner, shop)
 
 
@@ -143,7 +144,10 @@ def test_what_is_not_found_stays_unknown_with_the_instant_of_the_look_up(
     provider.answer = lambda request: (200, {}, {"messages": []})
     assert lost.look_up() == {"found": 0, "not_found": 2, "left": 0}
     assert [planner.state(key) for key in keys] == [("unknown", "timeout")] * 2
-    assert [row["looked_up_at"] for row in unknown.unknown(lost.settings, lost.engine, at=LATER)] == [LATER, LATER]
+    assert [row["looked_up_at"] for row in unknown.unknown(Shop(lost.settings, lost.engine), at=LATER)] == [
+        LATER,
+        LATER,
+    ]
     assert lost.pauses == [10]  # six a minute
 
 

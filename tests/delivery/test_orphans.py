@@ -18,7 +18,7 @@ from planner import AMSTERDAM, Planner
 from sqlalchemy import Engine
 
 from retention.core.settings import Settings
-from shop import Shop
+from shop import ShopData
 
 MESSAGES, BATCH = 40, 2
 
@@ -38,7 +38,7 @@ def workers_of(process: psutil.Process) -> list[psutil.Process]:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_workers_whose_parent_is_killed_finish_what_they_claimed_and_claim_no_more(
-    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, how: signal.Signals
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: ShopData, how: signal.Signals
 ) -> None:
     today = datetime.now(AMSTERDAM).date()
     shop.publish(today - timedelta(days=1))

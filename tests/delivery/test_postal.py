@@ -22,13 +22,14 @@ from retention.campaigns import definitions, steps
 from retention.core import days
 from retention.core.errors import DeliveryError, InputError
 from retention.core.settings import Settings, from_environment
+from retention.core.shop import Shop
 from retention.core.spreadsheets import as_csv
 from retention.delivery.exports import writing as exports
 from retention.delivery.exports.postal import LONGEST_TEXT, export
 from retention.delivery.operations import halting
 from retention.delivery.worker import deliver, replay
 from retention.ledger import halts
-from shop import LONG_AGO, NAMESPACE, Shop
+from shop import LONG_AGO, NAMESPACE, ShopData
 
 NEXT = DAY + timedelta(days=1)
 EVENING = MORNING + timedelta(hours=11)
@@ -43,7 +44,7 @@ CARD = {
 class Cards:
     """A campaign `cards`, and what was exported of it."""
 
-    def __init__(self, settings: Settings, engine: Engine, shop: Shop, planner: Planner) -> None:
+    def __init__(self, settings: Settings, engine: Engine, shop: ShopData, planner: Planner) -> None:
         self.settings, self.engine, self.shop, self.planner = settings, engine, shop, planner
         planner.version("cards", "v1", TEMPLATES | CARD)
 
@@ -53,7 +54,7 @@ class Cards:
         return self.planner.message(ref, step="card", channel="postal", campaign="cards", offer=offer)
 
     def export(self, at: datetime = EVENING) -> int:
-        return int(export(self.settings, self.engine, at=at)["added"])
+        return int(export(Shop(self.settings, self.engine), at=at)["added"])
 
     @property
     def folders(self) -> list[Path]:
@@ -69,7 +70,7 @@ class Cards:
 
 
 @pytest.fixture
-def cards(settings: Settings, engine: Engine, shop: Shop, planner: Planner) -> Cards:
+def cards(settings: Settings, engine: Engine, shop: ShopData, planner: Planner) -> Cards:
     """The campaign `cards`, nobody in it."""
     shop.publish_each(DAY, DAY + timedelta(days=3))
     return Cards(settings, engine, shop, planner)
@@ -78,7 +79,7 @@ def cards(settings: Settings, engine: Engine, shop: Shop, planner: Planner) -> C
 @pytest.mark.parametrize("why", ["suppressed", "no_consent", "order", "erased"])
 def test_a_card_is_not_printed_once_its_customer_must_not_get_it(cards: Cards, why: str) -> None:
     key, other = cards.planned("ada"), cards.planned("eva")
-    assert deliver(cards.settings, cards.engine, at=MORNING)["accepted"] == 2
+    assert deliver(Shop(cards.settings, cards.engine), at=MORNING)["accepted"] == 2
     at = MORNING + timedelta(hours=1)
     match why:
         case "suppressed":
@@ -97,14 +98,14 @@ def test_a_card_is_not_printed_once_its_customer_must_not_get_it(cards: Cards, w
     assert cards.export() == 1
     assert cards.printed() == [[other]]
     assert cards.planner.one(key)["state"] == "planned"
-    assert deliver(cards.settings, cards.engine, at=EVENING - timedelta(hours=1))["skipped"] == 1
+    assert deliver(Shop(cards.settings, cards.engine), at=EVENING - timedelta(hours=1))["skipped"] == 1
     assert (cards.planner.one(key)["state"], cards.planner.one(key)["reason"]) == ("skipped", why)
     assert cards.export(EVENING + timedelta(days=1)) == 0
 
 
 def test_a_card_that_is_withdrawn_gives_back_its_coupon_and_its_room_under_the_caps(cards: Cards) -> None:
     cards.planned("ada", offer="comeback")
-    assert deliver(cards.settings, cards.engine, at=MORNING)["accepted"] == 1
+    assert deliver(Shop(cards.settings, cards.engine), at=MORNING)["accepted"] == 1
     other = cards.planner.message("ada")
     cards.planner.run(
         "update delivery.messages set reason = 'capped', retry_at = :later where message_key = :key",
@@ -116,16 +117,16 @@ def test_a_card_that_is_withdrawn_gives_back_its_coupon_and_its_room_under_the_c
     assert cards.export() == 0
     assert (cards.planner.coupon("ada")["state"], cards.planner.coupon("ada")["expires_at"]) == ("reserved", None)
     assert cards.planner.one(other)["retry_at"] is None
-    deliver(cards.settings, cards.engine, at=EVENING - timedelta(hours=1))
+    deliver(Shop(cards.settings, cards.engine), at=EVENING - timedelta(hours=1))
     assert cards.planner.coupon("ada")["state"] == "void"
     assert cards.planner.state(other) == ("accepted", None)
 
 
 def test_live_nobody_is_printed_for_a_past_day_who_is_suppressed_by_now(cards: Cards, live: Settings) -> None:
     key, other = cards.planned("ada"), cards.planned("eva")
-    assert deliver(cards.settings, cards.engine, at=MORNING)["accepted"] == 2
+    assert deliver(Shop(cards.settings, cards.engine), at=MORNING)["accepted"] == 2
     cards.planner.suppress("ada", EVENING + timedelta(days=1))
-    assert export(live, cards.engine, day=MORNING.date(), at=EVENING + timedelta(days=2))["added"] == 1
+    assert export(Shop(live, cards.engine), day=MORNING.date(), at=EVENING + timedelta(days=2))["added"] == 1
     assert cards.printed() == [[other]]
     assert cards.planner.one(key)["reason"] == "withdrawn"
 
@@ -142,7 +143,7 @@ def test_a_card_is_printed_as_it_is_rendered_with_the_address_beside_it(cards: C
         postal_code="000 00",
         city="Αθήνα",
     )
-    assert deliver(cards.settings, cards.engine, at=MORNING)["accepted"] == 2
+    assert deliver(Shop(cards.settings, cards.engine), at=MORNING)["accepted"] == 2
     assert cards.planner.one(key)["provider"] == "files"
     assert cards.planner.run("select * from delivery.outbox") == []
     assert cards.export() == 2
@@ -174,7 +175,7 @@ def test_a_name_that_is_a_formula_is_text_in_the_table_and_itself_on_the_card(ca
     formula = '=HYPERLINK("http://evil.example";"you won")'
     cards.planned("ada", first_name=formula, last_name="x", street="+1+1", postal_code="-1 AA", city="\uff20SUM(1)")
     cards.planned("bob", first_name="Bob", last_name="x;=1+1", street=" =1+1", postal_code="0100 AA", city="'t Harde")
-    assert deliver(cards.settings, cards.engine, at=MORNING)["accepted"] == 2
+    assert deliver(Shop(cards.settings, cards.engine), at=MORNING)["accepted"] == 2
     assert cards.export() == 2
     [folder] = cards.folders
     rows = sorted(csv.DictReader((folder / "cards.csv").open()), key=lambda row: row["recipient"])
@@ -226,7 +227,7 @@ def test_without_a_whole_address_or_against_their_wish_nobody_gets_a_card(cards:
     )
     cards.planner.withdraw("objected", "postal", MORNING)
     cards.planner.suppress("out", MORNING)
-    deliver(cards.settings, cards.engine, at=MORNING)
+    deliver(Shop(cards.settings, cards.engine), at=MORNING)
     assert {name: cards.planner.state(key)[1] for name, key in keys.items()} == {
         "fine": None,
         "asked for nothing": None,
@@ -243,16 +244,16 @@ def test_a_card_counts_in_the_cap_over_all_channels(cards: Cards, monkeypatch: p
     cards.planner.run("insert into delivery.caps values ('all', 1, 24, :morning, null)", morning=MORNING)
     monkeypatch.setattr("retention.ledger.caps.sync_rules", lambda *_: None)
     cards.planned("ada")
-    deliver(cards.settings, cards.engine, at=MORNING)
+    deliver(Shop(cards.settings, cards.engine), at=MORNING)
     mail = cards.planner.message("ada")
-    counts = deliver(cards.settings, cards.engine, at=MORNING + timedelta(hours=1))
+    counts = deliver(Shop(cards.settings, cards.engine), at=MORNING + timedelta(hours=1))
     assert (counts["accepted"], counts["capped"]) == (0, 1)
     assert cards.planner.state(mail) == ("planned", "capped")
 
 
 def test_a_text_without_room_is_refused(cards: Cards) -> None:
     long = cards.planned("long", first_name="A" * LONGEST_TEXT)
-    assert deliver(cards.settings, cards.engine, at=MORNING)["refused"] == 1
+    assert deliver(Shop(cards.settings, cards.engine), at=MORNING)["refused"] == 1
     assert (
         cards.planner.state(long)[1] == f"too_long: {LONGEST_TEXT + len('Dear ,') + 1 + len('we miss you.')} characters"
     )
@@ -261,7 +262,7 @@ def test_a_text_without_room_is_refused(cards: Cards) -> None:
 
 def test_each_card_is_in_exactly_one_file_whatever_crashes(cards: Cards, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [cards.planned(f"c{number}") for number in range(3)]
-    deliver(cards.settings, cards.engine, at=MORNING)
+    deliver(Shop(cards.settings, cards.engine), at=MORNING)
     system, _ = exports.place(cards.settings)
     original = type(system).pipe_file
     calls: list[str] = []
@@ -278,7 +279,7 @@ def test_each_card_is_in_exactly_one_file_whatever_crashes(cards: Cards, monkeyp
             cards.export()
         assert cards.printed() == []
     keys.append(cards.planned("late"))
-    deliver(cards.settings, cards.engine, at=EVENING - timedelta(hours=1))
+    deliver(Shop(cards.settings, cards.engine), at=EVENING - timedelta(hours=1))
     cards.export()
     first, second = cards.printed()
     assert (sorted(first), second) == (sorted(keys[:3]), [keys[3]])
@@ -287,18 +288,18 @@ def test_each_card_is_in_exactly_one_file_whatever_crashes(cards: Cards, monkeyp
 
 def test_the_same_day_again_gives_the_same_bytes(cards: Cards) -> None:
     cards.planned("ada")
-    deliver(cards.settings, cards.engine, at=MORNING)
+    deliver(Shop(cards.settings, cards.engine), at=MORNING)
     cards.export()
     before = {each.name: each.read_bytes() for each in cards.folders[0].iterdir()}
     (cards.folders[0] / "manifest.json").unlink()
     (cards.folders[0] / "cards.html").unlink()
-    assert export(cards.settings, cards.engine, day=NEXT, at=EVENING + timedelta(days=3))["exports"] == 1
+    assert export(Shop(cards.settings, cards.engine), day=NEXT, at=EVENING + timedelta(days=3))["exports"] == 1
     assert {each.name: each.read_bytes() for each in cards.folders[0].iterdir()} == before
 
 
 def test_after_a_month_the_folder_and_the_addresses_are_deleted(cards: Cards) -> None:
     key = cards.planned("ada")
-    deliver(cards.settings, cards.engine, at=MORNING)
+    deliver(Shop(cards.settings, cards.engine), at=MORNING)
     cards.export()
     cards.export(EVENING + timedelta(days=30))
     assert (len(cards.folders), len(cards.planner.run("select * from delivery.cards"))) == (1, 1)
@@ -310,16 +311,16 @@ def test_after_a_month_the_folder_and_the_addresses_are_deleted(cards: Cards) ->
 @pytest.mark.parametrize("which", [{}, {"campaign": "cards"}, {"channel": "postal"}])
 def test_what_is_halted_waits_for_a_later_export(cards: Cards, which: dict[str, str]) -> None:
     cards.planned("ada")
-    deliver(cards.settings, cards.engine, at=MORNING)
-    halting.halt(cards.settings, cards.engine, **which)
+    deliver(Shop(cards.settings, cards.engine), at=MORNING)
+    halting.halt(Shop(cards.settings, cards.engine), **which)
     assert cards.export() == 0
-    halts.resume(cards.settings, cards.engine, **which)
+    halts.resume(Shop(cards.settings, cards.engine), **which)
     assert cards.export() == 1
 
 
 def test_a_day_that_is_played_ends_with_its_cards(cards: Cards) -> None:
     cards.planned("ada")
-    replay(cards.settings, cards.engine, DAY)
+    replay(Shop(cards.settings, cards.engine), DAY)
     assert [folder.name for folder in cards.folders] == ["2026-11-21-0001"]
 
 
@@ -354,7 +355,7 @@ def include(tmp_path: Path) -> Path:
 
 
 def test_a_customer_of_a_small_campaign_gets_a_card(
-    settings: Settings, engine: Engine, shop: Shop, include: Path
+    settings: Settings, engine: Engine, shop: ShopData, include: Path
 ) -> None:
     settings = settings.evolve(include=include)
     shop.customer("ada", consents=POST, **HOME)
@@ -367,9 +368,9 @@ def test_a_customer_of_a_small_campaign_gets_a_card(
                 "insert into selections.membership (selection, customer_id, entered_on)"
                 f" select '{selection}', customer_id, '{LONG_AGO}' from shop.customers"
             )
-    counts = steps.run_day(settings, engine, "cards", DAY)
+    counts = steps.run_day(Shop(settings, engine), "cards", DAY)
     assert (counts["enrolled"], counts["planned"], counts["skipped"]) == (1, {"card": 1}, {})
-    assert replay(settings, engine, DAY)["accepted"] == 1
+    assert replay(Shop(settings, engine), DAY)["accepted"] == 1
     [table] = (settings.local / "audiences" / "cards_card").glob("*/cards.csv")
     assert [row["recipient"] for row in csv.DictReader(table.open())] == ["Ada de Vries"]
 
@@ -383,7 +384,7 @@ def test_a_card_that_has_no_room_is_told_when_the_campaign_is_read(include: Path
         definitions.read(include, "cards")
 
 
-def test_addresses_have_versions_like_everything_of_a_customer(shop: Shop, engine: Engine) -> None:
+def test_addresses_have_versions_like_everything_of_a_customer(shop: ShopData, engine: Engine) -> None:
     shop.customer("ada", **HOME)
     with engine.begin() as connection:
         columns = {

@@ -12,9 +12,10 @@ from sqlalchemy import Engine
 
 from retention.core.errors import StateError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery.operations import proof, unknown
 from retention.delivery.worker import deliver, replay
-from shop import Shop
+from shop import ShopData
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +25,7 @@ ADA = "customer_id = shop.customer_id('test', 'ada')"
 
 
 @pytest.fixture
-def sent(settings: Settings, engine: Engine, shop: Shop, planner: Planner) -> str:
+def sent(settings: Settings, engine: Engine, shop: ShopData, planner: Planner) -> str:
     """The key of a message that went out to ada; others went out, waited and were skipped."""
     key = planner.message(shop.customer("ada"))
     planner.message("ada", step="other", on=DAY + timedelta(days=2))
@@ -34,17 +35,17 @@ def sent(settings: Settings, engine: Engine, shop: Shop, planner: Planner) -> st
     planner.version("thanks", "v1", TEMPLATES)
     for campaign in ("winback", "thanks"):
         planner.message(shop.customer("carol") if campaign == "winback" else "carol", campaign=campaign)
-    replay(settings, engine, DAY)
+    replay(Shop(settings, engine), DAY)
     return key
 
 
 def test_a_ledger_that_delivery_made_is_clean(
-    settings: Settings, engine: Engine, shop: Shop, planner: Planner, sent: str
+    settings: Settings, engine: Engine, shop: ShopData, planner: Planner, sent: str
 ) -> None:
     shop.order("ada", DAY + timedelta(days=1))  # known only after the message went out
-    assert proof.must_hold(settings, engine, LATER) == CLEAN
-    unknown.restored(settings, engine, MORNING, at=MORNING + timedelta(days=2))
-    assert proof.prove(settings, engine, LATER) == CLEAN
+    assert proof.must_hold(Shop(settings, engine), LATER) == CLEAN
+    unknown.restored(Shop(settings, engine), MORNING, at=MORNING + timedelta(days=2))
+    assert proof.prove(Shop(settings, engine), LATER) == CLEAN
 
 
 IN_CONTROL = (
@@ -119,7 +120,7 @@ def test_every_check_has_a_violation_to_find_and_a_line_in_the_docs() -> None:
 
 @pytest.mark.parametrize("name", proof.CHECKS)
 def test_a_planted_violation_is_found(
-    settings: Settings, engine: Engine, shop: Shop, planner: Planner, sent: str, name: str
+    settings: Settings, engine: Engine, shop: ShopData, planner: Planner, sent: str, name: str
 ) -> None:
     if name == "sent_after_order":
         shop.order("ada", DAY + timedelta(days=1))
@@ -129,18 +130,18 @@ def test_a_planted_violation_is_found(
         values: dict[str, Any] = {"key": sent, "morning": MORNING}
         planner.run(statement, **{each: value for each, value in values.items() if f":{each}" in statement})
     at = MORNING + timedelta(hours=25) if name == "stuck_attempting" else LATER
-    counts = proof.prove(settings, engine, at)
+    counts = proof.prove(Shop(settings, engine), at)
     number = 2 if name == "control_messaged" else 1  # one that went out, one that is planned
     assert counts == CLEAN | {name: number}
     with pytest.raises(StateError, match=f"{name} {number}"):
-        proof.must_hold(settings, engine, at)
+        proof.must_hold(Shop(settings, engine), at)
 
 
 def test_attempting_for_less_than_a_day_is_no_violation(
     settings: Settings, engine: Engine, planner: Planner, sent: str
 ) -> None:
     planner.run(PLANTED["stuck_attempting"][0], key=sent)
-    assert proof.prove(settings, engine, MORNING + timedelta(hours=24)) == CLEAN
+    assert proof.prove(Shop(settings, engine), MORNING + timedelta(hours=24)) == CLEAN
 
 
 def test_a_day_of_long_ago_that_is_being_played_now_is_not_stuck(
@@ -149,16 +150,16 @@ def test_a_day_of_long_ago_that_is_being_played_now_is_not_stuck(
     planner.run(PLANTED["stuck_attempting"][0], key=sent)
     now = MORNING + timedelta(days=90)
     planner.run("update delivery.messages set called_at = :now where message_key = :key", now=now, key=sent)
-    assert proof.prove(settings, engine, now)["stuck_attempting"] == 0
-    assert proof.prove(settings, engine, now + timedelta(hours=25))["stuck_attempting"] == 1
+    assert proof.prove(Shop(settings, engine), now)["stuck_attempting"] == 0
+    assert proof.prove(Shop(settings, engine), now + timedelta(hours=25))["stuck_attempting"] == 1
 
 
 def test_a_cap_that_came_later_says_nothing_of_what_went_out_before(
     settings: Settings, engine: Engine, planner: Planner, sent: str
 ) -> None:
     planner.run("insert into delivery.caps values ('all', 1, 24, :later, null)", later=LATER)
-    assert proof.prove(settings, engine, LATER) == CLEAN
-    assert deliver(settings, engine, at=LATER)["accepted"] == 0
+    assert proof.prove(Shop(settings, engine), LATER) == CLEAN
+    assert deliver(Shop(settings, engine), at=LATER)["accepted"] == 0
 
 
 # What the real clock showed when ada's message was handed over, and what a provider must not have done then.
@@ -174,7 +175,14 @@ REALLY = {
 @pytest.mark.parametrize(("provider", "found"), [("sendgrid", 1), ("outbox", 0), ("files", 0)])
 @pytest.mark.parametrize("name", REALLY)
 def test_what_a_provider_was_called_for_is_judged_by_the_real_clock(
-    settings: Settings, engine: Engine, shop: Shop, planner: Planner, sent: str, name: str, provider: str, found: int
+    settings: Settings,
+    engine: Engine,
+    shop: ShopData,
+    planner: Planner,
+    sent: str,
+    name: str,
+    provider: str,
+    found: int,
 ) -> None:
     called_at, happened = REALLY[name]
     known = MORNING + timedelta(hours=1)  # after the instant that was pretended
@@ -191,7 +199,7 @@ def test_what_a_provider_was_called_for_is_judged_by_the_real_clock(
         provider=provider,
         key=sent,
     )
-    counts = proof.prove(settings, engine, MORNING + timedelta(days=5))
+    counts = proof.prove(Shop(settings, engine), MORNING + timedelta(days=5))
     assert counts[name] == found
     assert sum(counts.values()) in (found, found + (name == "sent_expired"))  # at that hour the window is open again
 
@@ -208,9 +216,9 @@ def test_the_caps_are_held_against_the_real_clock(
         f" attempted_at = due_at, settled_at = due_at, provider = 'outbox' where {ADA}"
     )
     at = MORNING + timedelta(days=2)
-    assert proof.prove(settings, engine, at)["cap_exceeded"] == 2  # carol's, at one time
+    assert proof.prove(Shop(settings, engine), at)["cap_exceeded"] == 2  # carol's, at one time
     planner.run(f"update delivery.messages set called_at = :at, provider = 'sendgrid' where {ADA}", at=at)
-    assert proof.prove(settings, engine, at)["cap_exceeded"] == 4
+    assert proof.prove(Shop(settings, engine), at)["cap_exceeded"] == 4
 
 
 FROM_A_SALE = "update shop.consents set basis = 'soft_opt_in'"
@@ -245,13 +253,13 @@ GROUNDS = {
 
 @pytest.mark.parametrize("what", GROUNDS)
 def test_each_ground_in_law_is_known_to_the_proof(
-    settings: Settings, engine: Engine, shop: Shop, planner: Planner, what: str
+    settings: Settings, engine: Engine, shop: ShopData, planner: Planner, what: str
 ) -> None:
     country, channel, change, found = GROUNDS[what]
     shop.customer("ada", country=country, consents=(channel,))
     shop.order("ada", DAY - timedelta(days=400))
     key = planner.message("ada", channel=channel)
-    deliver(settings, engine, at=MORNING)  # puts the law in force
+    deliver(Shop(settings, engine), at=MORNING)  # puts the law in force
     planner.run(
         "update delivery.messages set state = 'accepted', reason = null, attempts = 1, claim = gen_random_uuid(),"
         " provider = 'outbox', attempted_at = :at, settled_at = :at where message_key = :key",
@@ -259,7 +267,7 @@ def test_each_ground_in_law_is_known_to_the_proof(
         key=key,
     )
     planner.run(change)
-    assert proof.prove(settings, engine, LATER)["sent_without_ground"] == found
+    assert proof.prove(Shop(settings, engine), LATER)["sent_without_ground"] == found
 
 
 @pytest.mark.parametrize(("answers", "found"), [((False, True), 0), ((True, False), 1), ((False, False), 1)])
@@ -272,7 +280,7 @@ def test_of_several_answers_the_one_that_held_when_the_message_went_out_counts(
     planner.run(answered, granted=answers[0], known=first)
     planner.run(f"insert into shop.consents_history select *, :until from shop.consents {which}", until=second)
     planner.run(answered, granted=answers[1], known=second)
-    assert proof.prove(settings, engine, LATER) == CLEAN | {"sent_without_ground": found}
+    assert proof.prove(Shop(settings, engine), LATER) == CLEAN | {"sent_without_ground": found}
 
 
 def test_what_became_known_within_the_minute_of_a_claim_is_no_violation(
@@ -282,4 +290,4 @@ def test_what_became_known_within_the_minute_of_a_claim_is_no_violation(
         "insert into shop.suppressions values (shop.customer_id('test', 'ada'), 'all', 'stopped', :at)",
         at=MORNING - timedelta(seconds=50),
     )
-    assert proof.prove(settings, engine, LATER) == CLEAN
+    assert proof.prove(Shop(settings, engine), LATER) == CLEAN

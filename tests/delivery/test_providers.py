@@ -25,6 +25,7 @@ from retention.campaigns import definitions
 from retention.core.clock import Stopped
 from retention.core.errors import DeliveryError
 from retention.core.settings import Settings, from_environment
+from retention.core.shop import Shop
 from retention.delivery.channels import sendgrid_email
 from retention.delivery.channels.base import Outgoing
 from retention.delivery.rendering.placeholders import Content
@@ -32,19 +33,19 @@ from retention.delivery.rendering.render import Rendered, Templates, variables
 from retention.delivery.worker import deliver
 from retention.ledger import halts
 from retention.ledger.claims import DueMessage
-from shop import Shop
+from shop import ShopData
 
 NAMES = ["", "Ada", "O'Hara", "<b>", "-", "Γιώργος", "{{ x }}", "a\n b"]
 
 
 @pytest.fixture
-def mail(shop: Shop, planner: Planner) -> str:
+def mail(shop: ShopData, planner: Planner) -> str:
     """One e-mail that is due; its key."""
     return planner.message(shop.customer("ada", first_name="Ada"))
 
 
 @pytest.fixture
-def sms(shop: Shop, planner: Planner) -> str:
+def sms(shop: ShopData, planner: Planner) -> str:
     """One SMS that is due; its key."""
     return planner.message(shop.customer("ada", phone="+31612345678"), step="nudge", channel="sms", offer="comeback")
 
@@ -52,7 +53,7 @@ def sms(shop: Shop, planner: Planner) -> str:
 def test_an_email_goes_to_sendgrid_with_its_key_and_the_way_out(
     live: Settings, engine: Engine, provider: Provider, planner: Planner, mail: str
 ) -> None:
-    assert deliver(live, engine, wall=Stopped(MORNING))["accepted"] == 1
+    assert deliver(Shop(live, engine, Stopped(MORNING)))["accepted"] == 1
     sent = provider.requests[0]["json"]
     person = sent["personalizations"][0]
     row = planner.one(mail)
@@ -71,13 +72,13 @@ def test_an_email_goes_to_sendgrid_with_its_key_and_the_way_out(
 
 
 def test_one_request_carries_many_people_each_with_their_own_words(
-    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: ShopData
 ) -> None:
     names = {f"c{number}": f"Name{number}" for number in range(12)}
     for ref, name in names.items():
         planner.message(shop.customer(ref, first_name=name))
     planner.message(shop.customer("pl", first_name="Łucja", language="pl"))
-    assert deliver(live, engine, wall=Stopped(MORNING))["accepted"] == 13
+    assert deliver(Shop(live, engine, Stopped(MORNING)))["accepted"] == 13
     assert sorted(len(each["json"]["personalizations"]) for each in provider.requests) == [1, 12]
     for request in (each["json"] for each in provider.requests):
         for person in request["personalizations"]:
@@ -88,12 +89,12 @@ def test_one_request_carries_many_people_each_with_their_own_words(
 
 
 def test_two_customers_of_one_address_never_share_a_request(
-    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: ShopData
 ) -> None:
     for number in range(3):
         planner.message(shop.customer(f"c{number}", email=("Home" if number else "home") + "@mail.example"))
     planner.message(shop.customer("c3"))
-    assert deliver(live, engine, wall=Stopped(MORNING))["accepted"] == 4
+    assert deliver(Shop(live, engine, Stopped(MORNING)))["accepted"] == 4
     assert sorted(len(each["json"]["personalizations"]) for each in provider.requests) == [1, 1, 2]
 
 
@@ -206,7 +207,7 @@ def test_an_sms_goes_to_twilio_with_its_key_in_the_callback_and_ends_inside_the_
     live: Settings, engine: Engine, provider: Provider, planner: Planner, sms: str
 ) -> None:
     late = MORNING.replace(hour=19, minute=50)
-    assert deliver(live, engine, wall=Stopped(late))["accepted"] == 1
+    assert deliver(Shop(live, engine, Stopped(late)))["accepted"] == 1
     form = provider.requests[0]["form"]
     assert (form["To"], form["From"], form["ValidityPeriod"]) == ("+31612345678", "+31600000000", "600")
     callback = urlsplit(form["StatusCallback"])
@@ -219,14 +220,14 @@ def test_an_sms_goes_to_twilio_with_its_key_in_the_callback_and_ends_inside_the_
 def test_an_sms_that_its_window_leaves_no_time_for_waits_for_the_next_day(
     live: Settings, engine: Engine, provider: Provider, planner: Planner, sms: str
 ) -> None:
-    counts = deliver(live, engine, wall=Stopped(MORNING.replace(hour=19, minute=59, second=55)))
+    counts = deliver(Shop(live, engine, Stopped(MORNING.replace(hour=19, minute=59, second=55))))
     assert (counts["deferred"], provider.requests) == (1, [])
     assert planner.state(sms) == ("planned", "window_closed")
     assert planner.coupon("ada")["state"] == "reserved"
 
 
 def test_a_messaging_service_may_be_the_sender(live: Settings, engine: Engine, provider: Provider, sms: str) -> None:
-    deliver(live.evolve(twilio_from="MG" + "a" * 32), engine, wall=Stopped(MORNING))
+    deliver(Shop(live.evolve(twilio_from="MG" + "a" * 32), engine, Stopped(MORNING)))
     assert provider.requests[0]["form"]["MessagingServiceSid"] == "MG" + "a" * 32
 
 
@@ -252,9 +253,9 @@ def test_what_sendgrids_answers_do(
     reason: str,
 ) -> None:
     provider.always(status)
-    assert deliver(live, engine, wall=Stopped(MORNING))[state] == 1
+    assert deliver(Shop(live, engine, Stopped(MORNING)))[state] == 1
     assert planner.state(mail) == (state, reason)
-    deliver(live, engine, wall=Stopped(MORNING + timedelta(hours=1)))
+    deliver(Shop(live, engine, Stopped(MORNING + timedelta(hours=1))))
     assert len(provider.requests) == 1
 
 
@@ -284,12 +285,12 @@ def test_what_twilios_answers_do(
     reason: str,
 ) -> None:
     provider.always(status, body={"code": code, "message": "To +31612345678", "status": status} if code else {})
-    counts = deliver(live, engine, wall=Stopped(MORNING))
+    counts = deliver(Shop(live, engine, Stopped(MORNING)))
     assert counts["deferred" if state == "planned" else state] == 1
     assert planner.state(sms) == (state, reason)
     assert planner.coupon("ada")["state"] == {"refused": "void", "planned": "reserved", "unknown": "issued"}[state]
     if state != "planned":
-        deliver(live, engine, wall=Stopped(MORNING + timedelta(hours=1)))
+        deliver(Shop(live, engine, Stopped(MORNING + timedelta(hours=1))))
         assert len(provider.requests) == 1
 
 
@@ -297,44 +298,44 @@ def test_too_many_requests_waits_as_long_as_sendgrid_asks(
     live: Settings, engine: Engine, provider: Provider, planner: Planner, mail: str
 ) -> None:
     provider.always(429, {"X-RateLimit-Reset": str(int(wall.time()) + 120)})
-    assert deliver(live, engine, wall=Stopped(MORNING))["deferred"] == 1
+    assert deliver(Shop(live, engine, Stopped(MORNING)))["deferred"] == 1
     row = planner.one(mail)
     assert (row["state"], row["reason"], row["attempts"]) == ("planned", "rate_limited", 1)
     assert timedelta(seconds=100) < row["retry_at"] - MORNING < timedelta(seconds=130)
     provider.answer = provider.accept
-    assert deliver(live, engine, wall=Stopped(MORNING + timedelta(seconds=60)))["deferred"] == 1
-    assert deliver(live, engine, wall=Stopped(MORNING + timedelta(seconds=130)))["accepted"] == 1
+    assert deliver(Shop(live, engine, Stopped(MORNING + timedelta(seconds=60))))["deferred"] == 1
+    assert deliver(Shop(live, engine, Stopped(MORNING + timedelta(seconds=130))))["accepted"] == 1
     assert (planner.one(mail)["attempts"], planner.one(mail)["reason"]) == (2, None)
 
 
 @pytest.mark.parametrize(("channel", "status"), [("email", 401), ("email", 403), ("sms", 401), ("sms", 403)])
 def test_a_refusal_of_us_halts_the_channel_and_burns_nothing(
-    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, channel: str, status: int
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: ShopData, channel: str, status: int
 ) -> None:
     step, offer = ("hello", None) if channel == "email" else ("nudge", "comeback")
     key = planner.message(shop.customer("ada"), step=step, channel=channel, offer=offer)
     before = planner.one(key)
     provider.always(status)
-    counts = deliver(live, engine, wall=Stopped(MORNING))
+    counts = deliver(Shop(live, engine, Stopped(MORNING)))
     assert (counts["deferred"], counts["halted"]) == (1, [f"channel:{channel}"])
     assert planner.one(key) == before | {"reason": "channel_refused"}
-    assert deliver(live, engine, wall=Stopped(MORNING))["deferred"] == 1
+    assert deliver(Shop(live, engine, Stopped(MORNING)))["deferred"] == 1
     assert len(provider.requests) == 1
     provider.answer = provider.accept
-    halts.resume(live, engine, channel=channel)
-    assert deliver(live, engine, wall=Stopped(MORNING))["accepted"] == 1
+    halts.resume(Shop(live, engine), channel=channel)
+    assert deliver(Shop(live, engine, Stopped(MORNING)))["accepted"] == 1
 
 
 def test_what_was_accepted_before_the_key_was_withdrawn_stays_accepted(
-    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: ShopData
 ) -> None:
     texts(planner, shop, 3)
     provider.answer = lambda request: provider.accept(request) if len(provider.requests) == 1 else (401, {}, {})
-    counts = deliver(live.evolve(sms_at_once=1), engine, wall=Stopped(MORNING))
+    counts = deliver(Shop(live.evolve(sms_at_once=1), engine, Stopped(MORNING)))
     assert (counts["accepted"], counts["deferred"], len(provider.requests)) == (1, 2, 2)
 
 
-def texts(planner: Planner, shop: Shop, number: int) -> list[str]:
+def texts(planner: Planner, shop: ShopData, number: int) -> list[str]:
     """So many texts that are due; their keys."""
     return [
         planner.message(
@@ -370,11 +371,11 @@ class AtOnce:
 
 
 def test_texts_go_out_side_by_side_as_many_as_the_setting_says(
-    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: ShopData
 ) -> None:
     keys = texts(planner, shop, 12)
     at_once = AtOnce(provider, 4)
-    assert deliver(live.evolve(sms_at_once=4), engine, wall=Stopped(MORNING))["accepted"] == 12
+    assert deliver(Shop(live.evolve(sms_at_once=4), engine, Stopped(MORNING)))["accepted"] == 12
     assert at_once.most == 4
     called = [parse_qs(urlsplit(each["form"]["StatusCallback"]).query)["message_key"][0] for each in provider.requests]
     assert sorted(called) == sorted(keys)
@@ -388,7 +389,7 @@ def test_after_an_answer_that_ends_a_batch_no_call_is_begun_and_those_under_way_
     engine: Engine,
     provider: Provider,
     planner: Planner,
-    shop: Shop,
+    shop: ShopData,
     status: int,
     code: int,
     reason: str,
@@ -396,7 +397,7 @@ def test_after_an_answer_that_ends_a_batch_no_call_is_begun_and_those_under_way_
 ) -> None:
     texts(planner, shop, 12)
     AtOnce(provider, 4, (status, code), (status, code), (400, 21211))
-    counts = deliver(live.evolve(sms_at_once=4), engine, wall=Stopped(MORNING))
+    counts = deliver(Shop(live.evolve(sms_at_once=4), engine, Stopped(MORNING)))
     assert len(provider.requests) == 4
     assert (counts["accepted"], counts["refused"], counts["deferred"]) == (1, 1, 10)
     rest = [row for row in planner.ledger() if row["state"] == "planned"]
@@ -406,12 +407,18 @@ def test_after_an_answer_that_ends_a_batch_no_call_is_begun_and_those_under_way_
 
 @pytest.mark.parametrize(("status", "reason"), [(202, None), (429, "rate_limited"), (401, "channel_refused")])
 def test_requests_of_mails_are_under_way_together_and_each_settles_by_its_own_answer(
-    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, status: int, reason: str | None
+    live: Settings,
+    engine: Engine,
+    provider: Provider,
+    planner: Planner,
+    shop: ShopData,
+    status: int,
+    reason: str | None,
 ) -> None:
     for number in range(9):
         planner.message(shop.customer(f"c{number}"))
     at_once = AtOnce(provider, 3, *([(status, 1)] if reason else []))
-    counts = deliver(live.evolve(email_requests_at_once=3, emails_per_request=1), engine, wall=Stopped(MORNING))
+    counts = deliver(Shop(live.evolve(email_requests_at_once=3, emails_per_request=1), engine, Stopped(MORNING)))
     assert at_once.most == 3
     if reason is None:
         assert (counts["accepted"], len(provider.requests)) == (9, 9)
@@ -427,7 +434,7 @@ def test_a_request_that_was_begun_is_never_taken_for_one_without_a_connection(
         raise OSError(errno.EHOSTUNREACH, "the network went away while the body was being written")
 
     monkeypatch.setattr("http.client.HTTPConnection._send_output", unreachable)
-    assert deliver(live, engine, wall=Stopped(MORNING))["unknown"] == 1
+    assert deliver(Shop(live, engine, Stopped(MORNING)))["unknown"] == 1
     assert planner.state(mail) == ("unknown", "connection_lost")
 
 
@@ -439,7 +446,7 @@ def test_a_refusal_of_a_number_says_whom_nobody_may_write_to_any_more(
     engine: Engine,
     provider: Provider,
     planner: Planner,
-    shop: Shop,
+    shop: ShopData,
     sms: str,
     code: int,
     suppression: tuple[str, str] | None,
@@ -448,13 +455,13 @@ def test_a_refusal_of_a_number_says_whom_nobody_may_write_to_any_more(
     provider.answer = lambda request: (
         (400, {}, {"code": code, "status": 400, "message": "no"}) if "form" in request else (429, {}, {})
     )
-    assert deliver(live, engine, wall=Stopped(MORNING))["refused"] == 1
+    assert deliver(Shop(live, engine, Stopped(MORNING)))["refused"] == 1
     rows = planner.run("select channel, reason, known_at, lifted_at from shop.suppressions")
     assert [tuple(row.values()) for row in rows] == ([(*suppression, MORNING, None)] if suppression else [])
     touched = planner.run("select customer_id, day from shop.changes where day = :day", day=MORNING.date())
     assert [row["customer_id"] for row in touched] == ([planner.one(sms)["customer_id"]] if suppression else [])
     provider.answer = provider.accept
-    deliver(live, engine, wall=Stopped(MORNING + timedelta(hours=7)))
+    deliver(Shop(live, engine, Stopped(MORNING + timedelta(hours=7))))
     assert planner.state(mail)[0] == ("skipped" if code == 21610 else "accepted")
 
 
@@ -462,13 +469,19 @@ def test_a_refusal_of_a_number_says_whom_nobody_may_write_to_any_more(
     ("sender", "takes_stop"), [("+31600000000", True), ("31555", True), ("MG" + "a" * 32, True), ("Demo Shop", False)]
 )
 def test_a_text_says_stop_where_the_sender_takes_it_and_gives_a_link_where_it_is_a_name(
-    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, sender: str, takes_stop: bool
+    live: Settings,
+    engine: Engine,
+    provider: Provider,
+    planner: Planner,
+    shop: ShopData,
+    sender: str,
+    takes_stop: bool,
 ) -> None:
     shared = {name: (live.include / "messages" / name).read_text() for name in ("opt_out.txt.j2", "words.j2")}
     text = "{% block text %}Hi. {% include 'opt_out.txt.j2' %}{% endblock %}"
     planner.version("winback", "out", {"nudge.en.j2": text, "nudge.nl.j2": text, **shared})
     planner.message(shop.customer("ada", language="nl"), step="nudge", channel="sms", version="out")
-    deliver(live.evolve(twilio_from=sender), engine, wall=Stopped(MORNING))
+    deliver(Shop(live.evolve(twilio_from=sender), engine, Stopped(MORNING)))
     body = provider.requests[0]["form"]["Body"]
     if takes_stop:
         assert body == "Hi. Afmelden? Antwoord STOP."
@@ -482,7 +495,7 @@ def test_a_text_that_is_too_long_is_refused_and_costs_nothing(
     engine: Engine,
     provider: Provider,
     planner: Planner,
-    shop: Shop,
+    shop: ShopData,
     delivery: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -492,7 +505,7 @@ def test_a_text_that_is_too_long_is_refused_and_costs_nothing(
     long = planner.message(
         shop.customer("bob", first_name="Maria-Josephina"), step="nudge", channel="sms", version="long"
     )
-    counts = deliver(live.evolve(delivery=delivery, sms_segments=2), engine, wall=Stopped(MORNING))
+    counts = deliver(Shop(live.evolve(delivery=delivery, sms_segments=2), engine, Stopped(MORNING)))
     assert (counts["accepted"], counts["refused"]) == (1, 1)
     assert planner.state(long) == ("refused", "too_long: 3 segments")
     assert "1 messages refused: nudge has 3 segments, more than 2" in caplog.text
@@ -501,26 +514,26 @@ def test_a_text_that_is_too_long_is_refused_and_costs_nothing(
 
 
 def test_the_segments_of_what_was_sent_or_may_have_been_are_kept(
-    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, sms: str
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: ShopData, sms: str
 ) -> None:
     mail = planner.message(shop.customer("bob"))
     provider.answer = lambda request: (429, {}, {"code": 20429}) if "form" in request else provider.accept(request)
-    deliver(live, engine, wall=Stopped(MORNING))
+    deliver(Shop(live, engine, Stopped(MORNING)))
     assert (planner.one(mail)["segments"], planner.one(sms)["segments"]) == (None, None)
     provider.always(500)
-    deliver(live, engine, wall=Stopped(MORNING + timedelta(minutes=10)))
+    deliver(Shop(live, engine, Stopped(MORNING + timedelta(minutes=10))))
     assert (planner.one(sms)["state"], planner.one(sms)["segments"]) == ("unknown", 1)
 
 
 def test_a_refused_batch_is_halved_until_the_one_bad_message_is_found(
-    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: ShopData
 ) -> None:
     for number in range(20):
         planner.message(shop.customer(f"c{number}"))
     provider.answer = lambda request: (
         (400, {}, {"errors": []}) if '"c7@mail.example"' in request["body"] else provider.accept(request)
     )
-    counts = deliver(live, engine, wall=Stopped(MORNING))
+    counts = deliver(Shop(live, engine, Stopped(MORNING)))
     assert (counts["accepted"], counts["refused"]) == (19, 1)
     sent = [
         person["to"][0]["email"]
@@ -533,7 +546,7 @@ def test_a_refused_batch_is_halved_until_the_one_bad_message_is_found(
 
 @pytest.mark.parametrize("channel", ["email", "sms"])
 def test_no_answer_in_time_is_unknown_and_never_sent_again(
-    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, channel: str
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: ShopData, channel: str
 ) -> None:
     step, offer = ("hello", None) if channel == "email" else ("nudge", "comeback")
     key = planner.message(shop.customer("ada"), step=step, channel=channel, offer=offer)
@@ -543,15 +556,15 @@ def test_no_answer_in_time_is_unknown_and_never_sent_again(
         return provider.accept(request)
 
     provider.answer = too_late
-    assert deliver(live.evolve(provider_timeout=0.3), engine, wall=Stopped(MORNING))["unknown"] == 1
+    assert deliver(Shop(live.evolve(provider_timeout=0.3), engine, Stopped(MORNING)))["unknown"] == 1
     assert planner.state(key) == ("unknown", "timeout")
-    deliver(live, engine, wall=Stopped(MORNING + timedelta(hours=1)))
+    deliver(Shop(live, engine, Stopped(MORNING + timedelta(hours=1))))
     assert len(provider.requests) == 1
 
 
 @pytest.mark.parametrize("channel", ["email", "sms"])
 def test_a_connection_that_breaks_after_the_request_is_unknown(
-    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, channel: str
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: ShopData, channel: str
 ) -> None:
     step, offer = ("hello", None) if channel == "email" else ("nudge", "comeback")
     key = planner.message(shop.customer("ada"), step=step, channel=channel, offer=offer)
@@ -560,35 +573,40 @@ def test_a_connection_that_breaks_after_the_request_is_unknown(
         raise ConnectionResetError("on purpose")
 
     provider.answer = hang_up
-    assert deliver(live, engine, wall=Stopped(MORNING))["unknown"] == 1
+    assert deliver(Shop(live, engine, Stopped(MORNING)))["unknown"] == 1
     assert planner.state(key) == ("unknown", "connection_lost")
 
 
 @pytest.mark.parametrize("channel", ["email", "sms"])
 @pytest.mark.parametrize("address", ["http://127.0.0.1:1", "http://nowhere.invalid"])
 def test_a_connection_that_never_came_about_is_tried_again(
-    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, channel: str, address: str
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: ShopData, channel: str, address: str
 ) -> None:
     step, offer = ("hello", None) if channel == "email" else ("nudge", "comeback")
     for number in range(2):
         planner.message(shop.customer(f"c{number}"), step=step, channel=channel, offer=offer)
     away = live.evolve(sendgrid_host=address, twilio_base_url=address)
-    assert deliver(away, engine, wall=Stopped(MORNING))["deferred"] == 2
+    assert deliver(Shop(away, engine, Stopped(MORNING)))["deferred"] == 2
     assert {(row["state"], row["reason"], row["attempts"]) for row in planner.ledger()} == {
         ("planned", "not_connected", 1)
     }
-    assert deliver(live, engine, wall=Stopped(MORNING + timedelta(minutes=5)))["accepted"] == 2
+    assert deliver(Shop(live, engine, Stopped(MORNING + timedelta(minutes=5))))["accepted"] == 2
 
 
 def test_no_address_is_logged_whatever_goes_wrong(
-    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop, caplog: pytest.LogCaptureFixture
+    live: Settings,
+    engine: Engine,
+    provider: Provider,
+    planner: Planner,
+    shop: ShopData,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     for number, status in enumerate((202, 400, 429, 500, 401)):
         planner.message(shop.customer(f"c{number}", phone="+31612345678"))
         planner.message(f"c{number}", step="nudge", channel="sms", offer="comeback")
         provider.always(status, body={"code": 1, "message": "+31612345678 and c1@mail.example are bad"})
-        deliver(live, engine, wall=Stopped(MORNING + timedelta(minutes=number)))
+        deliver(Shop(live, engine, Stopped(MORNING + timedelta(minutes=number))))
     assert "halted" in caplog.text
     assert "mail.example" not in caplog.text
     assert "31612345678" not in caplog.text
@@ -608,17 +626,17 @@ def test_live_email_without_its_settings_is_refused_before_anything_is_claimed(
 ) -> None:
     before = planner.one(mail)
     with pytest.raises(DeliveryError, match=sentence):
-        deliver(live.evolve(**missing), engine, wall=Stopped(MORNING))
+        deliver(Shop(live.evolve(**missing), engine, Stopped(MORNING)))
     assert planner.one(mail) == before
 
 
 def test_live_sms_without_its_settings_is_refused(live: Settings, engine: Engine, sms: str) -> None:
     with pytest.raises(DeliveryError, match="TWILIO_AUTH_TOKEN and TWILIO_FROM"):
-        deliver(live.evolve(twilio_auth_token=None, twilio_from=None), engine, wall=Stopped(MORNING))
+        deliver(Shop(live.evolve(twilio_auth_token=None, twilio_from=None), engine, Stopped(MORNING)))
 
 
 def test_a_shop_without_sms_needs_no_twilio(live: Settings, engine: Engine, mail: str) -> None:
     counts = deliver(
-        live.evolve(twilio_account_sid=None), engine, wall=Stopped(datetime(2026, 11, 21, 10, tzinfo=AMSTERDAM))
+        Shop(live.evolve(twilio_account_sid=None), engine, Stopped(datetime(2026, 11, 21, 10, tzinfo=AMSTERDAM)))
     )
     assert counts["accepted"] == 1

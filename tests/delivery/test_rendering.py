@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 
 from retention.campaigns import definitions
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery.channels.base import Outgoing
 from retention.delivery.channels.outbox import as_email
 from retention.delivery.rendering import links, placeholders
@@ -23,7 +24,7 @@ from retention.delivery.rendering.placeholders import Content
 from retention.delivery.rendering.render import _PERSONAL, Rendered, TemplateError, Templates, variables
 from retention.delivery.worker import deliver
 from retention.ledger.claims import DueMessage
-from shop import Shop
+from shop import ShopData
 
 ATHENS = ZoneInfo("Europe/Athens")
 ROW: dict[str, Any] = {
@@ -64,10 +65,10 @@ def render(template: str, language: str = "en", **changes: Any) -> str:
 
 
 def test_an_outbox_message_is_in_the_database_and_a_mail_program_reads_its_file(
-    settings: Settings, engine: Engine, shop: Shop, planner: Planner
+    settings: Settings, engine: Engine, shop: ShopData, planner: Planner
 ) -> None:
     key = planner.message(shop.customer("ada", first_name="Ada"))
-    deliver(settings, engine, at=MORNING)
+    deliver(Shop(settings, engine), at=MORNING)
     row = planner.run("select * from delivery.outbox")[0]
     email = email_of(settings, key)
     assert (email["To"], email["Subject"], email["X-Message-Key"]) == ("ada@mail.example", "Hello Ada", key)
@@ -81,12 +82,12 @@ def test_an_outbox_message_is_in_the_database_and_a_mail_program_reads_its_file(
 
 
 def test_nobodys_first_name_runs_a_script_or_starts_a_header(
-    settings: Settings, engine: Engine, shop: Shop, planner: Planner
+    settings: Settings, engine: Engine, shop: ShopData, planner: Planner
 ) -> None:
     key = planner.message(
         shop.customer("eve", first_name="<script>alert(1)</script>\r\nBcc: all@shop.example {{ 7*7 }}")
     )
-    deliver(settings, engine, at=MORNING)
+    deliver(Shop(settings, engine), at=MORNING)
     email = email_of(settings, key)
     assert email["Bcc"] is None
     assert email["Subject"] == "Hello <script>alert(1)</script> Bcc: all@shop.example {{ 7*7 }}"
@@ -99,10 +100,10 @@ def test_nobodys_first_name_runs_a_script_or_starts_a_header(
     ("name", "language"), [("Γιώργος", "el"), ("Łukasz Żółć", "pl"), ("Ada 👩‍🚀", "en"), ("", None), (None, "xx")]
 )
 def test_names_and_texts_of_every_script_arrive_as_they_are(
-    settings: Settings, engine: Engine, shop: Shop, planner: Planner, name: str | None, language: str | None
+    settings: Settings, engine: Engine, shop: ShopData, planner: Planner, name: str | None, language: str | None
 ) -> None:
     key = planner.message(shop.customer("ada", first_name=name, language=language))
-    deliver(settings, engine, at=MORNING)
+    deliver(Shop(settings, engine), at=MORNING)
     email = email_of(settings, key)
     assert (name or "friend" if language != "pl" else "Zażółć gęślą jaźń, Łukasz Żółć") in body(email, "plain")
     assert email["Subject"] == f"{'Cześć' if language == 'pl' else 'Hello'} {name or ''}".strip()
@@ -131,15 +132,15 @@ def test_a_line_longer_than_mail_allows_arrives_whole(settings: Settings, planne
 
 
 def test_an_address_in_greek_letters_gets_a_file_too(
-    settings: Settings, engine: Engine, shop: Shop, planner: Planner
+    settings: Settings, engine: Engine, shop: ShopData, planner: Planner
 ) -> None:
     key = planner.message(shop.customer("ada", email="γιώργος@παράδειγμα.example"))
-    assert deliver(settings, engine, at=MORNING)["accepted"] == 1
+    assert deliver(Shop(settings, engine), at=MORNING)["accepted"] == 1
     assert email_of(settings, key)["To"] == "γιώργος@παράδειγμα.example"
 
 
 def test_one_template_that_fails_refuses_its_messages_and_no_others(
-    settings: Settings, engine: Engine, shop: Shop, planner: Planner, caplog: pytest.LogCaptureFixture
+    settings: Settings, engine: Engine, shop: ShopData, planner: Planner, caplog: pytest.LogCaptureFixture
 ) -> None:
     planner.version(
         "winback", "v2", TEMPLATES | {"hello.en.j2": TEMPLATES["hello.en.j2"].replace("first_name", "fist_name")}
@@ -147,7 +148,7 @@ def test_one_template_that_fails_refuses_its_messages_and_no_others(
     bad = [planner.message(shop.customer(f"bad{number}"), version="v2") for number in range(2)]
     good = planner.message(shop.customer("good"))
     with caplog.at_level(logging.ERROR):
-        counts = deliver(settings, engine, at=MORNING)
+        counts = deliver(Shop(settings, engine), at=MORNING)
     assert (counts["refused"], counts["accepted"]) == (2, 1)
     assert {planner.state(key) for key in bad} == {
         ("refused", "template_error: hello.en.j2, line 1: 'fist_name' is undefined")

@@ -15,11 +15,12 @@ from sqlalchemy.exc import DataError
 
 from retention.core.clock import Stopped
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery import worker as delivery
 from retention.delivery.rendering.render import TemplateError, Templates
 from retention.delivery.worker import deliver, replay
 from retention.ledger.claims import Ledger
-from shop import Shop
+from shop import ShopData
 
 CODE = (
     "{% block subject %}Hello{% endblock %}{% block text %}{{ coupon_code }} {{ offer_percent }}"
@@ -68,7 +69,7 @@ ODD = {
 
 
 @pytest.fixture
-def town(shop: Shop, planner: Planner) -> dict[str, str]:
+def town(shop: ShopData, planner: Planner) -> dict[str, str]:
     """Keys of mails with a coupon that tell of the last order: one per hostile and odd row, and five more."""
     planner.version("coupons", "v1", TEMPLATES | {"hello.en.j2": CODE}, exit_on=["unsubscribe"])
     keys = {}
@@ -108,14 +109,14 @@ def test_unreadable_rows_are_set_aside_and_everybody_else_gets_their_message_onc
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     settings = live.evolve(batch_size=size)
-    counts = deliver(settings, engine, wall=Stopped(MORNING))
+    counts = deliver(Shop(settings, engine, Stopped(MORNING)))
     assert ends(planner, town) == as_meant(town)
     assert (counts["accepted"], counts["skipped"]) == (len(ODD) + 5, len(HOSTILE))
     assert {town[what] in caplog.text for what in HOSTILE} == {True}
     assert "mail.example" not in caplog.text
     void = planner.run("select count(*) as n from campaigns.coupons where state = 'void'")[0]["n"]
     assert void == len(HOSTILE)
-    deliver(settings, engine, wall=Stopped(MORNING + timedelta(hours=1)))
+    deliver(Shop(settings, engine, Stopped(MORNING + timedelta(hours=1))))
     assert sent(provider) == sorted(key for what, key in town.items() if what not in HOSTILE)
 
 
@@ -137,23 +138,23 @@ def test_workers_side_by_side_meet_unreadable_rows_and_send_nothing_twice(
 def test_a_day_with_unreadable_rows_plays_to_its_end(
     settings: Settings, engine: Engine, planner: Planner, town: dict[str, str]
 ) -> None:
-    assert replay(settings, engine, DAY)["accepted"] == len(ODD) + 5
+    assert replay(Shop(settings, engine), DAY)["accepted"] == len(ODD) + 5
     assert ends(planner, town) == as_meant(town)
 
 
 def test_a_message_that_waits_for_an_instant_nobody_can_reckon_with_stops_no_day(
-    settings: Settings, engine: Engine, planner: Planner, shop: Shop
+    settings: Settings, engine: Engine, planner: Planner, shop: ShopData
 ) -> None:
     waits, fine = (planner.message(shop.customer(name)) for name in ("ada", "bob"))
     planner.run(
         "update delivery.messages set retry_at = '294276-12-31 23:59:59+00' where message_key = :key", key=waits
     )
-    assert replay(settings, engine, DAY)["accepted"] == 1
+    assert replay(Shop(settings, engine), DAY)["accepted"] == 1
     assert (planner.state(waits)[0], planner.state(fine)[0]) == ("planned", "accepted")
 
 
 def test_what_went_out_at_an_instant_nobody_can_reckon_with_stops_nobody_else(
-    settings: Settings, engine: Engine, planner: Planner, shop: Shop
+    settings: Settings, engine: Engine, planner: Planner, shop: ShopData
 ) -> None:
     gone = planner.message(shop.customer("ada"), step="other")
     after, fine = planner.message("ada"), planner.message(shop.customer("bob"))
@@ -162,24 +163,24 @@ def test_what_went_out_at_an_instant_nobody_can_reckon_with_stops_nobody_else(
         " attempted_at = '294276-12-31 23:59:59+00', settled_at = due_at where message_key = :key",
         key=gone,
     )
-    assert deliver(settings, engine, at=MORNING)["accepted"] == 2
+    assert deliver(Shop(settings, engine), at=MORNING)["accepted"] == 2
     assert {planner.state(key)[0] for key in (after, fine)} == {"accepted"}
 
 
 def test_where_no_claim_can_be_read_at_all_the_fault_is_ours_and_the_queue_is_left_alone(
-    settings: Settings, engine: Engine, planner: Planner, shop: Shop
+    settings: Settings, engine: Engine, planner: Planner, shop: ShopData
 ) -> None:
     planner.version("broken", "v1", TEMPLATES, priority="no number")
     for number in range(30):
         planner.message(shop.customer(f"c{number}"), campaign="broken")
     with pytest.raises(DataError):
-        deliver(settings.evolve(batch_size=4), engine, at=MORNING)
+        deliver(Shop(settings.evolve(batch_size=4), engine), at=MORNING)
     states = planner.run("select state, count(*) as n from delivery.messages group by state order by state")
     assert states == [{"state": "planned", "n": 10}, {"state": "skipped", "n": 20}]
 
 
 def test_a_row_that_cannot_be_made_a_message_is_refused_and_the_others_are_made(
-    settings: Settings, engine: Engine, planner: Planner, shop: Shop, caplog: pytest.LogCaptureFixture
+    settings: Settings, engine: Engine, planner: Planner, shop: ShopData, caplog: pytest.LogCaptureFixture
 ) -> None:
     odd, fine = (planner.message(shop.customer(name)) for name in ("ada", "bob"))
     with engine.connect() as connection:
@@ -210,22 +211,22 @@ def test_a_moment_that_no_calendar_holds_fails_the_template_of_one_message_only(
 
 
 def test_a_message_of_a_version_that_is_not_there_is_set_aside_without_an_offer_too(
-    settings: Settings, engine: Engine, planner: Planner, shop: Shop
+    settings: Settings, engine: Engine, planner: Planner, shop: ShopData
 ) -> None:
     odd, fine = (planner.message(shop.customer(name)) for name in ("ada", "bob"))
     planner.run("update delivery.messages set version = 'v9' where message_key = :key", key=odd)
-    assert deliver(settings, engine, at=MORNING)["accepted"] == 1
+    assert deliver(Shop(settings, engine), at=MORNING)["accepted"] == 1
     assert (planner.state(odd), planner.state(fine)) == (("skipped", "unreadable"), ("accepted", None))
 
 
 @pytest.mark.parametrize("size", [1, 500])
 def test_while_sending_is_blocked_no_message_that_is_fine_is_set_aside_in_place_of_one_that_has_expired(
-    settings: Settings, engine: Engine, planner: Planner, shop: Shop, size: int
+    settings: Settings, engine: Engine, planner: Planner, shop: ShopData, size: int
 ) -> None:
     planner.version("broken", "v1", TEMPLATES, priority="no number")
     fine = planner.message(shop.customer("ada"), grace=9)
     odd = planner.message(shop.customer("bob"), campaign="broken", grace=0, on=DAY + timedelta(days=2))
-    counts = deliver(settings.evolve(batch_size=size), engine, at=MORNING + timedelta(days=3))
+    counts = deliver(Shop(settings.evolve(batch_size=size), engine), at=MORNING + timedelta(days=3))
     assert "more than 24 hours" in counts["blocked"]
     assert planner.state(odd) == ("skipped", "unreadable")
     assert planner.state(fine) == ("planned", None)
@@ -233,11 +234,11 @@ def test_while_sending_is_blocked_no_message_that_is_fine_is_set_aside_in_place_
 
 @pytest.mark.parametrize("size", [1, 500])
 def test_another_message_of_the_same_customer_is_sent(
-    settings: Settings, engine: Engine, planner: Planner, shop: Shop, size: int
+    settings: Settings, engine: Engine, planner: Planner, shop: ShopData, size: int
 ) -> None:
     planner.version("broken", "v1", TEMPLATES, priority="no number")
     fine = planner.message(shop.customer("ada"), on=DAY)
     odd = planner.message("ada", campaign="broken")
-    deliver(settings.evolve(batch_size=size), engine, at=MORNING)
+    deliver(Shop(settings.evolve(batch_size=size), engine), at=MORNING)
     assert planner.state(odd) == ("skipped", "unreadable")
     assert planner.state(fine) == ("accepted", None)

@@ -15,12 +15,13 @@ from sqlalchemy import Engine, event
 from retention.core import database
 from retention.core.clock import Stopped
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery.worker import deliver
-from shop import Shop
+from shop import ShopData
 
 
 def test_a_coupon_is_not_taken_back_from_a_message_that_another_worker_is_just_claiming(
-    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: ShopData
 ) -> None:
     first = planner.message(shop.customer("ada"), offer="comeback")
     second = planner.message("ada", step="nudge", channel="sms", offer="comeback", on=DAY + timedelta(days=2))
@@ -45,7 +46,7 @@ def test_a_coupon_is_not_taken_back_from_a_message_that_another_worker_is_just_c
         return 400, {}, {"errors": []}
 
     provider.answer = refuse_meanwhile
-    assert deliver(live.evolve(provider_timeout=10), engine, wall=Stopped(MORNING))["refused"] == 1
+    assert deliver(Shop(live.evolve(provider_timeout=10), engine, Stopped(MORNING)))["refused"] == 1
     other.join()
     assert (planner.state(first)[0], planner.state(second)[0]) == ("refused", "accepted")
     coupon = planner.coupon("ada")
@@ -54,7 +55,7 @@ def test_a_coupon_is_not_taken_back_from_a_message_that_another_worker_is_just_c
 
 
 def test_workers_of_one_delivery_share_what_is_due_and_count_together(
-    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: Shop
+    live: Settings, engine: Engine, provider: Provider, planner: Planner, shop: ShopData
 ) -> None:
     keys = [planner.message(shop.customer(f"c{number}")) for number in range(12)]
     others: set[int] = set()
@@ -69,15 +70,15 @@ def test_workers_of_one_delivery_share_what_is_due_and_count_together(
         return provider.accept(request)
 
     provider.answer = answer
-    counts = deliver(live.evolve(workers=2, batch_size=4, provider_timeout=30), engine, wall=Stopped(MORNING))
+    counts = deliver(Shop(live.evolve(workers=2, batch_size=4, provider_timeout=30), engine, Stopped(MORNING)))
     assert counts["accepted"] == 12
     sent = [each["custom_args"]["message_key"] for one in provider.requests for each in one["json"]["personalizations"]]
     assert sorted(sent) == sorted(keys)
 
 
 def test_for_less_than_a_batch_no_other_worker_is_started(
-    live: Settings, engine: Engine, planner: Planner, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    live: Settings, engine: Engine, planner: Planner, shop: ShopData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planner.message(shop.customer("ada"))
     monkeypatch.setattr("retention.delivery.worker.ProcessPoolExecutor", None)
-    assert deliver(live.evolve(workers=8), engine, wall=Stopped(MORNING))["accepted"] == 1
+    assert deliver(Shop(live.evolve(workers=8), engine, Stopped(MORNING)))["accepted"] == 1

@@ -10,12 +10,13 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.events.http import service
-from shop import Shop
+from shop import ShopData
 
 
 @pytest.fixture
-def desk(settings: Settings, engine: Engine, shop: Shop) -> Iterator[Desk]:
+def desk(settings: Settings, engine: Engine, shop: ShopData) -> Iterator[Desk]:
     """The service at NOW, with the customers A (Dutch) and B."""
     shop.customer("A", language="nl")
     shop.customer("B")
@@ -27,7 +28,7 @@ def desk(settings: Settings, engine: Engine, shop: Shop) -> Iterator[Desk]:
         coupons_secret=SECRET,
     )
     made: list[Desk] = []
-    app = service.create_app(ours, engine, now=lambda: made[0].now)
+    app = service.create_app(Shop(ours, engine, lambda: made[0].now))
     with TestClient(app, base_url=PUBLIC) as client:
         made.append(Desk(ours, engine, shop, client))
         yield made[0]

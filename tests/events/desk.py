@@ -17,9 +17,10 @@ from sqlalchemy import Engine, text
 from twilio.request_validator import RequestValidator
 
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery.rendering.links import unsubscribe_url
 from retention.events import applying
-from shop import NAMESPACE, Shop
+from shop import NAMESPACE, ShopData
 
 NOW = datetime.fromisoformat("2026-11-21T12:00:00+00:00")
 SENT = NOW - timedelta(hours=1)
@@ -37,7 +38,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 class Desk:
     """Sends requests to the service, reads what they left behind."""
 
-    def __init__(self, settings: Settings, engine: Engine, shop: Shop, client: TestClient) -> None:
+    def __init__(self, settings: Settings, engine: Engine, shop: ShopData, client: TestClient) -> None:
         self.settings = settings
         self.engine = engine
         self.shop = shop
@@ -128,7 +129,7 @@ class Desk:
         ]
 
     def apply(self) -> dict[str, Any]:
-        return applying.apply(self.settings, self.engine, at=self.now)
+        return applying.apply(Shop(self.settings, self.engine), at=self.now)
 
     # --- requests ---
 

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from retention.core import database
+from retention.core.shop import Shop
 from retention.delivery.rendering.links import click_token
 from retention.events.http import service
 
@@ -32,7 +33,7 @@ def desk(desk: Desk) -> Desk:
 
 def client(desk: Desk, **changes: Any) -> TestClient:
     settings = desk.settings.evolve(**changes)
-    app = service.create_app(settings, database.connect(settings, pool=2), now=lambda: desk.now)
+    app = service.create_app(Shop(settings, database.connect(settings, pool=2), lambda: desk.now))
     return TestClient(app, base_url=PUBLIC, follow_redirects=False)
 
 

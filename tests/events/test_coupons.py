@@ -13,6 +13,7 @@ from desk import DAY, NOW, SENT, Desk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from retention.core.shop import Shop
 from retention.delivery.worker import deliver
 from retention.offers import coupons
 
@@ -274,7 +275,7 @@ def test_a_coupon_that_is_redeemed_is_no_longer_sent_as_known_at_that_instant(
     assert desk.coupons([{"code": code, "order_ref": "1001"}]).json()[0]["outcome"] == "redeemed"
     desk.run("update delivery.messages set attempted_at = attempted_at - interval '1 day' where state = 'accepted'")
     desk.run("update delivery.messages set offer = 'comeback' where message_key = :key", key=planned)
-    deliver(desk.settings, desk.engine, at=desk.now + timedelta(seconds=after))
+    deliver(Shop(desk.settings, desk.engine), at=desk.now + timedelta(seconds=after))
     assert desk.state(planned) == (("skipped", becomes) if becomes else ("accepted", None))
     assert states(desk) == ["redeemed"]
 

@@ -66,7 +66,7 @@ BODIES = {
 def operations() -> list[Any]:
     """Every route of the application, by its OpenAPI schema, with what it reads."""
     nowhere = Settings(include=INCLUDE, local=Path(), database_url="postgresql://nobody@127.0.0.1:1/none")
-    described: dict[str, Any] = service.create_app(nowhere).openapi()
+    described: dict[str, Any] = service.create_app(service.opened(nowhere)).openapi()
     for path, (kind, schema) in BODIES.items():
         described["paths"][path]["post"]["requestBody"] = {"required": True, "content": {kind: {"schema": schema}}}
     found = schemathesis.openapi.from_dict(described).get_all_operations()

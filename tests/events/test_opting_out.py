@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from desk import NOW, Desk
 
+from retention.core.shop import Shop
 from retention.delivery.worker import deliver
 
 
@@ -138,12 +139,12 @@ def test_between_plan_and_claim_it_stops_the_message_and_the_reason_is_recorded(
         desk.says("A", "STOP")
     else:
         desk.sendgrid([desk.event("A", "spamreport", message_key="another")])
-    deliver(desk.settings, desk.engine, at=NOW + timedelta(minutes=1))
+    deliver(Shop(desk.settings, desk.engine), at=NOW + timedelta(minutes=1))
     assert desk.state(key) == ("skipped", "suppressed")
     assert desk.run("select * from delivery.outbox") == []
 
 
 def test_without_it_the_message_goes_out(desk: Desk) -> None:
     key = desk.due()
-    deliver(desk.settings, desk.engine, at=NOW + timedelta(minutes=1))
+    deliver(Shop(desk.settings, desk.engine), at=NOW + timedelta(minutes=1))
     assert desk.state(key) == ("accepted", None)

@@ -23,6 +23,7 @@ from running import served
 from retention.cli import console as cli
 from retention.core import database
 from retention.core.settings import from_environment
+from retention.core.shop import Shop
 from retention.events.http import service
 from retention.local import postgres
 
@@ -112,7 +113,7 @@ def test_kills_of_the_service_and_crashes_of_the_database_lose_nothing_and_doubl
 
 
 def test_a_restart_of_the_database_loses_nothing(desk: Desk) -> None:
-    app = service.create_app(desk.settings, database.connect(desk.settings, pool=2), now=lambda: NOW)
+    app = service.create_app(Shop(desk.settings, database.connect(desk.settings, pool=2), lambda: NOW))
     client = TestClient(app, base_url=PUBLIC)
     for number in range(3):
         body = json.dumps([desk.event("A", "delivered", number)]).encode()

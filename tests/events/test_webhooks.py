@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from retention.core import database
 from retention.core.errors import InputError
+from retention.core.shop import Shop
 from retention.events.http import service
 
 FUZZ = settings(
@@ -180,7 +181,7 @@ def test_a_callback_is_checked_over_the_public_address_with_its_query(desk: Desk
 
 def test_without_keys_nothing_is_taken(desk: Desk) -> None:
     bare = desk.settings.evolve(sendgrid_webhook_public_key=None, twilio_auth_token=None)
-    client = TestClient(service.create_app(bare, desk.engine), base_url=PUBLIC)
+    client = TestClient(service.create_app(Shop(bare, desk.engine)), base_url=PUBLIC)
     body = b"[]"
     assert client.post("/events/sendgrid", content=body, headers=signed(body, NOW)).status_code == 403
     assert client.post("/events/twilio", content=body, headers=FORM).status_code == 403
@@ -188,12 +189,12 @@ def test_without_keys_nothing_is_taken(desk: Desk) -> None:
 
 def test_a_key_that_is_none_is_said_at_the_start(desk: Desk) -> None:
     with pytest.raises(InputError, match="SENDGRID_WEBHOOK_PUBLIC_KEY"):
-        service.create_app(desk.settings.evolve(sendgrid_webhook_public_key="a key"), desk.engine)
+        service.create_app(Shop(desk.settings.evolve(sendgrid_webhook_public_key="a key"), desk.engine))
 
 
 def test_while_the_database_is_away_providers_are_asked_to_come_again(desk: Desk) -> None:
     away = desk.settings.evolve(database_url="postgresql://nobody@127.0.0.1:1/none")
-    app = service.create_app(away, database.connect(away, pool=1), now=lambda: NOW)
+    app = service.create_app(Shop(away, database.connect(away, pool=1), lambda: NOW))
     client = TestClient(app, base_url=PUBLIC)
     event = json.dumps([desk.event("A", "delivered")]).encode()
     assert client.post("/events/sendgrid", content=event, headers=signed(event, NOW)).status_code == 503

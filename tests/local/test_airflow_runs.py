@@ -16,6 +16,7 @@ from sqlalchemy import Engine, text
 
 from retention.core import days
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.demo import generator as demo
 from retention.local import postgres, stack
 from retention.orders import sync
@@ -105,7 +106,7 @@ def test_a_backfill_runs_every_stage_of_each_day_once_and_nothing_runs_by_itself
     demo.generate(
         folder, customers=150, days=60, seed=3, until=DAYS[0] - timedelta(days=1), zone=running.shop_time_zone
     )
-    sync.load(running, engine, "demo_shop", str(folder))
+    sync.load(Shop(running, engine), "demo_shop", str(folder))
     demo.generate(folder, customers=150, days=62, seed=3, until=LAST, zone=running.shop_time_zone)
     assert runs(running, "sync_orders") == []
 

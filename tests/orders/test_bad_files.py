@@ -18,6 +18,7 @@ from sqlalchemy import Engine, text
 
 from retention.core.errors import DataError, ExpectationFailed, NotReady, StateError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.orders import files as files_of
 from retention.orders import sync
 
@@ -38,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(settings: Settings, engine: Engine) -> Callable[[], dict[str, Any]]:
-    return lambda: sync.sync(settings, engine, "demo_shop", DAY)
+    return lambda: sync.sync(Shop(settings, engine), "demo_shop", DAY)
 
 
 Run = Callable[[], dict[str, Any]]
@@ -265,7 +266,7 @@ def test_a_file_that_grows_while_it_is_read_is_not_ready(
 
     monkeypatch.setattr(files_of, "find", find_and_grow)
     with pytest.raises(NotReady, match="still being written"):
-        sync.sync(settings, engine, "demo_shop", DAY)
+        sync.sync(Shop(settings, engine), "demo_shop", DAY)
 
 
 def _zstd(content: bytes) -> bytes:
@@ -284,7 +285,7 @@ def test_compressed_files_are_unpacked_by_their_suffix(
     content = (",".join(ORDERS) + "\n" + csv_row(ref="1")).encode()
     path = tmp_path / f"orders.csv{suffix}"
     path.write_bytes(pack(content))
-    assert sync.load(settings, engine, "demo_shop", str(path))["orders_inserted"] == 1
+    assert sync.load(Shop(settings, engine), "demo_shop", str(path))["orders_inserted"] == 1
 
 
 def test_too_many_rejections_stop_the_day(run: Run, engine: Engine, folder: Path) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import Engine, text
 from retention.core import database
 from retention.core.errors import DataError, InputError
 from retention.core.settings import Settings
+from retention.core.shop import Shop, opened
 from retention.orders import sources, sync
 
 SIGNS = (
@@ -73,7 +74,7 @@ def test_an_extra_column_of_a_csv_file_is_landed_and_warns_whatever_its_name(
     here = write_day(settings.local / "demo_shop")
     good, bad = list(order("1").values()), list(order("2", total="x").values())
     (here / "orders.csv").write_text(as_csv([*ORDERS, name], [*good, "mug"], [*bad, "cup"]))
-    counts = sync.sync(settings, engine, "demo_shop", DAY)
+    counts = sync.sync(Shop(settings, engine), "demo_shop", DAY)
     assert (counts["orders_inserted"], counts["rejected"]) == (1, 1)
     if name.lower() in ORDERS:  # Great Expectations does not tell these two apart
         extra = name
@@ -91,7 +92,7 @@ def test_all_these_names_at_once_and_without_any_stop_nothing(settings: Settings
     here = write_day(settings.local / "demo_shop")
     values = [f"{place}" for place in range(len(NAMES))]
     (here / "orders.csv").write_text(as_csv([*ORDERS, *NAMES, "", ""], [*order("1").values(), *values, "a", "b"]))
-    assert sync.sync(settings, engine, "demo_shop", DAY)["orders_inserted"] == 1
+    assert sync.sync(Shop(settings, engine), "demo_shop", DAY)["orders_inserted"] == 1
     (landed,) = rows(engine, "select to_jsonb(o) from landing.demo_shop_orders as o")
     assert {*values, "a", "b"} <= set(landed.values())
 
@@ -99,7 +100,7 @@ def test_all_these_names_at_once_and_without_any_stop_nothing(settings: Settings
 def test_an_extra_column_that_stands_there_twice_is_landed_under_two_names(settings: Settings, engine: Engine) -> None:
     here = write_day(settings.local / "demo_shop")
     (here / "orders.csv").write_text(as_csv([*ORDERS, "gift", "gift"], [*order("1").values(), "a", "b"]))
-    assert sync.sync(settings, engine, "demo_shop", DAY)["orders_inserted"] == 1
+    assert sync.sync(Shop(settings, engine), "demo_shop", DAY)["orders_inserted"] == 1
     assert set(mismatched(engine)) == {"gift", "column 12"}
 
 
@@ -107,7 +108,7 @@ def test_an_expected_column_that_stands_there_twice_is_refused(settings: Setting
     here = write_day(settings.local / "demo_shop")
     (here / "orders.csv").write_text(as_csv([*ORDERS, "total"], [*order("1").values(), "1"]))
     with pytest.raises(DataError, match="line 1: the column 'total' stands there twice"):
-        sync.sync(settings, engine, "demo_shop", DAY)
+        sync.sync(Shop(settings, engine), "demo_shop", DAY)
 
 
 def test_extra_keys_of_json_lines_are_landed_whatever_their_names(settings: Settings, engine: Engine) -> None:
@@ -115,7 +116,7 @@ def test_extra_keys_of_json_lines_are_landed_whatever_their_names(settings: Sett
     lines = [{**customer(f"C{place}"), name: "mug"} for place, name in enumerate(NAMES)]
     lines.append({**customer("all"), **dict.fromkeys(NAMES, "mug")})
     (here / "customers.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    counts = sync.sync(settings, engine, "demo_shop", DAY)
+    counts = sync.sync(Shop(settings, engine), "demo_shop", DAY)
     assert (counts["accepted"], counts["rejected"]) == (len(NAMES) + 2, 0)
     landed = rows(engine, "select to_jsonb(o) from landing.demo_shop_customers as o order by row_no")
     for name, row in zip(NAMES, landed[:-1], strict=True):
@@ -132,7 +133,7 @@ def test_extra_columns_of_a_parquet_file_are_landed_whatever_their_names(own: Se
         table = table.append_column(name, pyarrow.array([f"mug {place}", "cup"]))
     for content in (table.slice(0, 1), table):  # by COPY, and row by row
         pyarrow.parquet.write_table(content, here / "orders.parquet")
-        assert sync.sync(own, engine, "demo_shop", DAY)["accepted"] == 1
+        assert sync.sync(Shop(own, engine), "demo_shop", DAY)["accepted"] == 1
         (landed,) = rows(engine, "select to_jsonb(o) from landing.demo_shop_orders as o where row_no = 1")
         assert {f"mug {place}" for place in range(len(NAMES))} <= set(landed.values())
 
@@ -154,7 +155,7 @@ def test_columns_that_a_source_expects_may_have_any_names_that_can_be_one(own: S
     here = write_day(own.local / "demo_shop")
     values = [[*order(gift).values(), *[gift] * len(names)] for gift in ("mug", "cup", "no")]
     (here / "orders.csv").write_text(as_csv([*ORDERS, *names], *values))
-    counts = sync.sync(own, engine, "demo_shop", DAY)
+    counts = sync.sync(Shop(own, engine), "demo_shop", DAY)
     assert (counts["accepted"], counts["rejected"]) == (2, 1)
     assert rows(engine, "select rule from landing.rejections where value = 'no' order by rule") == sorted(
         f"gift_{place}" for place in range(len(names))
@@ -174,7 +175,7 @@ def test_a_mapping_that_asks_for_a_value_nobody_gives_is_named(own: Settings) ->
     mapping.write_text(mapping.read_text().replace("coupon as", "' :nobody' as"))
     write_day(own.local / "demo_shop", orders=[order("1")])
     with pytest.raises(InputError, match=r"demo_shop_orders.sql: .*nobody"):
-        sync.sync(own, database.connect(own), "demo_shop", DAY)
+        sync.sync(opened(own), "demo_shop", DAY)
 
 
 def test_a_rule_may_not_have_a_name_that_publishing_uses(own: Settings, engine: Engine) -> None:
@@ -182,7 +183,7 @@ def test_a_rule_may_not_have_a_name_that_publishing_uses(own: Settings, engine: 
     path.write_text(path.read_text().replace("rule: order_id_is_present", "rule: too_long_ago"))
     write_day(own.local / "demo_shop", orders=[order("1")])
     with pytest.raises(InputError, match="'too_long_ago' is there twice, or is a name of ours"):
-        sync.sync(own, engine, "demo_shop", DAY)
+        sync.sync(Shop(own, engine), "demo_shop", DAY)
 
 
 def test_a_name_is_quoted_as_one_and_a_table_as_two() -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from retention.core.errors import InputError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.demo import generator as demo
 from retention.orders import sync
 
@@ -220,7 +221,7 @@ def test_a_load_rejects_exactly_the_bad_rows_and_takes_every_order(
     settings: Settings, engine: Engine, tmp_path: Path
 ) -> None:
     counts = generate(tmp_path / "files", days=60, customers=300, bad_share=0.01)
-    loaded = sync.load(settings, engine, "demo_shop", str(tmp_path / "files"))
+    loaded = sync.load(Shop(settings, engine), "demo_shop", str(tmp_path / "files"))
     assert loaded["landed"] == sum(counts["rows"].values())
     assert loaded["rejected"] == sum(number for kinds in counts["bad_rows"].values() for number in kinds.values()) > 0
     assert loaded["orders_inserted"] == counts["orders"]

@@ -19,6 +19,7 @@ from sqlalchemy import Engine, text
 from retention.core import database
 from retention.core.errors import ExpectationFailed, RetentionError
 from retention.core.settings import Settings
+from retention.core.shop import Shop, opened
 from retention.demo import generator as demo
 from retention.orders import sync
 
@@ -80,7 +81,7 @@ def test_a_day_whose_file_of_orders_is_empty_stops_before_anything_is_published(
     write(here / "orders.csv")
     for _ in range(2):  # landed already, it stops again
         with pytest.raises(RetentionError, match=r"not_empty: its files hold no row|is empty") as stopped:
-            sync.sync(own, database.connect(own), "demo_shop", DAY)
+            sync.sync(opened(own), "demo_shop", DAY)
         assert "rows" not in str(stopped.value).partition("hold no row")[2]
     assert shop_is_untouched(own)
 
@@ -88,14 +89,14 @@ def test_a_day_whose_file_of_orders_is_empty_stops_before_anything_is_published(
 def test_a_day_whose_orders_are_all_rejected_stops_too(own: Settings) -> None:
     write_day(own.local / "demo_shop", orders=[order("1", total="x"), order("2", created_at="9999-12-31T00:00:00Z")])
     with pytest.raises(ExpectationFailed, match=r"all 2 rows are rejected, mostly by in_the_future \(1\), total_is_a_"):
-        sync.sync(own, database.connect(own), "demo_shop", DAY)
+        sync.sync(opened(own), "demo_shop", DAY)
     assert shop_is_untouched(own)
 
 
 def test_a_day_may_pass_without_orders_where_the_source_says_so(own: Settings, engine: Engine) -> None:
     feed(own, may_be_empty=True)
     write_day(own.local / "demo_shop", customers=[customer("C1")])
-    counts = sync.sync(own, engine, "demo_shop", DAY)
+    counts = sync.sync(Shop(own, engine), "demo_shop", DAY)
     assert (counts["landed"], counts["customers_touched"]) == (1, 1)
 
 
@@ -106,17 +107,17 @@ def test_a_file_of_json_lines_without_a_line_is_an_empty_day_where_the_source_sa
     feed(own, may_be_empty=True, format="jsonl", path="{day}/orders.jsonl")
     here = write_day(own.local / "demo_shop", customers=[customer("C1")])
     (here / "orders.jsonl").write_text(content)
-    assert sync.sync(own, engine, "demo_shop", DAY)["landed"] == 1
+    assert sync.sync(Shop(own, engine), "demo_shop", DAY)["landed"] == 1
 
 
 def test_a_day_without_lines_or_customers_goes_on(settings: Settings, engine: Engine) -> None:
     write_day(settings.local / "demo_shop", orders=[order("1")])
-    assert sync.sync(settings, engine, "demo_shop", DAY)["orders_inserted"] == 1
+    assert sync.sync(Shop(settings, engine), "demo_shop", DAY)["orders_inserted"] == 1
 
 
 def test_a_history_without_orders_is_no_day(own: Settings, engine: Engine) -> None:
     write_day(own.local / "demo_shop", lines=[line("1")])
-    assert sync.load(own, engine, "demo_shop", str(own.local / "demo_shop"))["orders_inserted"] == 0
+    assert sync.load(Shop(own, engine), "demo_shop", str(own.local / "demo_shop"))["orders_inserted"] == 0
 
 
 @pytest.mark.parametrize("customers", [1, 3])

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, text
 
 from retention.core.errors import ExpectationFailed
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.orders import sync
 
 VALUES = st.one_of(
@@ -53,7 +54,7 @@ def test_every_landed_row_is_accepted_or_rejected(
         for table in ("orders", "orders_history", "customers", "customer_stats", "days", "changes"):
             connection.execute(text(f"delete from shop.{table}"))
     try:
-        counts = sync.sync(settings, engine, "demo_shop", DAY)
+        counts = sync.sync(Shop(settings, engine), "demo_shop", DAY)
     except ExpectationFailed:
         counts = None
     with engine.connect() as connection:

@@ -22,6 +22,7 @@ from sqlalchemy import Engine, text
 from retention.core import database
 from retention.core.errors import DataError
 from retention.core.settings import Settings, from_environment
+from retention.core.shop import Shop
 from retention.orders import sources, sync
 from retention.orders.sources import BLANKS, Feed, Source
 
@@ -131,7 +132,7 @@ def test_hostile_values_of_a_column_are_accepted_rejected_or_refused_and_the_goo
     write(source, folder, feed, column)
     written = GOOD * len(source.landed) + len(HOSTILE)
     own = settings.evolve(include=tolerant)
-    counts = sync.load(own, engine, source.name, str(folder), at=AT)
+    counts = sync.load(Shop(own, engine), source.name, str(folder), at=AT)
     with engine.connect() as connection:
         orders = set(connection.execute(text("select order_ref from shop.orders")).scalars())
         odd = connection.execute(
@@ -177,7 +178,7 @@ def test_a_number_that_no_table_holds_is_rejected_whatever_the_suite_checks(unch
         orders=[order("1"), order("2", total=number), order("3", refunded=number), order("4", "C4", currency="GBP")],
         lines=[line("1"), line("1", 2, quantity=number), line("1", 3, unit_price=number), line("4")],
     )
-    counts = sync.sync(unchecked, engine, "demo_shop", DAY)
+    counts = sync.sync(Shop(unchecked, engine), "demo_shop", DAY)
     assert (counts["accepted"], counts["rejected"]) == (4, 4)
     assert set(broken_rules(engine)) == {("orders", "number_out_of_range"), ("order_lines", "number_out_of_range")}
 
@@ -188,7 +189,7 @@ def test_an_amount_that_only_its_rate_makes_too_large_is_rejected(unchecked: Set
     large = {"total": "999999999.00", "currency": "KWD"}
     orders = [order("1"), order("2", **large), order("3", "C3", status="cancelled", **large)]
     write_day(unchecked.local / "demo_shop", orders=orders)
-    assert sync.sync(unchecked, engine, "demo_shop", DAY)["rejected"] == 2
+    assert sync.sync(Shop(unchecked, engine), "demo_shop", DAY)["rejected"] == 2
     assert broken_rules(engine) == [("orders", "number_out_of_range")] * 2
 
 
@@ -210,7 +211,7 @@ def test_an_order_made_of_lines_goes_whole_with_a_line_that_no_table_holds(
         ]
     ]
     (tmp_path / "online_retail_1.csv").write_text(header + "".join(lines))
-    counts = sync.load(unchecked, engine, "online_retail", str(tmp_path))
+    counts = sync.load(Shop(unchecked, engine), "online_retail", str(tmp_path))
     assert (counts["accepted"], counts["rejected"], counts["orders_inserted"]) == (2, 4, 2)
     assert broken_rules(engine) == [("orders", "number_out_of_range")] * 4
 
@@ -224,7 +225,7 @@ def test_a_key_that_no_index_holds_is_rejected_whatever_the_suite_checks(uncheck
         lines=[line("1"), line(long)],
         consents=[consent("C1"), consent("C1", purpose=long), consent("C1", purpose=long, granted="no")],
     )
-    counts = sync.sync(unchecked, engine, "demo_shop", DAY)
+    counts = sync.sync(Shop(unchecked, engine), "demo_shop", DAY)
     assert (counts["accepted"], counts["rejected"]) == (4, 4)
     assert {rule for _, rule in broken_rules(engine)} == {"key_too_long"}
 
@@ -239,6 +240,6 @@ def test_a_row_that_a_table_refuses_is_one_sentence_that_quotes_nothing(unchecke
     for rows in hostile:
         write_day(unchecked.local / "demo_shop", **rows)
         with pytest.raises(DataError, match=r"add a rule that rejects it. Nothing was published.") as refused:
-            sync.sync(unchecked, engine, "demo_shop", DAY)
+            sync.sync(Shop(unchecked, engine), "demo_shop", DAY)
         assert "pigeon" not in str(refused.value)
         assert "on its way" not in str(refused.value)

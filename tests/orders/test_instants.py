@@ -15,6 +15,7 @@ from retention.cli import console as cli
 from retention.core import database
 from retention.core.errors import ExpectationFailed, InputError
 from retention.core.settings import Settings, from_environment
+from retention.core.shop import Shop
 from retention.orders import sync
 
 NEXT = DAY + timedelta(days=1)
@@ -65,7 +66,7 @@ def test_an_order_dated_in_the_future_or_long_ago_is_rejected(
     settings: Settings, engine: Engine, files: Path, at: str, rule: str
 ) -> None:
     write_day(files, orders=[order("1"), order("2", created_at=at), order("3", customer="C3")])
-    counts = sync.sync(settings, engine, "demo_shop", DAY)
+    counts = sync.sync(Shop(settings, engine), "demo_shop", DAY)
     assert (counts["accepted"], counts["rejected"], counts["orders_inserted"]) == (2, 1, 2)
     assert rejected(engine) == [(2, rule)]
     assert rows(engine, "select value from landing.rejections where value is null") == []
@@ -76,7 +77,7 @@ def test_an_order_one_day_ahead_is_kept_and_one_two_days_ahead_is_rejected(
 ) -> None:
     times = ["2026-11-03T23:59:59+01:00", "2026-11-04T00:00:00+01:00", "1990-01-01T00:00:00+01:00"]
     write_day(files, orders=[order(f"{n}", created_at=at) for n, at in enumerate(times, start=1)])
-    sync.sync(settings, engine, "demo_shop", DAY)
+    sync.sync(Shop(settings, engine), "demo_shop", DAY)
     assert rejected(engine) == [(2, "in_the_future")]
     assert rows(engine, "select order_ref from shop.orders order by 1") == [("1",), ("3",)]
 
@@ -89,7 +90,7 @@ def test_the_oldest_order_that_can_be_is_a_setting(engine: Engine, settings: Set
     }
     times = ["2019-12-31T23:59:59+01:00", "2020-01-01T00:00:00+01:00"]
     write_day(files, orders=[order("now"), *(order(at, created_at=at) for at in times)])
-    sync.sync(from_environment(environment), engine, "demo_shop", DAY)
+    sync.sync(Shop(from_environment(environment), engine), "demo_shop", DAY)
     assert rejected(engine) == [(2, "too_long_ago")]
     with pytest.raises(InputError, match="RETENTION_ORDERS_SINCE is 'yore'; write a day"):
         from_environment({**environment, "RETENTION_ORDERS_SINCE": "yore"})
@@ -100,7 +101,7 @@ def test_an_order_changed_in_the_future_or_long_ago_is_rejected(
     settings: Settings, engine: Engine, files: Path, at: str, rule: str
 ) -> None:
     write_day(files, orders=[order("1"), order("2", updated_at=at)])
-    sync.sync(settings, engine, "demo_shop", DAY)
+    sync.sync(Shop(settings, engine), "demo_shop", DAY)
     assert rejected(engine) == [(2, rule)]
 
 
@@ -113,7 +114,7 @@ def test_a_withdrawal_of_the_day_wins_over_a_grant_dated_after_the_landing(
     write_day(files, orders=[order("1")], consents=[yes, no] if file_of_no == DAY else [yes])
     write_day(files, NEXT, orders=[order("2", day=NEXT)], consents=[no] if file_of_no == NEXT else [])
     for day in (DAY, NEXT):
-        sync.sync(settings, engine, "demo_shop", day)
+        sync.sync(Shop(settings, engine), "demo_shop", day)
     assert [(ref, granted) for ref, granted, _ in consents(engine)] == [("C1", False)]
 
 
@@ -125,10 +126,10 @@ def test_a_withdrawal_is_understood_however_its_other_columns_are_written(
     settings: Settings, engine: Engine, files: Path, written: dict[str, str]
 ) -> None:
     write_day(files, orders=[order("1")], consents=[consent("C1")])
-    sync.sync(settings, engine, "demo_shop", DAY)
+    sync.sync(Shop(settings, engine), "demo_shop", DAY)
     no = consent("C1", NEXT, **{"granted": "no", **written})
     write_day(files, NEXT, orders=[order("2", day=NEXT)], consents=[no])
-    assert sync.sync(settings, engine, "demo_shop", NEXT)["rejected"] == 0
+    assert sync.sync(Shop(settings, engine), "demo_shop", NEXT)["rejected"] == 0
     assert [(ref, granted) for ref, granted, _ in consents(engine)] == [("C1", False)]
 
 
@@ -139,7 +140,7 @@ def test_a_load_refuses_a_day_that_is_not_over_and_publishes_nothing(
     write_day(files, ahead, orders=[order("1", day=ahead)], consents=[consent("C1", ahead)])
     for until, path in ((None, files), (ahead, write_day(files.parent / "other", orders=[order("1")]).parent)):
         with pytest.raises(InputError, match="2199-01-01 is not over"):
-            sync.load(settings, engine, "demo_shop", str(path), until=until)
+            sync.load(Shop(settings, engine), "demo_shop", str(path), until=until)
     assert not rows(engine, "select day from shop.days")
 
 
@@ -156,7 +157,7 @@ def test_a_consent_dated_in_the_future_or_long_ago_is_rejected(
     settings: Settings, engine: Engine, files: Path, at: str, rule: str
 ) -> None:
     write_day(files, orders=[order("1")], consents=[consent("C1", changed_at=at), consent("C2")])
-    counts = sync.sync(settings, engine, "demo_shop", DAY)
+    counts = sync.sync(Shop(settings, engine), "demo_shop", DAY)
     assert (counts["accepted"], counts["rejected"], counts["corrected"]) == (2, 1, 0)
     assert rejected(engine) == [(1, rule)]
     assert [(ref, granted) for ref, granted, _ in consents(engine)] == [("C2", True)]
@@ -165,11 +166,11 @@ def test_a_consent_dated_in_the_future_or_long_ago_is_rejected(
 def test_a_later_no_ends_a_yes_whose_clock_ran_ahead(settings: Settings, engine: Engine, files: Path) -> None:
     yes = consent("C1", changed_at=f"{NEXT}T20:00:00+01:00")
     write_day(files, orders=[order("1")], consents=[yes])
-    sync.sync(settings, engine, "demo_shop", DAY)
+    sync.sync(Shop(settings, engine), "demo_shop", DAY)
     assert [(ref, granted) for ref, granted, _ in consents(engine)] == [("C1", True)]
     no = consent("C1", granted="no", changed_at=f"{NEXT}T09:00:00+01:00")
     write_day(files, NEXT, orders=[order("2", day=NEXT)], consents=[no])
-    sync.sync(settings, engine, "demo_shop", NEXT)
+    sync.sync(Shop(settings, engine), "demo_shop", NEXT)
     assert [(ref, granted) for ref, granted, _ in consents(engine)] == [("C1", False)]
 
 
@@ -177,10 +178,10 @@ def test_a_later_version_of_an_order_replaces_one_whose_clock_ran_ahead(
     settings: Settings, engine: Engine, files: Path
 ) -> None:
     write_day(files, orders=[order("1", updated_at=f"{NEXT}T01:00:00+01:00")])  # an hour after it landed
-    sync.sync(settings, engine, "demo_shop", DAY)
+    sync.sync(Shop(settings, engine), "demo_shop", DAY)
     later = order("1", status="cancelled", updated_at=f"{NEXT}T00:30:00+01:00")
     write_day(files, NEXT, orders=[later, order("2", day=NEXT)])
-    sync.sync(settings, engine, "demo_shop", NEXT)
+    sync.sync(Shop(settings, engine), "demo_shop", NEXT)
     assert rows(engine, "select status, updated_at from shop.orders where order_ref = '1'") == [
         ("cancelled", KNOWN + timedelta(minutes=30))
     ]
@@ -203,13 +204,13 @@ def test_a_withdrawal_with_a_wrong_clock_is_taken_at_the_landing_and_reported(
 ) -> None:
     changed = [consent("C1"), consent("C1", granted="no", changed_at=at), consent("C1", changed_at=f"{NEXT}T09:00:00Z")]
     write_day(files, orders=[order("1")], consents=changed)
-    counts = sync.sync(settings, engine, "demo_shop", DAY)
+    counts = sync.sync(Shop(settings, engine), "demo_shop", DAY)
     assert (counts["accepted"], counts["rejected"], counts["corrected"]) == (4, 0, 1)
     assert consents(engine) == [("C1", False, KNOWN)]
     assert corrected(engine) == [(2, rule, KNOWN)]
     yes = consent("C1", changed_at=f"{NEXT}T10:00:00+01:00")
     write_day(files, NEXT, orders=[order("2", day=NEXT)], consents=[yes])
-    sync.sync(settings, engine, "demo_shop", NEXT)
+    sync.sync(Shop(settings, engine), "demo_shop", NEXT)
     assert [granted for _, granted, _ in consents(engine)] == [True]  # agreed to again, later
 
 
@@ -219,15 +220,15 @@ def test_a_cancellation_with_a_wrong_clock_is_taken_at_the_landing_and_reported(
     settings: Settings, engine: Engine, files: Path, at: str, status: str
 ) -> None:
     write_day(files, orders=[order("1")])
-    sync.sync(settings, engine, "demo_shop", DAY)
+    sync.sync(Shop(settings, engine), "demo_shop", DAY)
     write_day(files, NEXT, orders=[order("1", status=status, updated_at=at), order("2", day=NEXT)])
-    counts = sync.sync(settings, engine, "demo_shop", NEXT)
+    counts = sync.sync(Shop(settings, engine), "demo_shop", NEXT)
     assert (counts["rejected"], counts["corrected"], counts["orders_updated"]) == (0, 1, 1)
     landed = KNOWN + timedelta(days=1)
     assert rows(engine, "select status, updated_at from shop.orders where order_ref = '1'") == [(status, landed)]
     assert [row[2] for row in corrected(engine)] == [landed]
     write_day(files, orders=[order("1"), order("3")])  # the older file again: the order stays cancelled
-    sync.sync(settings, engine, "demo_shop", DAY)
+    sync.sync(Shop(settings, engine), "demo_shop", DAY)
     assert rows(engine, "select status from shop.orders where order_ref = '1'") == [(status,)]
 
 
@@ -236,7 +237,7 @@ def test_a_cancelled_order_of_an_impossible_day_keeps_the_day_that_is_known(
     settings: Settings, engine: Engine, files: Path, at: str
 ) -> None:
     write_day(files, orders=[order("1", currency="GBP")])
-    sync.sync(settings, engine, "demo_shop", DAY)
+    sync.sync(Shop(settings, engine), "demo_shop", DAY)
     known = "select ordered_at, ordered_on, total_reporting from shop.orders where order_ref = '1'"
     before = rows(engine, known)
     no = {"status": "cancelled", "created_at": at, "updated_at": f"{NEXT}T09:00:00+01:00", "currency": "GBP"}
@@ -250,7 +251,7 @@ def test_a_cancelled_order_of_an_impossible_day_keeps_the_day_that_is_known(
             order("nobody knows it", **no),
         ],
     )
-    counts = sync.sync(settings, engine, "demo_shop", NEXT)
+    counts = sync.sync(Shop(settings, engine), "demo_shop", NEXT)
     assert (counts["accepted"], counts["rejected"], counts["corrected"]) == (3, 1, 2)
     assert rows(engine, known) == before
     assert rows(engine, "select order_ref, status, ordered_on from shop.orders order by 1") == [
@@ -273,7 +274,7 @@ def test_a_customer_changed_or_registered_in_the_future_is_rejected(
     settings: Settings, engine: Engine, files: Path, changes: dict[str, str], rule: str
 ) -> None:
     write_day(files, orders=[order("1")], customers=[customer("C1"), customer("C1", phone="+31600000000", **changes)])
-    assert sync.sync(settings, engine, "demo_shop", DAY)["rejected"] == 1
+    assert sync.sync(Shop(settings, engine), "demo_shop", DAY)["rejected"] == 1
     assert rejected(engine) == [(2, rule)]
     assert rows(engine, "select phone from shop.customers") == [(None,)]
 
@@ -284,7 +285,7 @@ def test_a_withdrawal_wins_over_a_grant_of_the_same_instant_in_one_load(
 ) -> None:
     words = [first, "no" if first == "yes" else "yes"]
     write_day(files, orders=[order("1")], consents=[consent("C1", granted=word) for word in words])
-    sync.sync(settings, engine, "demo_shop", DAY)
+    sync.sync(Shop(settings, engine), "demo_shop", DAY)
     assert [granted for _, granted, _ in consents(engine)] == [False]
     assert rows(engine, "select is_granted from shop.consents_history") == []
 
@@ -297,11 +298,11 @@ def test_a_withdrawal_wins_over_a_grant_of_the_same_instant_across_loads(
     for number, word in enumerate(words):
         day = DAY + timedelta(days=number)
         write_day(files, day, orders=[order(f"{number}", day=day)], consents=[consent("C1", DAY, granted=word)])
-        sync.sync(settings, engine, "demo_shop", day)
+        sync.sync(Shop(settings, engine), "demo_shop", day)
     versions = "select is_granted, known_at from shop.consent_versions order by known_at"
     expected = [(False, KNOWN)] if first == "no" else [(True, KNOWN), (False, KNOWN + timedelta(days=1))]
     assert rows(engine, versions) == expected
-    assert sync.load(settings, engine, "demo_shop", str(files))["customers_touched"] == 0
+    assert sync.load(Shop(settings, engine), "demo_shop", str(files))["customers_touched"] == 0
     assert rows(engine, versions) == expected
 
 
@@ -309,9 +310,9 @@ def test_loading_a_wrong_clock_twice_touches_nobody(settings: Settings, engine: 
     no = consent("C1", granted="no", changed_at=YEAR_9999)
     gone = order("2", status="cancelled", updated_at=YEAR_9999)
     write_day(files, orders=[order("1"), gone, order("3", created_at=YEAR_9999)], consents=[no])
-    first = sync.load(settings, engine, "demo_shop", str(files))
+    first = sync.load(Shop(settings, engine), "demo_shop", str(files))
     assert (first["rejected"], first["corrected"]) == (1, 2)
-    again = sync.load(settings, engine, "demo_shop", str(files))
+    again = sync.load(Shop(settings, engine), "demo_shop", str(files))
     assert again == {**first, "orders_inserted": 0, "orders_unchanged": 2, "customers_touched": 0}
     assert len(rejected(engine)) == 1
     assert len(corrected(engine)) == 2
@@ -328,7 +329,7 @@ def test_a_history_without_days_is_bound_by_the_instant_of_its_load(
 ) -> None:
     path = _cdnow(tmp_path, "19970101", "20261126", "20261128", "19891231", "infinity", "tomorrow", "99991231")
     at = datetime(2026, 11, 25, 12, tzinfo=UTC)
-    counts = sync.load(settings, engine, "cdnow", path, at=at)
+    counts = sync.load(Shop(settings, engine), "cdnow", path, at=at)
     assert (counts["accepted"], counts["rejected"]) == (2, 5)
     assert rejected(engine) == [
         (3, "in_the_future"),
@@ -343,7 +344,7 @@ def test_a_history_without_days_is_bound_by_the_day_that_is_said_to_be_its_last(
     settings: Settings, engine: Engine, tmp_path: Path
 ) -> None:
     path = _cdnow(tmp_path, "19970101", "19980701", "19980702")
-    assert sync.load(settings, engine, "cdnow", path, until=date(1998, 6, 30))["accepted"] == 2
+    assert sync.load(Shop(settings, engine), "cdnow", path, until=date(1998, 6, 30))["accepted"] == 2
     assert rejected(engine) == [(3, "in_the_future")]
 
 
@@ -352,7 +353,7 @@ def test_the_day_in_a_files_path_bounds_its_rows_in_a_history_too(
 ) -> None:
     write_day(files, orders=[order("1"), order("2", created_at="2026-11-05T10:00:00+01:00")])
     write_day(files, NEXT, orders=[order("3", day=NEXT), order("4", created_at="2026-11-04T10:00:00+01:00")])
-    counts = sync.load(settings, engine, "demo_shop", str(files), until=date(2026, 11, 20))
+    counts = sync.load(Shop(settings, engine), "demo_shop", str(files), until=date(2026, 11, 20))
     assert (counts["accepted"], counts["rejected"]) == (3, 1)
     assert rows(engine, "select max(day) from shop.days") == [(NEXT,)]
 
@@ -368,7 +369,7 @@ def test_a_cancelled_invoice_with_a_wrong_clock_does_not_make_the_history_longer
         "C3,A,Tea,-1,0001-01-01 00:00:00,2.55,17850,UK",
     ]
     (tmp_path / "online_retail_1.csv").write_text(header + "\n".join(lines) + "\n")
-    counts = sync.load(settings, engine, "online_retail", str(tmp_path))
+    counts = sync.load(Shop(settings, engine), "online_retail", str(tmp_path))
     assert (counts["accepted"], counts["rejected"]) == (1, 3)
     assert rejected(engine) == [(2, "in_the_future"), (3, "in_the_future"), (4, "too_long_ago")]
     assert rows(engine, "select day from shop.days") == [(date(2010, 12, 1),)]
@@ -378,7 +379,7 @@ def test_rows_of_the_future_do_not_make_a_stale_file_recent(settings: Settings, 
     old = [order(f"{n}", day=date(2026, 10, 1)) for n in range(20)]
     write_day(files, orders=[*old, order("9999", updated_at=YEAR_9999)])
     with pytest.raises(ExpectationFailed, match="newest_row_is_recent"):
-        sync.sync(settings, engine, "demo_shop", DAY)
+        sync.sync(Shop(settings, engine), "demo_shop", DAY)
 
 
 def _own_source(settings: Settings, tmp_path: Path) -> Settings:
@@ -416,7 +417,7 @@ def test_a_mapping_of_ones_own_that_checks_nothing_lets_no_impossible_instant_in
         customers=[customer("C1"), customer("C2", updated_at=at or "infinity", registered_at=at or None)],
         consents=[consent("C1", changed_at=at), consent("C2", changed_at=at, granted="no"), consent("C3")],
     )
-    counts = sync.sync(own, engine, "demo_shop", DAY)
+    counts = sync.sync(Shop(own, engine), "demo_shop", DAY)
     assert (counts["accepted"], counts["rejected"], counts["corrected"]) == (6, 4, 2)
     assert rows(engine, "select order_ref, status from shop.orders") == [("1", "cancelled")]
     assert [(ref, granted) for ref, granted, _ in consents(engine)] == [("C2", False), ("C3", True)]
@@ -445,7 +446,7 @@ def test_a_cancellation_taken_at_its_landing_does_not_make_the_history_longer(
     gone = order("2", status="cancelled", updated_at=YEAR_9999)
     path = write_day(tmp_path / "files", orders=[order("1"), gone]).rename(tmp_path / "history") / "orders.csv"
     at = datetime(2026, 11, 25, 12, tzinfo=UTC)
-    assert sync.load(settings, engine, "demo_shop", str(path), at=at)["corrected"] == 1
+    assert sync.load(Shop(settings, engine), "demo_shop", str(path), at=at)["corrected"] == 1
     assert rows(engine, "select status, known_at from shop.orders where order_ref = '2'") == [("cancelled", at)]
     assert rows(engine, "select day from shop.days") == [(DAY,)]
 
@@ -465,5 +466,5 @@ def test_a_day_is_over_by_the_instant_that_is_given_in_every_part_of_its_sync(
 ) -> None:
     ahead = date(2199, 1, 1)
     write_day(files, ahead, orders=[order("1", day=ahead)])
-    counts = sync.sync(settings, engine, "demo_shop", ahead, now=datetime(2199, 1, 2, 12, tzinfo=UTC))
+    counts = sync.sync(Shop(settings, engine), "demo_shop", ahead, now=datetime(2199, 1, 2, 12, tzinfo=UTC))
     assert counts["orders_inserted"] == 1

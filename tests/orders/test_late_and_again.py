@@ -14,6 +14,7 @@ from sqlalchemy import Engine, text
 from retention.core import changes, database
 from retention.core.errors import ExpectationFailed
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.orders import sync
 from shop import dump
 
@@ -46,11 +47,11 @@ def test_an_old_day_that_comes_late_is_known_from_the_end_of_the_newest_day(
 ) -> None:
     write_day(files, orders=[order("1")])
     write_day(files, NEXT, orders=[order("2", day=NEXT)])
-    sync.sync(settings, engine, "demo_shop", DAY)
-    sync.sync(settings, engine, "demo_shop", NEXT)
+    sync.sync(Shop(settings, engine), "demo_shop", DAY)
+    sync.sync(Shop(settings, engine), "demo_shop", NEXT)
     seen = changes.newest(engine)
     write_day(files, orders=[order("1", status="cancelled"), order("late", "C9")], customers=[customer("C9")])
-    assert sync.sync(settings, engine, "demo_shop", DAY)["again"] == "its files have changed"
+    assert sync.sync(Shop(settings, engine), "demo_shop", DAY)["again"] == "its files have changed"
     assert rows(engine, f"select order_ref, {KNOWN_ON} from shop.orders order by 1") == [
         ("1", "2026-11-04 00:00:00"),
         ("2", "2026-11-04 00:00:00"),
@@ -72,12 +73,12 @@ def test_a_history_that_comes_late_is_known_from_the_end_of_the_newest_day_and_i
     settings: Settings, engine: Engine, files: Path, tmp_path: Path
 ) -> None:
     write_day(files, NEXT, orders=[order("2", day=NEXT)])
-    sync.sync(settings, engine, "demo_shop", NEXT)
+    sync.sync(Shop(settings, engine), "demo_shop", NEXT)
     later, old = NEXT + timedelta(days=1), DAY - timedelta(days=100)
     history = tmp_path / "history"
     for day in (old, later):
         write_day(history, day, orders=[order(f"{day}", day=day)])
-    sync.load(settings, engine, "demo_shop", str(history), at=datetime(2026, 11, 20, tzinfo=UTC))
+    sync.load(Shop(settings, engine), "demo_shop", str(history), at=datetime(2026, 11, 20, tzinfo=UTC))
     assert rows(engine, f"select order_ref, {KNOWN_ON} from shop.orders order by ordered_on") == [
         (f"{old}", "2026-11-04 00:00:00"),
         ("2", "2026-11-04 00:00:00"),
@@ -90,9 +91,9 @@ def test_an_older_history_of_another_source_does_not_pretend_to_be_of_the_newest
     settings: Settings, engine: Engine, files: Path, tmp_path: Path
 ) -> None:
     write_day(files, NEXT, orders=[order("2", day=NEXT)])
-    sync.sync(settings, engine, "demo_shop", NEXT)
+    sync.sync(Shop(settings, engine), "demo_shop", NEXT)
     (tmp_path / "CDNOW_sample.txt").write_text(" 00001 0001 19970101  1   11.77\n")
-    sync.load(settings, engine, "cdnow", str(tmp_path / "CDNOW_sample.txt"), until=date(1998, 6, 30))
+    sync.load(Shop(settings, engine), "cdnow", str(tmp_path / "CDNOW_sample.txt"), until=date(1998, 6, 30))
     assert rows(engine, "select part, day from shop.days order by 1") == [
         ("cdnow", date(1997, 1, 1)),
         ("demo_shop", NEXT),
@@ -105,12 +106,12 @@ def test_a_changed_suite_judges_the_newest_day_again_and_older_days_stay(
 ) -> None:
     write_day(files, orders=[order("1")])
     write_day(files, NEXT, orders=[order("2", day=NEXT), order("3", day=NEXT)])
-    first = sync.sync(own, engine, "demo_shop", DAY)
-    second = sync.sync(own, engine, "demo_shop", NEXT)
+    first = sync.sync(Shop(own, engine), "demo_shop", DAY)
+    second = sync.sync(Shop(own, engine), "demo_shop", NEXT)
     suite = own.include / "expectations" / "demo_shop_orders.yaml"
     written = suite.read_text(encoding="utf-8")
     suite.write_text(written + "\n# only a word\n", encoding="utf-8")
-    again = sync.sync(own, engine, "demo_shop", NEXT)
+    again = sync.sync(Shop(own, engine), "demo_shop", NEXT)
     assert again == {
         **second,
         "orders_inserted": 0,
@@ -118,30 +119,30 @@ def test_a_changed_suite_judges_the_newest_day_again_and_older_days_stay(
         "customers_touched": 0,
         "again": "what it is made by has changed",
     }
-    assert sync.publish(own, engine, "demo_shop", NEXT) == again
+    assert sync.publish(Shop(own, engine), "demo_shop", NEXT) == again
     rule = "\n  - rule: costs_more\n    column: total\n    good: cast(total as numeric) > 10\n"
     suite.write_text(written.replace("\nrules:\n", "\nrules:" + rule, 1), encoding="utf-8")
     with pytest.raises(ExpectationFailed, match="costs_more"):
-        sync.sync(own, engine, "demo_shop", NEXT)
-    assert sync.sync(own, engine, "demo_shop", DAY) == first
+        sync.sync(Shop(own, engine), "demo_shop", NEXT)
+    assert sync.sync(Shop(own, engine), "demo_shop", DAY) == first
 
 
 def test_a_dry_run_counts_what_a_sync_would_and_writes_nothing(settings: Settings, engine: Engine, files: Path) -> None:
     write_day(files, orders=[order(str(number), f"C{number:02}") for number in range(40)])
-    sync.sync(settings, engine, "demo_shop", DAY)
+    sync.sync(Shop(settings, engine), "demo_shop", DAY)
     orders = [order(f"n{number}", f"C{number:02}", day=NEXT) for number in range(12)]
     orders += [order("bad", day=NEXT, total="much"), order("0", "C00", status="cancelled")]
     write_day(files, NEXT, orders=orders)
     before = dump(engine)
     for _ in range(2):
-        found = sync.rehearse(settings, engine, "demo_shop", NEXT)
+        found = sync.rehearse(Shop(settings, engine), "demo_shop", NEXT)
         assert dump(engine) == before
         assert (found["landed"], found["accepted"], found["orders_inserted"]) == (14, 13, 12)
         assert found["sample"] == [f"C{number:02}" for number in range(10)]
         assert sum(found["excluded"].values()) >= 1
-    done = sync.sync(settings, engine, "demo_shop", NEXT)
+    done = sync.sync(Shop(settings, engine), "demo_shop", NEXT)
     assert {key: found[key] for key in done} == done
-    again = sync.rehearse(settings, engine, "demo_shop", NEXT)
+    again = sync.rehearse(Shop(settings, engine), "demo_shop", NEXT)
     assert (again["orders_inserted"], again["customers_touched"], again["sample"]) == (0, 0, [])
 
 

@@ -26,6 +26,7 @@ from sqlalchemy import Engine, text
 
 from retention.core.errors import DataError, DeliveryError, ExpectationFailed, InputError, NotReady, RetentionError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery.exports import writing as exports
 from retention.orders import sync
 
@@ -77,9 +78,9 @@ def test_a_place_that_needs_a_package_or_is_of_no_known_kind_is_one_sentence(
         monkeypatch.setitem(sys.modules, package, None)
         monkeypatch.delitem(opened_before, scheme, raising=False)
     with pytest.raises(InputError, match=what):
-        sync.sync(settings, engine, "demo_shop", DAY, url)
+        sync.sync(Shop(settings, engine), "demo_shop", DAY, url)
     with pytest.raises(InputError, match=what):
-        sync.load(settings, engine, "cdnow", url)
+        sync.load(Shop(settings, engine), "cdnow", url)
     with pytest.raises(InputError, match=f"RETENTION_AUDIENCES.*{what}"):
         exports.place(settings.evolve(audiences=url))
 
@@ -97,7 +98,7 @@ def test_a_place_that_does_not_answer_is_waited_for(
     settings: Settings, engine: Engine, refusing: str, kind: str
 ) -> None:
     with pytest.raises(NotReady, match=re.escape(refusing)):
-        sync.sync(settings, engine, "demo_shop", DAY, f"{kind}://{refusing}/shop")
+        sync.sync(Shop(settings, engine), "demo_shop", DAY, f"{kind}://{refusing}/shop")
 
 
 class _Broken(BaseHTTPRequestHandler):
@@ -117,7 +118,7 @@ def test_a_place_that_answers_with_an_error_is_waited_for(settings: Settings, en
     Thread(target=server.serve_forever, daemon=True).start()
     try:
         with pytest.raises(NotReady, match="shop"):
-            sync.sync(settings, engine, "demo_shop", DAY, f"http://127.0.0.1:{server.server_port}/shop")
+            sync.sync(Shop(settings, engine), "demo_shop", DAY, f"http://127.0.0.1:{server.server_port}/shop")
     finally:
         server.shutdown()
 
@@ -138,7 +139,7 @@ def test_exports_that_cannot_be_written_say_where(settings: Settings, engine: En
     (settings.local / "a file").write_text("")
     for place in (f"ftp://{refusing}/x", f"{settings.local}/a file/below", "http://127.0.0.1:1/x"):
         with pytest.raises(DeliveryError, match="RETENTION_AUDIENCES"):
-            exports.write(settings.evolve(audiences=place), engine, export, [], datetime(2026, 11, 3, tzinfo=UTC))
+            exports.write(Shop(settings.evolve(audiences=place), engine), export, [], datetime(2026, 11, 3, tzinfo=UTC))
 
 
 @pytest.mark.parametrize("day", ["2026-02-30", "2026-13-45", "9999-12-31", "0000-01-01"])
@@ -146,7 +147,7 @@ def test_a_path_that_names_no_day_of_the_calendar_is_named(settings: Settings, e
     here = write_day(settings.local / "demo_shop", orders=[order("1")])
     here.rename(here.with_name(day))
     with pytest.raises(DataError, match=f"{day}/customers|{day}/orders"):
-        sync.load(settings, engine, "demo_shop", str(settings.local / "demo_shop"))
+        sync.load(Shop(settings, engine), "demo_shop", str(settings.local / "demo_shop"))
 
 
 # --- Parquet ---------------------------------------------------------------------------------------------------------
@@ -167,11 +168,11 @@ def test_a_damaged_page_of_a_parquet_file_is_one_sentence(own: Settings, engine:
     said = []
     for start in range(100, len(content) - 3000, len(content) // 5):
         path.write_bytes(content[:start] + b"\xff" * 64 + content[start + 64 :])
-        said.append(sentence(lambda: sync.sync(own, engine, "demo_shop", DAY)))
+        said.append(sentence(lambda: sync.sync(Shop(own, engine), "demo_shop", DAY)))
     assert any("orders.parquet cannot be read to its end" in each for each in said)
     path.write_bytes(content[:50] + b"\xff" * 64 + content[114:])
     with pytest.raises(DataError, match=r"orders.parquet cannot be read to its end .*deliver it again"):
-        sync.sync(own, engine, "demo_shop", DAY)
+        sync.sync(Shop(own, engine), "demo_shop", DAY)
 
 
 def _column(name: str, array: Any) -> Any:
@@ -213,7 +214,7 @@ def test_odd_types_of_a_parquet_file_are_text_or_one_sentence(own: Settings, eng
             good = good.set_column(place, column, pyarrow.nulls(1, kind))
     path = _parquet(own, odd)
     try:
-        counts = sync.sync(own, engine, "demo_shop", DAY)
+        counts = sync.sync(Shop(own, engine), "demo_shop", DAY)
         assert counts["landed"] == 2
     except ExpectationFailed:  # all of two rows are rejected
         assert values(engine, "select count(distinct row_no) from landing.rejections") == [2]
@@ -224,7 +225,7 @@ def test_a_time_with_a_zone_in_a_parquet_file_is_the_same_instant(own: Settings,
     noon = datetime(2026, 11, 2, 12, tzinfo=UTC)
     table = _column("created_at", pyarrow.array([noon, noon], pyarrow.timestamp("us", "America/New_York")))
     _parquet(own, table)
-    assert sync.sync(own, engine, "demo_shop", DAY)["orders_inserted"] == 2
+    assert sync.sync(Shop(own, engine), "demo_shop", DAY)["orders_inserted"] == 2
     assert values(engine, "select distinct ordered_at from shop.orders") == [noon]
 
 
@@ -249,10 +250,10 @@ def test_a_wrong_encoding_is_one_sentence_or_rejected_rows(
     (here / f"orders.{kind}").write_bytes(content.encode(actual))
     right = {"utf-8-sig": "utf-8"}.get(actual, actual)
     if right == declared or (declared == "utf-16" and actual == "utf-16-le"):
-        assert sync.sync(own, engine, "demo_shop", DAY)["orders_inserted"] == 40
+        assert sync.sync(Shop(own, engine), "demo_shop", DAY)["orders_inserted"] == 40
         assert values(engine, "select distinct coupon_code from shop.orders") == [rows[0]["coupon"]]
         return
-    said = sentence(lambda: sync.sync(own, engine, "demo_shop", DAY))
+    said = sentence(lambda: sync.sync(Shop(own, engine), "demo_shop", DAY))
     if actual.startswith("utf-16"):
         assert "write `encoding: utf-16`" in said
     elif said:
@@ -266,10 +267,10 @@ def test_a_wrong_delimiter_is_one_sentence(own: Settings, engine: Engine, delimi
     change(own, delimiter=delimiter)
     write_day(own.local / "demo_shop", orders=[order("1"), order("2")])
     if delimiter == ",":
-        assert sync.sync(own, engine, "demo_shop", DAY)["orders_inserted"] == 2
+        assert sync.sync(Shop(own, engine), "demo_shop", DAY)["orders_inserted"] == 2
         return
     with pytest.raises(DataError, match=r"line 1: column .* is missing"):
-        sync.sync(own, engine, "demo_shop", DAY)
+        sync.sync(Shop(own, engine), "demo_shop", DAY)
 
 
 @pytest.mark.parametrize("delimiter", ['"', "a", "Z", "0", ".", "\\", "\n", "\r", "§", "→", "", ",,"])
@@ -279,7 +280,7 @@ def test_a_sign_that_cannot_part_columns_is_refused_in_the_source(
     change(own, delimiter=delimiter)
     write_day(own.local / "demo_shop", orders=[order("1")])
     with pytest.raises(InputError, match=r"demo_shop.yaml.* delimiter"):
-        sync.sync(own, engine, "demo_shop", DAY)
+        sync.sync(Shop(own, engine), "demo_shop", DAY)
 
 
 # --- JSON lines ------------------------------------------------------------------------------------------------------
@@ -293,7 +294,7 @@ def test_a_byte_order_mark_before_json_lines_costs_no_row(
     content = "".join(json.dumps(customer(ref)) + "\n" for ref in ("C1", "C2")).encode("utf-8-sig")
     suffix = "" if pack is bytes else ".gz"
     (here / f"customers.jsonl{suffix}").write_bytes(pack(content))
-    assert sync.sync(settings, engine, "demo_shop", DAY)["rejected"] == 0
+    assert sync.sync(Shop(settings, engine), "demo_shop", DAY)["rejected"] == 0
     assert values(engine, "select customer_ref from shop.customers where email is not null order by 1") == ["C1", "C2"]
     assert len(CUSTOMERS) == 14
 
@@ -303,4 +304,4 @@ def test_json_lines_in_utf_16_are_one_sentence(settings: Settings, engine: Engin
     here = write_day(settings.local / "demo_shop", orders=[order("1")])
     (here / "customers.jsonl").write_bytes((json.dumps(customer("C1")) + "\n").encode(encoding))
     with pytest.raises(DataError, match="the file is UTF-16; write `encoding: utf-16` for feed customers"):
-        sync.sync(settings, engine, "demo_shop", DAY)
+        sync.sync(Shop(settings, engine), "demo_shop", DAY)

@@ -18,6 +18,7 @@ from sqlalchemy import Engine, text
 from retention.core import database
 from retention.core.errors import DataError, InputError, StateError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.orders import rates, sources, sync, validation
 
 
@@ -111,7 +112,7 @@ def test_a_rule_that_is_no_sql_is_named(own: Settings, engine: Engine) -> None:
     path.write_text(path.read_text().replace("good: length(order_id)", "good: lenght(order_id)", 1))
     write_day(own.local / "demo_shop", orders=[order("1")])
     with pytest.raises(InputError, match=r"demo_shop_orders.yaml: a rule is not valid SQL: .*lenght"):
-        sync.sync(own, engine, "demo_shop", DAY)
+        sync.sync(Shop(own, engine), "demo_shop", DAY)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_a_mapping_that_fails_is_named_and_nothing_is_published(
     write_day(own.local / "demo_shop", orders=[order("1")], customers=[customer("C1")])
     engine = database.connect(own)
     with pytest.raises(error, match=message):
-        sync.sync(own, engine, "demo_shop", DAY)
+        sync.sync(Shop(own, engine), "demo_shop", DAY)
     with engine.connect() as connection:
         assert connection.execute(text("select count(*) from shop.customers")).scalar() == 0
 
@@ -142,7 +143,7 @@ def test_a_path_on_the_command_line_may_go_up(settings: Settings, engine: Engine
     write_day(tmp_path / "elsewhere", orders=[order("1")])
     (tmp_path / "demo_shop").mkdir()
     path = f"{tmp_path}/demo_shop/../elsewhere"
-    assert sync.sync(settings, engine, "demo_shop", DAY, path)["orders_inserted"] == 1
+    assert sync.sync(Shop(settings, engine), "demo_shop", DAY, path)["orders_inserted"] == 1
 
 
 def test_files_can_come_from_any_file_system(settings: Settings, engine: Engine, tmp_path: Path) -> None:
@@ -152,7 +153,7 @@ def test_files_can_come_from_any_file_system(settings: Settings, engine: Engine,
     memory = fsspec.filesystem("memory")
     for name in ("orders.csv", "order_lines.csv", "_COMPLETE"):
         memory.pipe_file(f"/shop/{DAY}/{name}", (here / name).read_bytes())
-    assert sync.sync(settings, engine, "demo_shop", DAY, "memory://shop")["orders_inserted"] == 1
+    assert sync.sync(Shop(settings, engine), "demo_shop", DAY, "memory://shop")["orders_inserted"] == 1
 
 
 def test_a_folder_with_signs_of_a_pattern_in_its_name_is_that_folder(
@@ -161,14 +162,14 @@ def test_a_folder_with_signs_of_a_pattern_in_its_name_is_that_folder(
     for number in range(2):
         day = DAY + timedelta(days=number)
         write_day(tmp_path / "a[1]*", day, orders=[order(f"{number}", day=day)])
-    assert sync.load(settings, engine, "demo_shop", str(tmp_path / "a[1]*"))["orders_inserted"] == 2
+    assert sync.load(Shop(settings, engine), "demo_shop", str(tmp_path / "a[1]*"))["orders_inserted"] == 2
 
 
 def test_a_history_without_a_file_says_what_it_looked_for(settings: Settings, engine: Engine, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no file CDNOW_sample.txt\* .* expected columns: customer"):
-        sync.load(settings, engine, "cdnow", str(tmp_path))
+        sync.load(Shop(settings, engine), "cdnow", str(tmp_path))
     with pytest.raises(DataError, match="no folder of its own"):
-        sync.load(settings, engine, "cdnow")
+        sync.load(Shop(settings, engine), "cdnow")
 
 
 def test_another_delimiter_encoding_and_quoting(own: Settings, engine: Engine) -> None:
@@ -176,7 +177,7 @@ def test_another_delimiter_encoding_and_quoting(own: Settings, engine: Engine) -
     here = write_day(own.local / "demo_shop", orders=[order("1", coupon="Café"), order("2", coupon="€5")])
     path = here / "orders.csv"
     path.write_bytes(path.read_text().replace(",", ";").encode("windows-1252"))
-    sync.sync(own, engine, "demo_shop", DAY)
+    sync.sync(Shop(own, engine), "demo_shop", DAY)
     with engine.connect() as connection:
         found = connection.execute(text("select coupon_code from shop.orders order by 1")).scalars().all()
     assert sorted(found) == ["Café", "€5"]
@@ -186,7 +187,7 @@ def test_utf_16_can_be_read_when_the_source_says_so(own: Settings, engine: Engin
     change(own, encoding="utf-16")
     here = write_day(own.local / "demo_shop", orders=[order("1", coupon="Ωmega")])
     (here / "orders.csv").write_bytes((here / "orders.csv").read_text().encode("utf-16"))
-    assert sync.sync(own, engine, "demo_shop", DAY)["orders_inserted"] == 1
+    assert sync.sync(Shop(own, engine), "demo_shop", DAY)["orders_inserted"] == 1
 
 
 def test_parquet_with_typed_columns(own: Settings, engine: Engine) -> None:
@@ -199,7 +200,7 @@ def test_parquet_with_typed_columns(own: Settings, engine: Engine) -> None:
         typed = pyarrow.array([float(v) if name == "total" else datetime.fromisoformat(v) for v in texts], kind)
         table = table.set_column(places[name], name, typed)
     pyarrow.parquet.write_table(table, here / "orders.parquet")
-    assert sync.sync(own, engine, "demo_shop", DAY)["orders_inserted"] == 2
+    assert sync.sync(Shop(own, engine), "demo_shop", DAY)["orders_inserted"] == 2
 
 
 def test_parquet_with_a_nul_byte_loses_only_that_row(own: Settings, engine: Engine) -> None:
@@ -207,11 +208,11 @@ def test_parquet_with_a_nul_byte_loses_only_that_row(own: Settings, engine: Engi
     here = write_day(own.local / "demo_shop")
     rows = [order("1"), order("2", coupon="a\0b"), order("3")]
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), here / "orders.parquet")
-    counts = sync.sync(own, engine, "demo_shop", DAY)
+    counts = sync.sync(Shop(own, engine), "demo_shop", DAY)
     assert (counts["orders_inserted"], counts["rejected"]) == (2, 1)
     (here / "orders.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(DataError, match="not a whole Parquet file"):
-        sync.sync(own, engine, "demo_shop", DAY)
+        sync.sync(Shop(own, engine), "demo_shop", DAY)
 
 
 def test_json_lines_keep_numbers_as_written_and_nested_values_as_json(own: Settings, engine: Engine) -> None:
@@ -219,7 +220,7 @@ def test_json_lines_keep_numbers_as_written_and_nested_values_as_json(own: Setti
     row = {**customer("C2"), "household": 12345678901234567890.10, "tags": {"vip": True}}
     with (here / "customers.jsonl").open("a") as file:
         file.write(json.dumps(row).replace("12345678901234567000.0", "1.10") + "\n\n")
-    sync.sync(own, engine, "demo_shop", DAY)
+    sync.sync(Shop(own, engine), "demo_shop", DAY)
     with engine.connect() as connection:
         found = connection.execute(
             text("select tags from landing.demo_shop_customers where customer_id = 'C2'")
@@ -231,7 +232,9 @@ def test_json_lines_keep_numbers_as_written_and_nested_values_as_json(own: Setti
 def test_progress_goes_up_to_the_files_size(settings: Settings, engine: Engine) -> None:
     here = write_day(settings.local / "demo_shop", orders=[order(str(number)) for number in range(100)])
     told: list[tuple[int, int, str]] = []
-    sync.sync(settings, engine, "demo_shop", DAY, progress=lambda done, total, label: told.append((done, total, label)))
+    sync.sync(
+        Shop(settings, engine), "demo_shop", DAY, progress=lambda done, total, label: told.append((done, total, label))
+    )
     size = (here / "orders.csv").stat().st_size
     assert (size, size, "demo_shop orders") in told
 

@@ -19,11 +19,12 @@ from sqlalchemy import Engine, text
 
 from retention.core.errors import DataError, RetentionError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.orders import sync
 from retention.page import quality
 from retention.page.app import create_app
 from retention.page.masking import shown_row
-from shop import Shop
+from shop import ShopData
 
 DAY = date(2026, 11, 2)
 AT = f"{DAY}T12:00:00+01:00"
@@ -122,7 +123,7 @@ def test_nobody_of_a_hostile_day_is_shown_logged_or_recorded(
     caplog.set_level(logging.INFO)
     told = ""
     try:
-        counts = sync.sync(settings, engine, "demo_shop", DAY)
+        counts = sync.sync(Shop(settings, engine), "demo_shop", DAY)
         told = json.dumps(counts, default=str)
     except RetentionError as problem:  # too many bad rows: then the page shows why
         assert seed == 3
@@ -164,7 +165,7 @@ def test_a_file_without_a_header_does_not_bring_its_first_row_into_the_message(
     (here / "_COMPLETE").touch()
     for name in ("customers.jsonl", "orders.csv"):
         with pytest.raises(DataError, match="does the file begin with its columns") as problem:
-            sync.sync(settings, engine, "demo_shop", DAY)
+            sync.sync(Shop(settings, engine), "demo_shop", DAY)
         assert name in str(problem.value)
         assert "Jannetje" not in str(problem.value)
         assert "Kerkstraat" not in client(settings).get("/retention/").text
@@ -185,7 +186,7 @@ def test_the_length_of_an_unreadable_row_is_kept(settings: Settings, engine: Eng
         + "\n"
     )
     (here / "_COMPLETE").touch()
-    sync.sync(settings, engine, "demo_shop", DAY)
+    sync.sync(Shop(settings, engine), "demo_shop", DAY)
     with engine.connect() as connection:
         found = connection.execute(text("select rule, length from landing.rejections order by rule")).all()
     assert [tuple(row) for row in found] == [
@@ -206,7 +207,7 @@ def test_of_a_real_day_the_columns_of_the_file_and_its_newest_instant_are_shown(
     somebody = dict.fromkeys(CUSTOMERS) | {"customer_id": "C1", "registered_at": AT, "updated_at": AT}
     (here / "customers.jsonl").write_text(json.dumps(somebody) + "\n")
     (here / "_COMPLETE").touch()
-    sync.sync(settings, engine, "demo_shop", DAY)
+    sync.sync(Shop(settings, engine), "demo_shop", DAY)
     with engine.connect() as connection:
         load = connection.execute(text("select load_id from landing.loads where feed = 'orders'")).scalar_one()
         told = quality.read(connection, DAY.isoformat(), "demo_shop")["loads"]
@@ -230,7 +231,7 @@ def test_of_a_real_day_the_columns_of_the_file_and_its_newest_instant_are_shown(
         "insert into shop.days (day, stage, part, state, recorded_at) values (now(), 'Jannetje', 'x', 'done', null)",
     ],
 )
-def test_an_error_of_the_database_quotes_no_row(engine: Engine, shop: Shop, statement: str) -> None:
+def test_an_error_of_the_database_quotes_no_row(engine: Engine, shop: ShopData, statement: str) -> None:
     with pytest.raises(sqlalchemy.exc.DBAPIError) as problem, engine.connect() as connection:
         connection.execute(text(statement))
     assert isinstance(problem.value.orig, psycopg.Error)

@@ -16,7 +16,7 @@ from retention.core import days
 from retention.core.settings import Settings
 from retention.page.app import create_app
 from retention.page.masking import masked_text, shown, shown_row
-from shop import Shop
+from shop import ShopData
 
 DAY = date(2026, 11, 20)
 MORNING = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
@@ -135,7 +135,7 @@ def expectation(kind: str, success: bool, result: dict[str, Any] | None = None, 
 # Who may see it
 
 
-def test_nobody_sees_anything_without_a_user(settings: Settings, shop: Shop) -> None:
+def test_nobody_sees_anything_without_a_user(settings: Settings, shop: ShopData) -> None:
     def nobody() -> None:
         raise HTTPException(401)
 

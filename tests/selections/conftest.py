@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 
 from retention.core import database, days
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.selections import refresh
 
 
@@ -34,16 +35,16 @@ class Workshop:
         (self.settings.include / "sql" / "order_selections" / f"{name}.sql").write_text(f"-- Orders.\n{rule}\n")
 
     def members(self, name: str, day: date | None = None) -> list[str]:
-        return list(refresh.members(self.settings, self.engine, name, day))
+        return list(refresh.members(Shop(self.settings, self.engine), name, day))
 
     def refresh(self, name: str, day: date) -> days.Counts:
         over = days.known_at(day, self.settings.shop_time_zone)
-        counts = refresh.refresh(self.settings, self.engine, name, day, now=over)
+        counts = refresh.refresh(Shop(self.settings, self.engine), name, day, now=over)
         return {key: value for key, value in counts.items() if key != "seconds"}
 
     def select(self, day: date, *names: str) -> dict[str, days.Counts]:
         over = days.known_at(day, self.settings.shop_time_zone)
-        return refresh.select(self.settings, self.engine, day, list(names) or None, now=over)
+        return refresh.select(Shop(self.settings, self.engine), day, list(names) or None, now=over)
 
     def rows(self, statement: str) -> list[tuple[object, ...]]:
         with self.engine.connect() as connection:

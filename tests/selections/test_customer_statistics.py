@@ -7,19 +7,19 @@ from decimal import Decimal
 
 import pytest
 
-from shop import Shop
+from shop import ShopData
 
 DAY = date(2026, 11, 20)
 START = date(2026, 1, 1)
 
 
-def order_on(shop: Shop, ref: str, *offsets: int, status: str = "complete") -> None:
+def order_on(shop: ShopData, ref: str, *offsets: int, status: str = "complete") -> None:
     """An order of `ref` so many days after START, each."""
     for offset in offsets:
         shop.order(ref, START + timedelta(days=offset), status=status)
 
 
-def line(shop: Shop, ref: str, order_ref: str, line_no: int, category: str | None, source: str = "test") -> None:
+def line(shop: ShopData, ref: str, order_ref: str, line_no: int, category: str | None, source: str = "test") -> None:
     shop._insert(
         "shop.order_lines",
         customer_id=ref,
@@ -34,7 +34,7 @@ def line(shop: Shop, ref: str, order_ref: str, line_no: int, category: str | Non
 
 
 @pytest.fixture
-def statistics(workshop, shop: Shop):
+def statistics(workshop, shop: ShopData):
     """Publish the day; a function from a column to what it says, by customer."""
 
     def read(column: str) -> dict[str, object]:
@@ -48,7 +48,7 @@ def statistics(workshop, shop: Shop):
     return read
 
 
-def test_the_median_gap_is_the_middle_one_or_the_mean_of_the_two_in_the_middle(shop: Shop, statistics) -> None:
+def test_the_median_gap_is_the_middle_one_or_the_mean_of_the_two_in_the_middle(shop: ShopData, statistics) -> None:
     for ref, offsets in {
         "one order": [0],
         "two orders": [0, 7],
@@ -68,7 +68,7 @@ def test_the_median_gap_is_the_middle_one_or_the_mean_of_the_two_in_the_middle(s
     }
 
 
-def test_the_median_gap_goes_by_when_orders_were_made_and_not_by_when_they_came(shop: Shop, statistics) -> None:
+def test_the_median_gap_goes_by_when_orders_were_made_and_not_by_when_they_came(shop: ShopData, statistics) -> None:
     order_on(shop, shop.customer("c"), 30, 0, 10)
     shop.customer("known late")
     for offset, known in ((0, 90), (10, 70), (30, 80)):
@@ -77,7 +77,7 @@ def test_the_median_gap_goes_by_when_orders_were_made_and_not_by_when_they_came(
     assert statistics("median_gap_days") == {"c": Decimal("15.0"), "known late": Decimal("15.0")}
 
 
-def test_orders_of_one_day_follow_each_other_by_their_instants(shop: Shop, statistics) -> None:
+def test_orders_of_one_day_follow_each_other_by_their_instants(shop: ShopData, statistics) -> None:
     order_on(shop, shop.customer("c"), 0)
     for order_ref, hour in (("z", 10), ("a", 12)):
         at = datetime.combine(START + timedelta(days=4), time(hour), tzinfo=shop.zone)
@@ -85,7 +85,7 @@ def test_orders_of_one_day_follow_each_other_by_their_instants(shop: Shop, stati
     assert statistics("last_gap_days") == {"c": 0}
 
 
-def test_the_median_gap_is_between_complete_orders_of_one_customer(shop: Shop, statistics) -> None:
+def test_the_median_gap_is_between_complete_orders_of_one_customer(shop: ShopData, statistics) -> None:
     for ref in ("one", "other"):
         order_on(shop, shop.customer(ref), 0, 20)
     for status in ("pending", "cancelled", "refunded"):
@@ -96,7 +96,7 @@ def test_the_median_gap_is_between_complete_orders_of_one_customer(shop: Shop, s
     assert statistics("last_gap_days") == {"one": 20, "other": 20, "never completed": None}
 
 
-def test_the_gap_of_orders_of_one_instant_is_that_of_the_later_source_and_reference(shop: Shop, statistics) -> None:
+def test_the_gap_of_orders_of_one_instant_is_that_of_the_later_source_and_reference(shop: ShopData, statistics) -> None:
     at = datetime.combine(START + timedelta(days=9), time(12), tzinfo=shop.zone)
     for ref, keys in {
         "by reference": [("test", "b2"), ("test", "b1")],
@@ -108,13 +108,13 @@ def test_the_gap_of_orders_of_one_instant_is_that_of_the_later_source_and_refere
     assert statistics("last_gap_days") == {"by reference": 0, "by source": 0}
 
 
-def test_the_last_gap_is_between_the_last_two_complete_orders(shop: Shop, statistics) -> None:
+def test_the_last_gap_is_between_the_last_two_complete_orders(shop: ShopData, statistics) -> None:
     order_on(shop, shop.customer("c"), 100, 0, 30)
     order_on(shop, shop.customer("one order"), 0)
     assert statistics("last_gap_days") == {"c": 70, "one order": None}
 
 
-def test_categories_are_those_of_complete_orders_each_once_and_sorted(shop: Shop, statistics) -> None:
+def test_categories_are_those_of_complete_orders_each_once_and_sorted(shop: ShopData, statistics) -> None:
     ref = shop.customer("c")
     first, second = shop.order(ref, START), shop.order(ref, DAY)
     for order_ref, line_no, category in (
@@ -140,7 +140,7 @@ def test_categories_are_those_of_complete_orders_each_once_and_sorted(shop: Shop
     }
 
 
-def test_lines_belong_to_the_order_of_their_customer_source_and_reference(shop: Shop, statistics) -> None:
+def test_lines_belong_to_the_order_of_their_customer_source_and_reference(shop: ShopData, statistics) -> None:
     for ref in ("one", "other"):
         shop.customer(ref)
         shop.order(ref, START, order_ref="1")
@@ -154,7 +154,7 @@ def test_lines_belong_to_the_order_of_their_customer_source_and_reference(shop: 
     assert statistics("categories") == {"one": ["of one"], "other": ["of other"]}
 
 
-def test_numbers_and_days_are_of_complete_orders_but_for_the_number_of_all(shop: Shop, statistics) -> None:
+def test_numbers_and_days_are_of_complete_orders_but_for_the_number_of_all(shop: ShopData, statistics) -> None:
     order_on(shop, shop.customer("c"), 50, 10, 20)
     for status in ("pending", "cancelled", "refunded"):
         order_on(shop, "c", 1, 90, status=status)
@@ -168,7 +168,7 @@ def test_numbers_and_days_are_of_complete_orders_but_for_the_number_of_all(shop:
     assert statistics("last_order_at") == {"c": at, "never completed": None}
 
 
-def test_revenue_is_what_complete_orders_brought_less_what_was_refunded_of_them(shop: Shop, statistics) -> None:
+def test_revenue_is_what_complete_orders_brought_less_what_was_refunded_of_them(shop: ShopData, statistics) -> None:
     shop.order(shop.customer("c"), START, total=9, total_reporting=30, refunded=4, refunded_reporting=5)
     shop.order("c", DAY, total=1, total_reporting=2)
     shop.order("c", DAY, total=1000, status="refunded", refunded=1000, refunded_reporting=1000)

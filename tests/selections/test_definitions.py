@@ -8,7 +8,7 @@ import pytest
 
 from retention.core.errors import InputError
 from retention.selections.definitions import read_all
-from shop import Shop
+from shop import ShopData
 
 DAY = date(2026, 11, 20)
 RULE = "select c.customer_id from customers as c"
@@ -154,7 +154,7 @@ def test_what_looks_at_one_customer_at_a_time_needs_no_full_refresh(workshop, ru
     assert read(workshop)["good"].refresh == "candidates"
 
 
-def test_a_full_refresh_may_use_the_day_and_compare_customers(workshop, shop: Shop) -> None:
+def test_a_full_refresh_may_use_the_day_and_compare_customers(workshop, shop: ShopData) -> None:
     shop.order(shop.customer("most"), DAY, total=9)
     shop.order(shop.customer("least"), DAY, total=1)
     shop.publish(DAY)
@@ -198,7 +198,8 @@ def test_a_file_without_a_sentence_or_in_another_encoding_is_refused(workshop) -
     [
         ("select c.customer_id\nfrom customers as c\nwhere c.shoe_size = '%s: 5'", "line 5: column c.shoe_size"),
         (
-            "select c.customer_id\nfrom customers as c\nwhere {{ orders_in('all_orders',\n at_least=1) }}\nand\nand true",
+            "select c.customer_id\nfrom customers as c\nwhere {{ orders_in('all_orders',\n at_least=1) }}"
+            "\nand\nand true",
             'line 8: syntax error at or near "and"',
         ),
         (f"{RULE} union all {RULE}", "more than once"),
@@ -210,7 +211,7 @@ def test_a_file_without_a_sentence_or_in_another_encoding_is_refused(workshop) -
         ("select 1 as customer_id) select (1", "syntax error"),
     ],
 )
-def test_a_rule_that_fails_names_its_file_and_changes_nothing(workshop, shop: Shop, rule, message) -> None:
+def test_a_rule_that_fails_names_its_file_and_changes_nothing(workshop, shop: ShopData, rule, message) -> None:
     shop.order(shop.customer("C"), DAY)
     shop.publish(DAY)
     workshop.select(DAY, "customers")
@@ -223,7 +224,7 @@ def test_a_rule_that_fails_names_its_file_and_changes_nothing(workshop, shop: Sh
     assert state(workshop) == before
 
 
-def test_a_null_is_found_in_a_child_too(workshop, shop: Shop) -> None:
+def test_a_null_is_found_in_a_child_too(workshop, shop: ShopData) -> None:
     shop.publish(DAY)
     workshop.refresh("customers", DAY)
     workshop.write("bad", "select cast(null as bigint) as customer_id", "parent: customers")
@@ -231,7 +232,7 @@ def test_a_null_is_found_in_a_child_too(workshop, shop: Shop) -> None:
         workshop.refresh("bad", DAY)
 
 
-def test_one_that_fails_holds_up_only_what_depends_on_it(workshop, shop: Shop) -> None:
+def test_one_that_fails_holds_up_only_what_depends_on_it(workshop, shop: ShopData) -> None:
     shop.order(shop.customer("C"), date(2025, 1, 1))
     shop.publish(DAY)
     workshop.write("bad", "select 1 / 0 as customer_id")
@@ -265,7 +266,7 @@ where {{ contactable("c", "'sms'", known_by, shop_zone, facts="") }}
     and c.age > 17"""
 
 
-def test_a_selection_may_ask_whether_a_customer_may_be_contacted(workshop, shop: Shop) -> None:
+def test_a_selection_may_ask_whether_a_customer_may_be_contacted(workshop, shop: ShopData) -> None:
     shop.customer("yes")
     shop.customer("no", consents=("email",))
     shop.publish(date(2026, 11, 20))
@@ -273,7 +274,7 @@ def test_a_selection_may_ask_whether_a_customer_may_be_contacted(workshop, shop:
     assert workshop.members("reachable", date(2026, 11, 20)) == ["yes"]
 
 
-def test_a_mistake_below_a_macro_is_told_with_its_line(workshop, shop: Shop) -> None:
+def test_a_mistake_below_a_macro_is_told_with_its_line(workshop, shop: ShopData) -> None:
     shop.publish(date(2026, 11, 20))
     workshop.write("reachable", CONTACTABLE, "refresh: full")
     with pytest.raises(InputError, match=r"line 7: column c\.age does not exist"):

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from retention.contact import law
 from retention.core.settings import Settings
-from shop import Shop
+from shop import ShopData
 
 DAY = date(2026, 11, 20)
 LONG_BEFORE = DAY - timedelta(days=900)
@@ -21,7 +21,7 @@ def days_from(day: date, number: int) -> date:
     return day + timedelta(days=number)
 
 
-def test_a2_only_complete_orders_make_or_keep_a_customer(workshop, shop: Shop) -> None:
+def test_a2_only_complete_orders_make_or_keep_a_customer(workshop, shop: ShopData) -> None:
     for status in ("pending", "complete", "cancelled", "refunded"):
         shop.order(shop.customer(f"made by {status}"), DAY, status=status)
         ref = shop.customer(f"kept by {status}")
@@ -34,7 +34,7 @@ def test_a2_only_complete_orders_make_or_keep_a_customer(workshop, shop: Shop) -
     assert workshop.members("winback") == ["kept by cancelled", "kept by pending", "kept by refunded"]
 
 
-def test_a3_all_orders_holds_exactly_the_complete_orders(workshop, shop: Shop) -> None:
+def test_a3_all_orders_holds_exactly_the_complete_orders(workshop, shop: ShopData) -> None:
     ref = shop.customer("C")
     for status in ("pending", "complete", "cancelled", "complete", "refunded"):
         shop.order(ref, DAY, status=status)
@@ -76,7 +76,7 @@ def test_a4_the_past_year_reaches_from_365_days_ago_to_1_day_ahead_in_the_shops_
     assert workshop.members("bought") == sorted(inside)
 
 
-def test_a5_conditions_combine_by_and_or_and_not(workshop, shop: Shop) -> None:
+def test_a5_conditions_combine_by_and_or_and_not(workshop, shop: ShopData) -> None:
     """Every row of the truth table: many orders (A), a recent order (B), e-mail consent (C)."""
     for many, recent, agreed in itertools.product((False, True), repeat=3):
         ref = f"{many:d}{recent:d}{agreed:d}"
@@ -106,7 +106,7 @@ def test_a5_conditions_combine_by_and_or_and_not(workshop, shop: Shop) -> None:
         assert workshop.members(f"rule_{number}") == expected, rule
 
 
-def test_a6_customers_have_from_1_to_any_number_of_complete_orders(workshop, shop: Shop) -> None:
+def test_a6_customers_have_from_1_to_any_number_of_complete_orders(workshop, shop: ShopData) -> None:
     """99999 means without limit: whoever orders once more does not drop out."""
     for count in (0, 1, 99_999, 100_000):
         ref = shop.customer(f"{count:06}")
@@ -142,7 +142,7 @@ def test_a6_customers_have_from_1_to_any_number_of_complete_orders(workshop, sho
     assert workshop.members("many") == ["099999", "100000"]
 
 
-def test_a7_winback_is_who_bought_but_not_in_the_last_365_days(workshop, shop: Shop) -> None:
+def test_a7_winback_is_who_bought_but_not_in_the_last_365_days(workshop, shop: ShopData) -> None:
     shop.customer("never")
     for offset in (-366, -365, -364, 0):
         shop.order(shop.customer(f"{offset:+}"), days_from(DAY, offset))
@@ -183,7 +183,7 @@ def test_b3_a_lapse_is_seen_for_a_week_and_not_before_or_after(workshop, shop, n
     assert workshop.members(name) == sorted(inside)
 
 
-def test_b2_a_rule_reads_purchases_and_other_behaviour_together(workshop, shop: Shop) -> None:
+def test_b2_a_rule_reads_purchases_and_other_behaviour_together(workshop, shop: ShopData) -> None:
     """send_base: consent, suppressions, address, duplicates and engagement."""
     old = datetime(2025, 1, 1, tzinfo=workshop.settings.shop_time_zone)
     shop.customer("fine")
@@ -230,7 +230,7 @@ def test_b2_a_rule_reads_purchases_and_other_behaviour_together(workshop, shop: 
     assert workshop.members("send_base") == ["awake", "fine", "greek", "older", "phone only", "too short to tell"]
 
 
-def test_send_base_reads_a_suppression_from_when_it_is_known_until_it_is_lifted(workshop, shop: Shop) -> None:
+def test_send_base_reads_a_suppression_from_when_it_is_known_until_it_is_lifted(workshop, shop: ShopData) -> None:
     shop.customer("C")
     zone = workshop.settings.shop_time_zone
     shop._insert(
@@ -246,7 +246,9 @@ def test_send_base_reads_a_suppression_from_when_it_is_known_until_it_is_lifted(
     assert found == [True, False, True, True]
 
 
-def test_send_base_takes_an_address_from_a_sale_where_the_law_does(workshop, shop: Shop, settings: Settings) -> None:
+def test_send_base_takes_an_address_from_a_sale_where_the_law_does(
+    workshop, shop: ShopData, settings: Settings
+) -> None:
     with workshop.engine.begin() as connection:
         law.sync_rules(connection, settings.include)
     known = datetime(2025, 1, 1, tzinfo=settings.shop_time_zone)
@@ -284,7 +286,7 @@ def test_registered_never_bought_begins_14_whole_days_after_the_registration_in_
     assert workshop.members("registered_never_bought") == ["14 days", "14 days, last instant", "years"]
 
 
-def test_registered_never_bought_loses_whoever_completed_an_order_however_long_ago(workshop, shop: Shop) -> None:
+def test_registered_never_bought_loses_whoever_completed_an_order_however_long_ago(workshop, shop: ShopData) -> None:
     for status in ("pending", "cancelled", "refunded", "complete"):
         shop.order(shop.customer(status), DAY, status=status)
     shop.order(shop.customer("long ago"), LONG_BEFORE)
@@ -297,7 +299,7 @@ def test_registered_never_bought_loses_whoever_completed_an_order_however_long_a
     assert workshop.members("registered_never_bought") == ["cancelled", "nothing", "pending", "refunded"]
 
 
-def test_loyal_is_five_complete_orders_the_last_of_them_in_the_past_year(workshop, shop: Shop) -> None:
+def test_loyal_is_five_complete_orders_the_last_of_them_in_the_past_year(workshop, shop: ShopData) -> None:
     for count in (1, 4, 5, 6):
         ref = shop.customer(f"{count} orders")
         for number in range(count):
@@ -320,7 +322,7 @@ def test_loyal_is_five_complete_orders_the_last_of_them_in_the_past_year(worksho
     assert workshop.members("loyal") == ["-365", "5 orders", "6 orders", "first of them -900, last ahead"]
 
 
-def test_one_time_buyers_have_exactly_one_complete_order_of_whatever_age(workshop, shop: Shop) -> None:
+def test_one_time_buyers_have_exactly_one_complete_order_of_whatever_age(workshop, shop: ShopData) -> None:
     shop.customer("none")
     for count in (1, 2, 3):
         ref = shop.customer(f"{count}")
@@ -336,7 +338,7 @@ def test_one_time_buyers_have_exactly_one_complete_order_of_whatever_age(worksho
     assert workshop.members("one_time_buyers") == ["1", *alone]
 
 
-def test_send_base_reads_whether_an_address_is_right_as_it_was_known_then(workshop, shop: Shop) -> None:
+def test_send_base_reads_whether_an_address_is_right_as_it_was_known_then(workshop, shop: ShopData) -> None:
     zone = workshop.settings.shop_time_zone
     shop.customer("C", email="c..c@mail.example")
     with workshop.engine.begin() as connection:

@@ -11,8 +11,9 @@ import pytest
 from retention.cli import console as cli
 from retention.core import days
 from retention.core.errors import InputError
+from retention.core.shop import Shop
 from retention.selections import refresh
-from shop import Shop, dump
+from shop import ShopData, dump
 
 FIRST = date(2026, 3, 2)
 NEXT = FIRST + timedelta(days=1)
@@ -23,7 +24,7 @@ MEMBERSHIP = (
 
 
 @pytest.fixture
-def lapsed(shop: Shop) -> Shop:
+def lapsed(shop: ShopData) -> ShopData:
     """ann and bob are in winback on FIRST."""
     for ref in ("ann", "bob"):
         shop.order(shop.customer(ref), FIRST - timedelta(days=500))
@@ -32,7 +33,7 @@ def lapsed(shop: Shop) -> Shop:
 
 
 def test_the_command_refuses_a_day_that_is_not_published_on_the_clock_of_the_days_too(
-    workshop: Any, lapsed: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    workshop: Any, lapsed: ShopData, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("RETENTION_DATABASE_URL", str(workshop.settings.database_url))
     monkeypatch.setenv("RETENTION_CLOCK", "days")
@@ -43,7 +44,7 @@ def test_the_command_refuses_a_day_that_is_not_published_on_the_clock_of_the_day
 
 
 def test_the_newest_day_stands_while_nothing_has_changed_and_the_log_says_so(
-    workshop: Any, lapsed: Shop, caplog: pytest.LogCaptureFixture
+    workshop: Any, lapsed: ShopData, caplog: pytest.LogCaptureFixture
 ) -> None:
     once = workshop.select(FIRST, "winback")
     before = dump(workshop.engine)
@@ -54,7 +55,7 @@ def test_the_newest_day_stands_while_nothing_has_changed_and_the_log_says_so(
 
 
 def test_orders_that_come_later_on_the_same_day_are_computed_in_and_only_the_difference_is_written(
-    workshop: Any, lapsed: Shop
+    workshop: Any, lapsed: ShopData
 ) -> None:
     lapsed.publish(FIRST - timedelta(days=1))
     assert workshop.select(FIRST - timedelta(days=1), "winback")["winback"]["entered"] == 2
@@ -73,7 +74,7 @@ def test_orders_that_come_later_on_the_same_day_are_computed_in_and_only_the_dif
     ]
 
 
-def test_who_did_not_leave_after_all_never_left(workshop: Any, lapsed: Shop) -> None:
+def test_who_did_not_leave_after_all_never_left(workshop: Any, lapsed: ShopData) -> None:
     workshop.select(FIRST, "winback")
     ref = lapsed.order("bob", NEXT)
     lapsed.publish(NEXT)
@@ -85,7 +86,7 @@ def test_who_did_not_leave_after_all_never_left(workshop: Any, lapsed: Shop) -> 
     assert workshop.rows(MEMBERSHIP) == [("ann", FIRST, None), ("bob", FIRST, None)]
 
 
-def test_changed_sql_is_computed_again_for_the_newest_day_and_older_days_stay(workshop: Any, lapsed: Shop) -> None:
+def test_changed_sql_is_computed_again_for_the_newest_day_and_older_days_stay(workshop: Any, lapsed: ShopData) -> None:
     once = workshop.select(FIRST, "winback")["winback"]
     lapsed.publish(NEXT)
     workshop.select(NEXT, "winback")
@@ -98,13 +99,15 @@ def test_changed_sql_is_computed_again_for_the_newest_day_and_older_days_stay(wo
     assert (again["size"], again["left"], again["again"]) == (0, 2, "what it is made by has changed")
 
 
-def test_a_selection_follows_its_parent_when_only_that_has_changed(workshop: Any, lapsed: Shop) -> None:
+def test_a_selection_follows_its_parent_when_only_that_has_changed(workshop: Any, lapsed: ShopData) -> None:
     workshop.select(FIRST, "winback")
     workshop.write("customers", "select c.customer_id from customers as c where c.customer_ref = 'ann'")
     assert workshop.select(FIRST, "winback")["winback"]["size"] == 1
 
 
-def test_a_child_computed_on_an_older_parent_is_computed_again_once_the_parent_is(workshop: Any, lapsed: Shop) -> None:
+def test_a_child_computed_on_an_older_parent_is_computed_again_once_the_parent_is(
+    workshop: Any, lapsed: ShopData
+) -> None:
     workshop.select(FIRST, "winback")
     lapsed.order(lapsed.customer("cas"), FIRST - timedelta(days=500))
     lapsed.publish(FIRST)
@@ -113,7 +116,9 @@ def test_a_child_computed_on_an_older_parent_is_computed_again_once_the_parent_i
     assert workshop.refresh("winback", FIRST)["size"] == 3
 
 
-def test_a_dry_run_shows_the_difference_of_any_published_day_and_writes_nothing(workshop: Any, lapsed: Shop) -> None:
+def test_a_dry_run_shows_the_difference_of_any_published_day_and_writes_nothing(
+    workshop: Any, lapsed: ShopData
+) -> None:
     lapsed.publish(NEXT)
     workshop.select(FIRST)
     workshop.select(NEXT)
@@ -129,7 +134,7 @@ def test_a_dry_run_shows_the_difference_of_any_published_day_and_writes_nothing(
     lapsed.publish(NEXT)
     before = dump(workshop.engine)
     for day in (FIRST, NEXT):
-        found = refresh.rehearse(workshop.settings, workshop.engine, day, ["winback"])
+        found = refresh.rehearse(Shop(workshop.settings, workshop.engine), day, ["winback"])
         assert list(found) == ["customers", "winback"]
         assert found["customers"]["entered"]["customers"] == 12
         assert found["winback"] == {
@@ -142,7 +147,7 @@ def test_a_dry_run_shows_the_difference_of_any_published_day_and_writes_nothing(
     assert dump(workshop.engine) == before
 
 
-def test_a_day_over_is_not_answered_with_advice_that_would_not_help(workshop: Any, lapsed: Shop) -> None:
+def test_a_day_over_is_not_answered_with_advice_that_would_not_help(workshop: Any, lapsed: ShopData) -> None:
     selection = days.Part("selections", "winback")
     lapsed.publish(NEXT)
     with workshop.engine.begin() as connection:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine
 
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.orders import sync
 from retention.selections import refresh
 
@@ -30,17 +31,17 @@ def test_customers_and_winback_agree_with_pandas_on_every_boundary_day(
     settings: Settings, engine: Engine, real_data: Path
 ) -> None:
     folder = real_data / "cdnow_sample"
-    sync.load(settings, engine, "cdnow", str(folder / "CDNOW_sample.txt.gz"))
+    sync.load(Shop(settings, engine), "cdnow", str(folder / "CDNOW_sample.txt.gz"))
     bought = orders(folder)
-    counts = refresh.select(settings, engine, date(1998, 7, 1), ["customers", "winback"])
+    counts = refresh.select(Shop(settings, engine), date(1998, 7, 1), ["customers", "winback"])
     assert counts["customers"]["size"] == 2357
     for day in DAYS:
-        counts = refresh.select(settings, engine, day, ["winback"])
+        counts = refresh.select(Shop(settings, engine), day, ["winback"])
         today = pd.Timestamp(day)
         known = bought[bought.on <= today]
         past_year = known[(known.on >= today - pd.Timedelta(days=365)) & (known.on < today + pd.Timedelta(days=2))]
         customers = set(known.ref)
         winback = customers - set(past_year.ref)
-        assert set(refresh.members(settings, engine, "customers", day)) == customers, day
-        assert set(refresh.members(settings, engine, "winback", day)) == winback, day
+        assert set(refresh.members(Shop(settings, engine), "customers", day)) == customers, day
+        assert set(refresh.members(Shop(settings, engine), "winback", day)) == winback, day
         assert (counts["customers"]["size"], counts["winback"]["size"]) == (len(customers), len(winback))

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from retention.core import database, days
 from retention.core.errors import InputError, StateError
-from shop import Shop
+from shop import ShopData
 
 FIRST = date(2026, 11, 1)
 
@@ -34,12 +34,12 @@ def day_of(number: int) -> date:
     return FIRST + timedelta(days=number)
 
 
-def lapse(shop: Shop, ref: str, on: date) -> None:
+def lapse(shop: ShopData, ref: str, on: date) -> None:
     """A customer who falls into winback 366 days after `on`."""
     shop.order(shop.customer(ref), on)
 
 
-def supersede(shop: Shop, order_ref: str, status: str, known_on: date) -> None:
+def supersede(shop: ShopData, order_ref: str, status: str, known_on: date) -> None:
     """The order gets a new status by the sync of `known_on`; the old version moves to the history."""
     values = {"ref": order_ref, "status": status, "known": days.known_at(known_on, shop.zone)}
     with shop.engine.begin() as connection:
@@ -54,7 +54,7 @@ def supersede(shop: Shop, order_ref: str, status: str, known_on: date) -> None:
         )
 
 
-def test_a_refresh_writes_who_entered_and_left_and_keeps_when(workshop, shop: Shop) -> None:
+def test_a_refresh_writes_who_entered_and_left_and_keeps_when(workshop, shop: ShopData) -> None:
     lapse(shop, "old", FIRST - timedelta(days=500))
     lapse(shop, "soon", FIRST - timedelta(days=364))
     shop.publish(FIRST)
@@ -79,7 +79,7 @@ def test_a_refresh_writes_who_entered_and_left_and_keeps_when(workshop, shop: Sh
     assert [workshop.members("winback", day_of(n)) for n in range(3)] == [["old"], ["old"], ["soon"]]
 
 
-def test_a_day_done_returns_its_counts_and_changes_nothing(workshop, shop: Shop) -> None:
+def test_a_day_done_returns_its_counts_and_changes_nothing(workshop, shop: ShopData) -> None:
     lapse(shop, "old", FIRST - timedelta(days=500))
     shop.publish(FIRST)
     once = workshop.select(FIRST)
@@ -89,7 +89,7 @@ def test_a_day_done_returns_its_counts_and_changes_nothing(workshop, shop: Shop)
     assert workshop.rows(MEMBERSHIP) == before
 
 
-def days_go_by(shop: Shop) -> Iterator[date]:
+def days_go_by(shop: ShopData) -> Iterator[date]:
     """Ten days, each published with its facts: orders come, come late, are cancelled or refunded; a person moves."""
     orders = {}
     for number in range(12):
@@ -113,7 +113,7 @@ def days_go_by(shop: Shop) -> Iterator[date]:
         yield day_of(number)
 
 
-def test_catching_up_gives_the_same_memberships_as_doing_every_day(workshop, restarted, shop: Shop) -> None:
+def test_catching_up_gives_the_same_memberships_as_doing_every_day(workshop, restarted, shop: ShopData) -> None:
     done = "select day, part, counts - 'seconds' from shop.days where stage = 'selections' order by 1, 2"
     for day in days_go_by(shop):
         workshop.select(day, *SOME)
@@ -126,7 +126,7 @@ def test_catching_up_gives_the_same_memberships_as_doing_every_day(workshop, res
     assert workshop.rows(done) == counts
 
 
-def test_the_past_is_what_was_true_and_known_then_and_overwrites_nothing(workshop, restarted, shop: Shop) -> None:
+def test_the_past_is_what_was_true_and_known_then_and_overwrites_nothing(workshop, restarted, shop: ShopData) -> None:
     daily: dict[date, dict[str, tuple[list[str], int]]] = {}
     for day in days_go_by(shop):
         counts = workshop.select(day, *SOME)
@@ -143,7 +143,7 @@ def test_the_past_is_what_was_true_and_known_then_and_overwrites_nothing(worksho
     assert workshop.rows("select nspname from pg_namespace where nspname like 'as\\_of%'") == []
 
 
-def test_the_present_and_the_same_day_as_of_later_agree(workshop, restarted, shop: Shop) -> None:
+def test_the_present_and_the_same_day_as_of_later_agree(workshop, restarted, shop: ShopData) -> None:
     """What is live today is as-of tomorrow: every fact table is read both ways."""
     ref = shop.customer("C")
     order = shop.order(ref, FIRST - timedelta(days=20))
@@ -193,7 +193,7 @@ def test_the_present_and_the_same_day_as_of_later_agree(workshop, restarted, sho
     assert as_of == live
 
 
-def test_a_day_after_the_newest_published_one_is_refused_and_leaves_no_trace(workshop, shop: Shop) -> None:
+def test_a_day_after_the_newest_published_one_is_refused_and_leaves_no_trace(workshop, shop: ShopData) -> None:
     lapse(shop, "C", FIRST - timedelta(days=365))
     shop.publish(FIRST)
     for call in (workshop.select, lambda day: workshop.refresh("customers", day)):
@@ -202,7 +202,7 @@ def test_a_day_after_the_newest_published_one_is_refused_and_leaves_no_trace(wor
     assert workshop.rows("select * from shop.days where stage = 'selections'") == []
 
 
-def test_a_day_published_only_after_a_selection_went_past_it_is_not_done_late(workshop, shop: Shop) -> None:
+def test_a_day_published_only_after_a_selection_went_past_it_is_not_done_late(workshop, shop: ShopData) -> None:
     """As when an old history is loaded: the present is not overwritten by the past."""
     lapse(shop, "C", FIRST - timedelta(days=400))
     for number in (0, 3):
@@ -215,7 +215,7 @@ def test_a_day_published_only_after_a_selection_went_past_it_is_not_done_late(wo
     assert workshop.rows(done) == [(day_of(number),) for number in (0, 3, 4)]
 
 
-def test_a_look_back_that_fails_leaves_no_trace(workshop, shop: Shop) -> None:
+def test_a_look_back_that_fails_leaves_no_trace(workshop, shop: ShopData) -> None:
     shop.publish_each(FIRST, day_of(1))
     workshop.select(day_of(1), "customers")
     workshop.write("customers", "select 1 / 0 as customer_id")
@@ -225,7 +225,7 @@ def test_a_look_back_that_fails_leaves_no_trace(workshop, shop: Shop) -> None:
     assert workshop.rows("select * from shop.days order by day, stage, part") == before
 
 
-def test_a_selection_waits_for_what_it_refers_to(workshop, shop: Shop) -> None:
+def test_a_selection_waits_for_what_it_refers_to(workshop, shop: ShopData) -> None:
     shop.publish(FIRST)
     with pytest.raises(StateError, match="customers has not done 2026-11-01 yet: refresh it first"):
         workshop.refresh("winback", FIRST)
@@ -233,7 +233,7 @@ def test_a_selection_waits_for_what_it_refers_to(workshop, shop: Shop) -> None:
     workshop.refresh("winback", FIRST)
 
 
-def test_a_selection_begun_later_still_serves_the_days_that_another_catches_up(workshop, shop: Shop) -> None:
+def test_a_selection_begun_later_still_serves_the_days_that_another_catches_up(workshop, shop: ShopData) -> None:
     lapse(shop, "C", FIRST - timedelta(days=400))
     shop.publish_each(FIRST, day_of(2))
     workshop.select(FIRST, "winback")
@@ -245,7 +245,7 @@ def test_a_selection_begun_later_still_serves_the_days_that_another_catches_up(w
     assert workshop.rows("select count(*) from shop.days where part = 'winback'") == [(3,)]
 
 
-def test_a_sync_in_between_makes_the_day_a_past_one(workshop, shop: Shop, monkeypatch) -> None:
+def test_a_sync_in_between_makes_the_day_a_past_one(workshop, shop: ShopData, monkeypatch) -> None:
     """Whatever is published while a refresh runs, the refresh gives what was known at the end of its day."""
     lapse(shop, "C", FIRST - timedelta(days=400))
     shop.publish(FIRST)
@@ -265,7 +265,7 @@ def test_a_sync_in_between_makes_the_day_a_past_one(workshop, shop: Shop, monkey
     assert synced
 
 
-def test_members_of_an_unknown_or_never_refreshed_selection_say_so(workshop, shop: Shop) -> None:
+def test_members_of_an_unknown_or_never_refreshed_selection_say_so(workshop, shop: ShopData) -> None:
     lapse(shop, "C", FIRST)
     shop.publish(FIRST)
     with pytest.raises(StateError, match="was never refreshed"):

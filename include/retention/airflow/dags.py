@@ -23,6 +23,7 @@ from retention.core import clock, database, days, faults
 from retention.core.days import Counts
 from retention.core.errors import DataError, ExpectationFailed, InputError, NotReady
 from retention.core.settings import Settings, decimal, from_environment, shown, words
+from retention.core.shop import opened
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ DAY_PARAM = Param(
 
 
 def do(function: Callable[..., Counts | None], *arguments: Any, **named: Any) -> Counts:
-    """Call a room's `function` with settings, engine and `arguments`; its counts, also in the log as one line.
+    """Call a room's `function` with the shop and `arguments`; its counts, also in the log as one line.
 
     What trying again cannot mend fails the task at once: a wrong input, a bad file, an expectation that does not hold.
     Raises Fault, naming the log file, for what nobody foresaw: Airflow's own log of it would hold what messages quote.
@@ -62,7 +63,7 @@ def do(function: Callable[..., Counts | None], *arguments: Any, **named: Any) ->
     settings = None
     try:
         settings = task_settings()
-        counts = function(settings, database.connect(settings), *arguments, **named)
+        counts = function(opened(settings), *arguments, **named)
     except NotReady:
         raise
     except ExpectationFailed as problem:

@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from retention.campaigns import definitions
 from retention.core import channels, days, faults
@@ -23,23 +23,24 @@ from retention.core.database import Table, count, lock, one, run
 from retention.core.days import Counts
 from retention.core.errors import InputError, StateError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.offers import coupons
 
 log = logging.getLogger(__name__)
 
 
-def reconcile(settings: Settings, engine: Engine) -> dict[str, str]:
+def reconcile(shop: Shop) -> dict[str, str]:
     """Carry over what was renamed, pause what has no readable file, end what is gone; why each one paused is paused."""
-    sound, broken = definitions.read_files(settings.include)
-    with engine.begin() as connection:
+    sound, broken = definitions.read_files(shop.settings.include)
+    with shop.engine.begin() as connection:
         lock(connection, "campaigns", "folder")
         day = days.newest_published(connection)
-        held = _carry_over_all(connection, settings, sound)
+        held = _carry_over_all(connection, shop.settings, sound)
         names = [*sound, *broken]
         without_file = run(connection, "campaigns/without_file", names=names).scalars().all()
         behind = run(connection, "campaigns/left_behind", names=without_file).scalars().all() if without_file else []
         pauses = [(name, "file_unreadable", str(problem)) for name, problem in broken.items()]
-        pauses += [(name, *_why_missing(settings.include, name, names, broken, held)) for name in behind]
+        pauses += [(name, *_why_missing(shop.settings.include, name, names, broken, held)) for name in behind]
         # The new name waits as the old one does: its own entries must not send what the old one has sent.
         pauses += [(name, "perhaps_renamed", held[name]) for name in sound if name in held]
         paused = run(
@@ -54,7 +55,7 @@ def reconcile(settings: Settings, engine: Engine) -> dict[str, str]:
         for row in paused:
             if row.is_over and day is not None:
                 log.warning(
-                    "Campaign %s is removed: %s", row.campaign, _remove(connection, settings, row.campaign, day)
+                    "Campaign %s is removed: %s", row.campaign, _remove(connection, shop.settings, row.campaign, day)
                 )
     waiting = {row.campaign: row.message for row in paused if not row.is_over}
     for name, message in waiting.items():
@@ -62,26 +63,26 @@ def reconcile(settings: Settings, engine: Engine) -> dict[str, str]:
     return waiting
 
 
-def remove(settings: Settings, engine: Engine, name: str) -> Counts:
+def remove(shop: Shop, name: str) -> Counts:
     """End a campaign that has no file, at once; how many enrolments, messages, coupons and audience members it ended.
 
     Raises InputError where the file is there, where another file carries its people over, or for an unknown name.
     """
     if not definitions.NAME.fullmatch(name):
         raise InputError(f"{name[:80]!r} is not a campaign's name: small letters, digits and _, like 'winback'.")
-    file = settings.include / "campaigns" / f"{name}.yaml"
-    if definitions.is_there(settings.include, name):
+    file = shop.settings.include / "campaigns" / f"{name}.yaml"
+    if definitions.is_there(shop.settings.include, name):
         raise InputError(f"{file} is there: a campaign is removed once its file is deleted.")
-    sound, _ = definitions.read_files(settings.include)
+    sound, _ = definitions.read_files(shop.settings.include)
     for other, content in sound.items():
         if content.get("renamed_from") == name:
             raise InputError(f"{other}.yaml says renamed_from: {name}, so its people are carried over, not removed.")
-    with engine.begin() as connection:
+    with shop.engine.begin() as connection:
         lock(connection, "campaigns", "folder")
         day = days.newest_published(connection)
         if day is None or not one(connection, "campaigns/is_known", campaign=name)["is_known"]:
             raise InputError(f"There is no campaign {name!r}, neither in {file.parent} nor in the database.")
-        return _remove(connection, settings, name, day)
+        return _remove(connection, shop.settings, name, day)
 
 
 def carry_over(connection: Connection, settings: Settings, old: str, new: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ from retention.core.database import Fragment, count, one, run, sql
 from retention.core.days import Counts, Part, Run
 from retention.core.errors import InputError, StateError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.offers import coupons
 from retention.selections import refresh, worlds
 
@@ -32,9 +33,7 @@ STAGE = "campaigns"
 SEND_BASE = "send_base"
 
 
-def run_day(
-    settings: Settings, engine: Engine, name: str, day: date, test: bool = False, now: datetime | None = None
-) -> Counts:
+def run_day(shop: Shop, name: str, day: date, test: bool = False, now: datetime | None = None) -> Counts:
     """Do `day` of the campaign, earlier days first; what it counted: {enrolled, control, exited, planned, skipped}.
 
     `enrolled` counts both arms, `control` those of them who will get nothing. A day already done returns its recorded
@@ -45,30 +44,31 @@ def run_day(
     `now` (the real instant).
     """
     if test:
-        return {key: value for key, value in rehearse(settings, engine, name, day, now).items() if key in _counts()}
-    _require(settings, engine, day, now)
-    campaign = _read(settings, engine, name)
-    catch_up(settings, engine, name, day)
-    return _whole_day(settings, engine, campaign, day)
+        return {key: value for key, value in rehearse(shop, name, day, now).items() if key in _counts()}
+    _require(shop, day, now)
+    campaign = _read(shop, name)
+    catch_up(shop, name, day)
+    return _whole_day(shop, campaign, day)
 
 
-def rehearse(settings: Settings, engine: Engine, name: str, day: date, now: datetime | None = None) -> Counts:
+def rehearse(shop: Shop, name: str, day: date, now: datetime | None = None) -> Counts:
     """What `run_day` would do on `day`, whatever is recorded: computed, looked at, undone.
 
     Beside the counts of the day: who `entered` and `left` with it, with ten references each, how many stay the `same`,
     and how many are `excluded` from entering, by reason. A selection that never did the day is computed for it.
     """
-    _require(settings, engine, day, now)
-    with database.rehearsal(engine) as trial:
-        campaign = _read(settings, trial, name)
-        while (earlier := _pending(trial, campaign, day)) is not None:
-            _assume(settings, trial, campaign, earlier)
-            _whole_day(settings, trial, campaign, earlier)
-        _assume(settings, trial, campaign, day)
-        with trial.begin() as connection:
+    _require(shop, day, now)
+    with database.rehearsal(shop.engine) as engine:
+        trial = replace(shop, engine=engine)
+        campaign = _read(trial, name)
+        while (earlier := _pending(engine, campaign, day)) is not None:
+            _assume(trial, campaign, earlier)
+            _whole_day(trial, campaign, earlier)
+        _assume(trial, campaign, day)
+        with engine.begin() as connection:
             run(connection, "campaigns/keep_before", campaign=name)
-        counts = _whole_day(settings, trial, campaign, day, is_afresh=True)
-        with trial.connect() as connection:
+        counts = _whole_day(trial, campaign, day, is_afresh=True)
+        with engine.connect() as connection:
             rows = run(connection, "campaigns/rehearsal_difference", campaign=name).all()
             excluded = run(connection, "campaigns/excluded", campaign=name, selection=campaign.selection, day=day).all()
     found = {row.verdict: {"customers": row.customers, "sample": row.sample or []} for row in rows}
@@ -82,43 +82,43 @@ def rehearse(settings: Settings, engine: Engine, name: str, day: date, now: date
     }
 
 
-def catch_up(settings: Settings, engine: Engine, name: str, day: date) -> Counts:
+def catch_up(shop: Shop, name: str, day: date) -> Counts:
     """Do every earlier published day that the campaign has not finished, oldest first; their counts, added up."""
-    campaign = _read(settings, engine, name)
+    campaign = _read(shop, name)
     total = _counts()
-    while (earlier := _pending(engine, campaign, day)) is not None:
-        _add(total, _whole_day(settings, engine, campaign, earlier))
+    while (earlier := _pending(shop.engine, campaign, day)) is not None:
+        _add(total, _whole_day(shop, campaign, earlier))
     return total
 
 
-def enrol(settings: Settings, engine: Engine, name: str, day: date, now: datetime | None = None) -> Counts:
+def enrol(shop: Shop, name: str, day: date, now: datetime | None = None) -> Counts:
     """Enrol who may enter on `day`. Raises StateError while an earlier day is unfinished or a selection is missing.
 
     Raises InputError for a day that is not published, or not over at `now` (the real instant).
     """
-    _require(settings, engine, day, now)
-    return _Day(settings, engine, _read(settings, engine, name), day).enrol()
+    _require(shop, day, now)
+    return _Day(shop, _read(shop, name), day).enrol()
 
 
-def end_enrolments(settings: Settings, engine: Engine, name: str, day: date) -> Counts:
+def end_enrolments(shop: Shop, name: str, day: date) -> Counts:
     """End the enrolments of who ordered, unsubscribed or left, as known when `day` ended. Needs `enrol` of that day."""
-    return _Day(settings, engine, _read(settings, engine, name), day).exit()
+    return _Day(shop, _read(shop, name), day).exit()
 
 
-def plan(settings: Settings, engine: Engine, name: str, step: str, day: date) -> Counts:
+def plan(shop: Shop, name: str, step: str, day: date) -> Counts:
     """Plan the messages of `step` due on `day`, in every version with somebody inside. Needs `exit` of that day."""
-    return _Day(settings, engine, _read(settings, engine, name), day).plan(step)
+    return _Day(shop, _read(shop, name), day).plan(step)
 
 
-def finish(settings: Settings, engine: Engine, name: str, day: date) -> Counts:
+def finish(shop: Shop, name: str, day: date) -> Counts:
     """Close the enrolments that are over and the day itself; the whole day's counts. Needs every step of that day."""
-    return _Day(settings, engine, _read(settings, engine, name), day).finish()
+    return _Day(shop, _read(shop, name), day).finish()
 
 
-def _require(settings: Settings, engine: Engine, day: date, now: datetime | None) -> None:
+def _require(shop: Shop, day: date, now: datetime | None) -> None:
     """Raises InputError for a day that is not over, or not published."""
-    days.require_over(settings, day, now)
-    with engine.connect() as connection:
+    days.require_over(shop.settings, day, now)
+    with shop.engine.connect() as connection:
         days.require_published(connection, day)
 
 
@@ -127,18 +127,18 @@ def _pending(engine: Engine, campaign: Campaign, day: date) -> date | None:
         return _whole(campaign).pending(connection, day)
 
 
-def _assume(settings: Settings, trial: Engine, campaign: Campaign, day: date) -> None:
+def _assume(trial: Shop, campaign: Campaign, day: date) -> None:
     """For a rehearsal: the selections that the campaign needs have done `day`."""
     for selection in (campaign.selection, SEND_BASE):
-        refresh.assume(settings, trial, selection, day)
+        refresh.assume(trial, selection, day)
 
 
-def _read(settings: Settings, engine: Engine, name: str) -> Campaign:
+def _read(shop: Shop, name: str) -> Campaign:
     """The campaign, with the people of the name it had before: whoever does a part of its day finds them in it."""
-    campaign = definitions.read(settings.include, name)
+    campaign = definitions.read(shop.settings.include, name)
     if campaign.renamed_from:
-        with engine.begin() as connection:
-            folder.carry_over(connection, settings, campaign.renamed_from, name)
+        with shop.engine.begin() as connection:
+            folder.carry_over(connection, shop.settings, campaign.renamed_from, name)
     return campaign
 
 
@@ -147,12 +147,12 @@ def _whole(campaign: Campaign) -> Part:
     return Part(STAGE, campaign.name)
 
 
-def _whole_day(settings: Settings, engine: Engine, campaign: Campaign, day: date, *, is_afresh: bool = False) -> Counts:
-    its = _Day(settings, engine, campaign, day, is_afresh)
+def _whole_day(shop: Shop, campaign: Campaign, day: date, *, is_afresh: bool = False) -> Counts:
+    its = _Day(shop, campaign, day, is_afresh)
     if (done := its.standing()) is not None:
         return done
     its.enrol()
-    with _whole(campaign).failure_recorded(engine, day):
+    with _whole(campaign).failure_recorded(shop.engine, day):
         its.exit()
         for step in campaign.steps:
             its.plan(step.step)
@@ -163,8 +163,7 @@ def _whole_day(settings: Settings, engine: Engine, campaign: Campaign, day: date
 class _Day:
     """One day of one campaign: its parts, each after those before it."""
 
-    settings: Settings
-    engine: Engine
+    shop: Shop
     campaign: Campaign
     day: date
     is_afresh: bool = False
@@ -173,12 +172,12 @@ class _Day:
         """What is recorded of the whole day, where that stands."""
         whole = _whole(self.campaign)
         return whole.ask(
-            self.engine, self.day, self.campaign.version, self._all_parts(), is_afresh=self.is_afresh
+            self.shop.engine, self.day, self.campaign.version, self._all_parts(), is_afresh=self.is_afresh
         ).counts
 
     def enrol(self) -> Counts:
         whole = _whole(self.campaign)
-        with self.engine.begin() as connection:
+        with self.shop.engine.begin() as connection:
             days.require_published(connection, self.day)
             if not self.is_afresh:
                 whole.refuse_past(connection, self.day)
@@ -218,7 +217,7 @@ class _Day:
             return total
 
         return _whole(self.campaign).run(
-            self.engine,
+            self.shop.engine,
             self.day,
             add_up,
             content=self.campaign.version,
@@ -228,10 +227,10 @@ class _Day:
 
     def _run(self, name: str, do: Callable[[Connection, Settings, Campaign, str, Run], Counts]) -> Counts:
         def one_day(connection: Connection, its: Run) -> Counts:
-            return _add(_counts(**its.before), do(connection, self.settings, self.campaign, name, its))
+            return _add(_counts(**its.before), do(connection, self.shop.settings, self.campaign, name, its))
 
         counts = self._part(name).run(
-            self.engine,
+            self.shop.engine,
             self.day,
             one_day,
             content=self.campaign.version,
@@ -252,7 +251,7 @@ class _Day:
         return [*self._selections(), *map(self._part, names)]
 
     def _refuse_before(self, what: str, needed: list[str]) -> None:
-        with self.engine.connect() as connection:
+        with self.shop.engine.connect() as connection:
             for name in needed:
                 self._part(name).require(
                     connection,

@@ -19,12 +19,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from sqlalchemy import Engine
 
 from retention.cli import output
-from retention.core import channels, clock, database, days, faults
+from retention.core import channels, database, days, faults
 from retention.core.errors import InputError, StateError
 from retention.core.settings import MOST_WORKERS, Settings, from_environment, shown
+from retention.core.shop import Shop, opened
 
 DRY_RUN = "compute it afresh, show what would differ, write nothing"
 LOG_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -237,8 +237,8 @@ def _db_init(settings: Settings, options: argparse.Namespace) -> Any:
 def _db_restored(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.delivery.operations import unknown
 
-    settings, engine = _database(settings)
-    return unknown.restored(settings, engine, options.backup_at)
+    shop = _shop(settings)
+    return unknown.restored(shop, options.backup_at)
 
 
 def _demo(settings: Settings, options: argparse.Namespace) -> Any:
@@ -258,33 +258,33 @@ def _demo(settings: Settings, options: argparse.Namespace) -> Any:
 def _sync(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.orders import sync
 
-    settings, engine = _database(settings)
+    shop = _shop(settings)
     do = sync.rehearse if options.dry_run else sync.sync
     with _progress() as progress:
-        return do(settings, engine, options.source, options.day, options.path, progress=progress)
+        return do(shop, options.source, options.day, options.path, progress=progress)
 
 
 def _load(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.orders import sync
 
-    settings, engine = _database(settings)
+    shop = _shop(settings)
     with _progress() as progress:
-        return sync.load(settings, engine, options.source, options.path, progress, until=options.until)
+        return sync.load(shop, options.source, options.path, progress, until=options.until)
 
 
 def _select(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.selections import refresh
 
-    settings, engine = _database(settings)
+    shop = _shop(settings)
     do = refresh.rehearse if options.dry_run else refresh.select
-    return do(settings, engine, options.day, options.names or None)
+    return do(shop, options.day, options.names or None)
 
 
 def _members(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.selections import refresh
 
-    settings, engine = _database(settings)
-    refs = refresh.members(settings, engine, options.name, options.day)
+    shop = _shop(settings)
+    refs = refresh.members(shop, options.name, options.day)
     if options.json:
         return {"members": list(refs)}
     for ref in refs:
@@ -299,54 +299,53 @@ def _campaign(settings: Settings, options: argparse.Namespace) -> Any:
 
     if options.remove and (options.test or options.dry_run):
         raise InputError("--test and --dry-run belong to --day: a removal is not rehearsed.")
-    settings, engine = _database(settings)
+    shop = _shop(settings)
     if options.remove:
-        return folder.remove(settings, engine, options.name)
+        return folder.remove(shop, options.name)
     if options.dry_run:
-        return steps.rehearse(settings, engine, options.name, options.day)
+        return steps.rehearse(shop, options.name, options.day)
     if not options.test:
-        pipeline.catch_up(settings, engine, options.name, options.day)
-    return steps.run_day(settings, engine, options.name, options.day, test=options.test)
+        pipeline.catch_up(shop, options.name, options.day)
+    return steps.run_day(shop, options.name, options.day, test=options.test)
 
 
 def _deliver(settings: Settings, options: argparse.Namespace) -> Any:
     from retention import pipeline
 
-    settings, engine = _database(settings)
+    shop = _shop(settings)
     if options.workers is not None:
         settings = settings.evolve(workers=options.workers)
-    return pipeline.deliver(settings, engine, campaign=options.campaign, at=options.at)
+    return pipeline.deliver(shop, campaign=options.campaign, at=options.at)
 
 
 def _forget(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.privacy import forgetting
 
-    settings, engine = _database(settings)
-    return forgetting.forget(settings, engine, options.customer_ref, options.namespace)
+    shop = _shop(settings)
+    return forgetting.forget(shop, options.customer_ref, options.namespace)
 
 
 def _audiences_export(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.delivery.exports import audiences
 
-    settings, engine = _database(settings)
-    return audiences.export(settings, engine, options.day)
+    shop = _shop(settings)
+    return audiences.export(shop, options.day)
 
 
 def _postal_export(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.delivery.exports import postal
 
-    settings, engine = _database(settings)
-    return postal.export(settings, engine, options.day)
+    shop = _shop(settings)
+    return postal.export(shop, options.day)
 
 
 def _run(settings: Settings, options: argparse.Namespace) -> Any:
     from retention import pipeline
 
-    settings, engine = _database(settings)
+    shop = _shop(settings)
     with _progress(unit="days") as progress:
         done = pipeline.run_days(
-            settings,
-            engine,
+            shop,
             options.first,
             options.last,
             source=options.source,
@@ -364,65 +363,65 @@ def _events_serve(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.events.http import service, serving
 
     sockets = serving.listen(options.host, options.port)
-    serving.serve(service.create_app(_with_database(settings)), sockets, settings.trusted_proxies)
+    serving.serve(service.create_app(service.opened(_with_database(settings))), sockets, settings.trusted_proxies)
 
 
 def _events_apply(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.events import applying
 
-    settings, engine = _database(settings)
-    return applying.apply(settings, engine)
+    shop = _shop(settings)
+    return applying.apply(shop)
 
 
 def _coupons_export(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.offers import coupons
 
-    _, engine = _database(settings)
-    return coupons.export(engine, options.to, clock.now())
+    shop = _shop(settings)
+    return coupons.export(shop.engine, options.to, shop.clock())
 
 
 def _halt(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.delivery.operations import halting
 
-    settings, engine = _database(settings)
-    return halting.halt(settings, engine, campaign=options.campaign, channel=options.channel)
+    shop = _shop(settings)
+    return halting.halt(shop, campaign=options.campaign, channel=options.channel)
 
 
 def _resume(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.ledger import halts
 
-    settings, engine = _database(settings)
-    return halts.resume(settings, engine, campaign=options.campaign, channel=options.channel)
+    shop = _shop(settings)
+    return halts.resume(shop, campaign=options.campaign, channel=options.channel)
 
 
 def _unknown_list(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.delivery.operations import unknown
 
-    settings, engine = _database(settings)
-    return _listed("unknown", unknown.unknown(settings, engine, options.older_than), options)
+    shop = _shop(settings)
+    return _listed("unknown", unknown.unknown(shop, options.older_than), options)
 
 
 def _unknown_look_up(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.events import lookups
 
-    settings, engine = _database(settings)
-    return lookups.look_up(settings, engine, options.older_than)
+    shop = _shop(settings)
+    return lookups.look_up(shop, options.older_than)
 
 
 def _unknown_settle(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.delivery.operations import unknown
 
-    settings, engine = _database(settings)
-    return unknown.settle(settings, engine, options.key, options.decision, options.by)
+    shop = _shop(settings)
+    return unknown.settle(shop, options.key, options.decision, options.by)
 
 
 def _prove(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.delivery.operations import proof
 
-    settings, engine = _database(settings)
+    shop = _shop(settings)
     if options.rows:
-        return _listed("rows", proof.violations(settings, engine, options.rows), options)
-    counts = proof.prove(settings, engine)
+        return _listed("rows", proof.violations(shop, options.rows), options)
+    counts = proof.prove(shop)
     if found := proof.broken(counts):
         output.say(json.dumps(counts) if options.json else _readable(counts))
         raise StateError(found)
@@ -432,9 +431,9 @@ def _prove(settings: Settings, options: argparse.Namespace) -> Any:
 def _sql(settings: Settings, options: argparse.Namespace) -> Any:
     from retention import statements
 
-    settings, engine = _database(settings)
+    shop = _shop(settings)
     make = statements.explain if options.explain else statements.show
-    said = make(settings, engine, options.name, options.day)
+    said = make(shop, options.name, options.day)
     return {"plan" if options.explain else "sql": said} if options.json else said
 
 
@@ -448,9 +447,8 @@ def _with_database(settings: Settings) -> Settings:
     return settings if settings.database_url else stack.start_database(settings)
 
 
-def _database(settings: Settings) -> tuple[Settings, Engine]:
-    settings = _with_database(settings)
-    return settings, database.connect(settings)
+def _shop(settings: Settings) -> Shop:
+    return opened(_with_database(settings))
 
 
 def _day(text: str) -> date:

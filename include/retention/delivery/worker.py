@@ -16,16 +16,17 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from retention.campaigns import sms
 from retention.contact import law
-from retention.core import channels, clock, database, days
+from retention.core import channels, database, days
 from retention.core.clock import Clock
 from retention.core.database import one
 from retention.core.days import Counts, Part, Run
 from retention.core.errors import DeliveryError, InputError
 from retention.core.settings import DEMO_SHOP_URL, Settings
+from retention.core.shop import Shop
 from retention.delivery.channels.base import Channel, ChannelRefused, Outgoing
 from retention.delivery.channels.outbox import Outbox
 from retention.delivery.exports import audiences
@@ -54,14 +55,11 @@ class _Time:
 
 
 def deliver(
-    settings: Settings,
-    engine: Engine,
+    shop: Shop,
     at: datetime | None = None,
     campaign: str | None = None,
-    *,
-    wall: Clock = clock.now,
 ) -> Counts:
-    """Send all that is due at `at` (now, by the clock `wall`, if None), of every campaign or of one.
+    """Send all that is due at `at` (now, by the shop's clock, if None), of every campaign or of one.
 
     Returns how many were accepted, refused, unknown or skipped, and how many are due but deferred. Also `blocked`, the
     reason, where nothing may be sent since the orders are too old (what has expired is recorded nevertheless),
@@ -70,27 +68,27 @@ def deliver(
     campaign that nobody knows, or a mistake in caps.yaml or rules.csv; DeliveryError where live delivery is not
     possible or not meant.
     """
-    _check_meant(settings, settings.clock, send_for_real=False)
+    _check_meant(shop.settings, shop.settings.clock, send_for_real=False)
     if campaign is not None:
-        with engine.connect() as connection, connection.begin():
-            halts.check_known(settings, connection, campaign)
-    return _deliver(settings, engine, _time(settings, at, wall), campaign)
+        with shop.engine.connect() as connection, connection.begin():
+            halts.check_known(shop.settings, connection, campaign)
+    return _deliver(shop, _time(shop, at), campaign)
 
 
-def _deliver(settings: Settings, engine: Engine, time: _Time, campaign: str | None) -> Counts:
-    with engine.connect() as connection:
-        ledger = Ledger(settings, connection)
+def _deliver(shop: Shop, time: _Time, campaign: str | None) -> Counts:
+    with shop.engine.connect() as connection:
+        ledger = Ledger(shop.settings, connection)
         with connection.begin():
-            law.sync_rules(connection, settings.include)
-        caps.sync_rules(connection, caps.read(settings.include), time())
+            law.sync_rules(connection, shop.settings.include)
+        caps.sync_rules(connection, caps.read(shop.settings.include), time())
         counts = Counter(ledger.recover_orphaned_claims(time()))
-        blocked = _why_blocked(settings, connection, time())
+        blocked = _why_blocked(shop.settings, connection, time())
         if blocked:
             log.warning("Nothing is sent: %s", blocked)
-            counts += _Worker(settings, ledger, time).send_all(campaign, is_blocked=True)
+            counts += _Worker(shop.settings, ledger, time).send_all(campaign, is_blocked=True)
         else:
-            with _others(settings, ledger, time, campaign) as others:
-                counts += _Worker(settings, ledger, time).send_all(campaign)
+            with _others(shop.settings, ledger, time, campaign) as others:
+                counts += _Worker(shop.settings, ledger, time).send_all(campaign)
             counts += others
         report: Counts = {key: counts[key] for key in KEYS}
         report["deferred"], capped = ledger.deferred(time(), campaign)
@@ -105,50 +103,48 @@ def _deliver(settings: Settings, engine: Engine, time: _Time, campaign: str | No
     return report
 
 
-def replay(
-    settings: Settings, engine: Engine, day: date, send_for_real: bool = False, *, wall: Clock = clock.now
-) -> Counts:
+def replay(shop: Shop, day: date, send_for_real: bool = False) -> Counts:
     """Clock `days`: the sends of run `day`, each at its instant of the day after, with what was known then.
 
     In order of days, each once; the counts are read from the ledger, so a day that crashed and was played to its end
-    counts like one that did not. What is sent for real is sent now, by the clock `wall`, and by what is known now,
+    counts like one that did not. What is sent for real is sent now, by the shop's clock, and by what is known now,
     whatever day it was for: what has expired is too late, what is not due yet waits for a later delivery; then the
     counts are those of that delivery. Raises DeliveryError for live delivery unless `send_for_real`.
     """
-    _check_meant(settings, "days", send_for_real)
-    settings = settings.evolve(clock="days", workers=1)  # in one order, whoever plays the day
+    _check_meant(shop.settings, "days", send_for_real)
+    shop = shop.evolve(clock="days", workers=1)  # in one order, whoever plays the day
 
     def do(connection: Connection, its: Run) -> Counts:
-        if settings.delivery == "live":
-            return _send_now(settings, engine, wall)
+        if shop.settings.delivery == "live":
+            return _send_now(shop)
         start, until = (
-            days.known_at(its.day, settings.shop_time_zone),
-            days.known_at(its.day + timedelta(days=1), settings.shop_time_zone),
+            days.known_at(its.day, shop.settings.shop_time_zone),
+            days.known_at(its.day + timedelta(days=1), shop.settings.shop_time_zone),
         )
-        with engine.connect() as own:
-            ledger = Ledger(settings, own)
+        with shop.engine.connect() as own:
+            ledger = Ledger(shop.settings, own)
             ledger.recover_orphaned_claims(start)
-            audiences.export(settings, engine, at=start)
+            audiences.export(shop, at=start)
             instant = ledger.next_instant(start, until, None)
             while instant is not None:
-                deliver(settings, engine, at=instant, wall=wall)
+                deliver(shop, at=instant)
                 instant = ledger.next_instant(start, until, instant)
-        _export(settings, engine, until - timedelta(seconds=1))
+        _export(shop, until - timedelta(seconds=1))
         return one(connection, "ledger/replayed", **{"from": start, "until": until})
 
-    return Part("delivery").run(engine, day, do)
+    return Part("delivery").run(shop.engine, day, do)
 
 
-def _send_now(settings: Settings, engine: Engine, wall: Clock) -> Counts:
+def _send_now(shop: Shop) -> Counts:
     """A day that is played for real: a live provider never meets the instants of the day."""
-    counts = _deliver(settings, engine, _time(settings, None, wall), None)
-    _export(settings, engine, wall())
+    counts = _deliver(shop, _time(shop, None), None)
+    _export(shop, shop.clock())
     return counts
 
 
-def _export(settings: Settings, engine: Engine, at: datetime) -> None:
+def _export(shop: Shop, at: datetime) -> None:
     for spec in channels.exported():
-        channels.load(spec.export)(settings, engine, at=at)
+        channels.load(spec.export)(shop, at=at)
 
 
 @contextlib.contextmanager
@@ -412,9 +408,9 @@ def check_instant(settings: Settings, at: datetime | None) -> None:
     _refuse_pretended(settings, at)
 
 
-def _time(settings: Settings, at: datetime | None, wall: Clock) -> _Time:
-    check_instant(settings, at)
-    return _Time(wall=wall, at=at)
+def _time(shop: Shop, at: datetime | None) -> _Time:
+    check_instant(shop.settings, at)
+    return _Time(wall=shop.clock, at=at)
 
 
 def _refuse_pretended(settings: Settings, at: datetime | None) -> None:

@@ -10,12 +10,13 @@ from collections import Counter
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
-from retention.core import changes, clock
+from retention.core import changes
 from retention.core.database import count, lock, one, run
 from retention.core.days import Counts
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.ledger.claims import Ledger, release_reservations
 from retention.offers.coupons import redeem_ordered
 
@@ -25,7 +26,7 @@ BATCH = 20_000  # events in one transaction
 GIVE_UP = timedelta(days=7)  # how long an event waits for a message that is not there
 
 
-def apply(settings: Settings, engine: Engine, at: datetime | None = None, batch: int = BATCH) -> Counts:
+def apply(shop: Shop, at: datetime | None = None, batch: int = BATCH) -> Counts:
     """Apply all events whose message is there; `at` (now, if None) is noted as the instant of it.
 
     Returns how many events were `applied`, how many messages are `accepted`, `delivered`, `bounced` or `refused` by
@@ -33,18 +34,18 @@ def apply(settings: Settings, engine: Engine, at: datetime | None = None, batch:
     how many were `given_up` because it never came. Also how many coupons orders `redeemed`, and how many orders carried
     one that was `not_redeemed` by it. Applying again changes nothing; the order of events does not matter.
     """
-    now = at or clock.now()
-    _recover_orphaned_claims(settings, engine, now)
+    now = at or shop.clock()
+    _recover_orphaned_claims(shop, now)
     counts: Counter[str] = Counter(applied=0, accepted=0, delivered=0, bounced=0, refused=0, engaged=0)
     while True:
-        with engine.begin() as connection:
-            taken = _apply_batch(settings, connection, now, batch, counts)
+        with shop.engine.begin() as connection:
+            taken = _apply_batch(shop.settings, connection, now, batch, counts)
         if not taken:
             break
-    with engine.begin() as connection:
-        used = redeem_ordered(settings, connection, now)
+    with shop.engine.begin() as connection:
+        used = redeem_ordered(shop.settings, connection, now)
         counts.update(redeemed=used.pop("redeemed", 0), not_redeemed=used.total())
-    with engine.begin() as connection:
+    with shop.engine.begin() as connection:
         counts["given_up"] = len(run(connection, "events/give_up", now=now, before=now - GIVE_UP).all())
         counts["waiting"] = count(connection, "events/waiting")
     log.info("events applied: %s", dict(counts))
@@ -69,10 +70,10 @@ def _apply_batch(settings: Settings, connection: Connection, now: datetime, size
     return taken
 
 
-def _recover_orphaned_claims(settings: Settings, engine: Engine, now: datetime) -> None:
+def _recover_orphaned_claims(shop: Shop, now: datetime) -> None:
     """What a dead worker left being attempted becomes unknown, where an event waits for it: then that can settle it."""
-    with engine.connect() as connection:
+    with shop.engine.connect() as connection:
         with connection.begin():
             waits = one(connection, "events/waits_for_worker")["waits"]
         if waits:
-            Ledger(settings, connection).recover_orphaned_claims(now)
+            Ledger(shop.settings, connection).recover_orphaned_claims(now)

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
-from retention.core import channels, clock
+from retention.core import channels
 from retention.core.database import run
 from retention.core.days import Counts
 from retention.core.errors import DeliveryError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.events import applying
 from retention.events.receiving import receive
 from retention.events.reports import Event
@@ -30,8 +31,7 @@ OLD_ENOUGH = timedelta(hours=1)  # by then a report would have come, and activit
 
 
 def look_up(
-    settings: Settings,
-    engine: Engine,
+    shop: Shop,
     older_than: timedelta = OLD_ENOUGH,
     at: datetime | None = None,
     pause: Callable[[float], None] = time.sleep,
@@ -42,11 +42,11 @@ def look_up(
     how many are `left` for another run, and by channel why it was `stopped`, where it was: a key or an add-on is
     missing, the provider has had enough, or does not answer.
     """
-    now = at or clock.now()
+    now = at or shop.clock()
     asked = {each.name: each for each in channels.CHANNELS.values() if each.look_up}
     counts: Counter[str] = Counter(found=0, not_found=0, left=0)
     stopped: dict[str, str] = {}
-    with engine.connect() as connection:
+    with shop.engine.connect() as connection:
         with connection.begin():
             found = run(connection, "events/to_look_up", before=now - older_than, channels=list(asked))
             rows = [dict(row) for row in found.mappings()]
@@ -55,16 +55,16 @@ def look_up(
             if not mine:
                 continue
             try:
-                search = channels.load(spec.look_up)(settings, connection, pause)
+                search = channels.load(spec.look_up)(shop.settings, connection, pause)
                 for row in mine[: spec.look_ups_at_once]:
                     event = search.find(row, now)
-                    _keep(settings, connection, search.provider, row, event, now)
+                    _keep(shop.settings, connection, search.provider, row, event, now)
                     counts["found" if event else "not_found"] += 1
             except DeliveryError as problem:
                 log.warning("No more look-ups of %s: %s", channel, problem)
                 stopped[channel] = str(problem)
     counts["left"] = len(rows) - counts["found"] - counts["not_found"]
-    applying.apply(settings, engine, at=now)
+    applying.apply(shop, at=now)
     return {**counts, **({"stopped": stopped} if stopped else {})}
 
 

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from retention.core import channels
 from retention.core.database import one, run
 from retention.core.days import Counts
 from retention.core.errors import InputError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 
 
-def halt(settings: Settings, engine: Engine, campaign: str | None = None, channel: str | None = None) -> Counts:
+def halt(shop: Shop, campaign: str | None = None, channel: str | None = None) -> Counts:
     """Halt a campaign, a channel, or, with neither, everything. Returns all halts now in force."""
-    with engine.begin() as connection:
-        kind, name = _which(settings, connection, campaign, channel)
+    with shop.engine.begin() as connection:
+        kind, name = _which(shop.settings, connection, campaign, channel)
         write(connection, kind, name)
         return {"halted": in_force(connection)}
 
 
-def resume(settings: Settings, engine: Engine, campaign: str | None = None, channel: str | None = None) -> Counts:
+def resume(shop: Shop, campaign: str | None = None, channel: str | None = None) -> Counts:
     """Lift that halt, and no other. Returns the halts still in force."""
-    with engine.begin() as connection:
-        kind, name = _which(settings, connection, campaign, channel)
+    with shop.engine.begin() as connection:
+        kind, name = _which(shop.settings, connection, campaign, channel)
         run(connection, "ledger/resume", kind=kind, name=name)
         return {"halted": in_force(connection)}
 

@@ -10,6 +10,7 @@ from retention.campaigns import definitions
 from retention.core import clock, database, days
 from retention.core.errors import StateError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.demo import generator as demo
 from retention.local import stack
 from retention.orders import sync
@@ -44,7 +45,7 @@ def run(settings: Settings) -> dict[str, object]:
         log.info("Writing the demo shop's files up to %s", history_until)
         _generate(settings, history_until, HISTORY_DAYS)
         log.info("Loading its history")
-        sync.load(settings, engine, "demo_shop", str(folder))
+        sync.load(Shop(settings, engine), "demo_shop", str(folder))
         published = history_until
         (settings.local / "demo_shop.start").write_text((published + timedelta(days=1)).isoformat())
     start_day = date.fromisoformat((settings.local / "demo_shop.start").read_text())

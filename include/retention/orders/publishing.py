@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from retention.contact import erasures, law
@@ -23,6 +23,7 @@ from retention.core.database import Fragment, Table
 from retention.core.days import Counts
 from retention.core.errors import DataError, ExpectationFailed, InputError, StateError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.orders import erased, landing, rates, sources, validation
 from retention.orders.sources import Feed, Source
 from retention.orders.validation import PUBLISHING_RULES
@@ -132,9 +133,7 @@ KINDS = {
 }
 
 
-def publish(
-    settings: Settings, engine: Engine, source: Source, day: date | None, at: datetime, again: str | None = None
-) -> Counts:
+def publish(shop: Shop, source: Source, day: date | None, at: datetime, again: str | None = None) -> Counts:
     """Publish the landed and validated load of `day` (None: the history), and record the day; its counts.
 
     `at` is the instant of the landing: nothing that its files tell of happened later, and what is dated more than a day
@@ -144,17 +143,17 @@ def publish(
     Raises StateError when the load is not validated or the totals do not balance, ExpectationFailed when too many rows
     are refused, DataError when a row cannot be published. Then nothing of the load is in the shop.
     """
-    with engine.connect() as connection:
+    with shop.engine.connect() as connection:
         with connection.begin():
             loads = landing.loads(connection, source, day)
             _require_validated(connection, source, loads, day)
-            totals = _stage(connection, settings, source, day, at, loads)
+            totals = _stage(connection, shop.settings, source, day, at, loads)
             rules = {name: validation.rejected_by(connection, load, "mostly by ") for name, load in loads.items()}
         _tell(source, day, totals, rules)
-        _check_shares(settings, source, day, totals, rules)
+        _check_shares(shop.settings, source, day, totals, rules)
         try:
             with connection.begin():
-                return _write(connection, settings, source, day, at, loads, totals, again)
+                return _write(connection, shop.settings, source, day, at, loads, totals, again)
         except DBAPIError as problem:
             if not str(getattr(problem.orig, "sqlstate", "")).startswith(("22", "23", "54")):
                 raise

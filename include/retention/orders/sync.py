@@ -9,16 +9,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, text
 
-from retention.core import changes, clock, database, days
+from retention.core import changes, database, days
 from retention.core.days import MADE_OTHERWISE, Counts, Done, Part
 from retention.core.errors import DataError, InputError, StateError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.orders import erased, files, landing, publishing, sources, validation
 from retention.orders.files import File, Progress
 from retention.orders.sources import Source, read
@@ -29,8 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def sync(
-    settings: Settings,
-    engine: Engine,
+    shop: Shop,
     source: str,
     day: date,
     path: str | None = None,
@@ -44,14 +44,13 @@ def sync(
     ExpectationFailed, StateError for a day before the newest that was never done, or InputError for one that is not
     over at `now` (the real instant).
     """
-    with _turn(settings, engine, source, day, path, progress, now) as its:
+    with _turn(shop, source, day, path, progress, now) as its:
         its.catch_up(day)
         return its.do(day)
 
 
 def rehearse(
-    settings: Settings,
-    engine: Engine,
+    shop: Shop,
     source: str,
     day: date,
     path: str | None = None,
@@ -62,8 +61,8 @@ def rehearse(
 
     Beside the counts: `sample`, the references of ten customers whom it touches, and `excluded`, rejected rows by rule.
     """
-    with _turn(settings, engine, source, day, path, progress, now), database.rehearsal(engine) as trial:
-        its = SourceDays(settings, trial, _daily(settings, source), path, progress)
+    with _turn(shop, source, day, path, progress, now), database.rehearsal(shop.engine) as trial:
+        its = SourceDays(replace(shop, engine=trial), _daily(shop.settings, source), path, progress)
         its.catch_up(day)
         before = changes.newest(trial)
         counts = its.do(day, is_afresh=True)
@@ -77,8 +76,7 @@ def rehearse(
 
 
 def catch_up(
-    settings: Settings,
-    engine: Engine,
+    shop: Shop,
     source: str,
     day: date,
     path: str | None = None,
@@ -89,13 +87,12 @@ def catch_up(
 
     Raises InputError for a day that is not over at `now` (the real instant).
     """
-    with _turn(settings, engine, source, day, path, progress, now) as its:
+    with _turn(shop, source, day, path, progress, now) as its:
         return {"caught_up": its.catch_up(day)}
 
 
 def load(
-    settings: Settings,
-    engine: Engine,
+    shop: Shop,
     source: str,
     path: str | None = None,
     progress: Progress | None = None,
@@ -110,21 +107,20 @@ def load(
     it can then only come as files again. Raises InputError for a day, of a path or `until`, that is not over at `at`.
     """
     if until is not None:
-        days.require_over(settings, until, at)
-    its = SourceDays(settings, engine, read(settings.include, source), path, progress)
-    with turn(engine, its.source):
+        days.require_over(shop.settings, until, at)
+    its = SourceDays(shop, read(shop.settings.include, source), path, progress)
+    with turn(shop.engine, its.source):
         found = its.files(None)
         if told := [file.day for each in found.values() for file in each if file.day]:
-            days.require_over(settings, max(told), at)
+            days.require_over(shop.settings, max(told), at)
         its.land(None, found)
         its.validate(None)
-        end = days.known_at(until, settings.shop_time_zone) if until else at or clock.now()
-        return publishing.publish(settings, engine, its.source, None, end)
+        end = days.known_at(until, shop.settings.shop_time_zone) if until else at or shop.clock()
+        return publishing.publish(shop, its.source, None, end)
 
 
 def land(
-    settings: Settings,
-    engine: Engine,
+    shop: Shop,
     source: str,
     day: date,
     path: str | None = None,
@@ -135,25 +131,25 @@ def land(
 
     Raises InputError for a day that is not over at `now` (the real instant).
     """
-    with _turn(settings, engine, source, day, path, progress, now) as its, its.part.failure_recorded(engine, day):
+    with _turn(shop, source, day, path, progress, now) as its, its.part.failure_recorded(shop.engine, day):
         found = its.files(day)
         if its.differs(day, found):
             return its.land(day, found)
         return {name: load["landed"] for name, load in its.loads(day).items()}
 
 
-def validate(settings: Settings, engine: Engine, source: str, day: date) -> Counts:
+def validate(shop: Shop, source: str, day: date) -> Counts:
     """Validate the landed rows of `day`: {feed: rejected rows}. Raises ExpectationFailed when a critical one fails."""
-    its = SourceDays(settings, engine, _daily(settings, source))
-    with turn(engine, its.source), its.part.failure_recorded(engine, day):
+    its = SourceDays(shop, _daily(shop.settings, source))
+    with turn(shop.engine, its.source), its.part.failure_recorded(shop.engine, day):
         return its.validate(day)
 
 
-def publish(settings: Settings, engine: Engine, source: str, day: date) -> Counts:
+def publish(shop: Shop, source: str, day: date) -> Counts:
     """Publish the validated rows of `day`: the counts of `sync`. Raises StateError while an earlier day is missing."""
-    its = SourceDays(settings, engine, _daily(settings, source))
+    its = SourceDays(shop, _daily(shop.settings, source))
     its.refuse_past(day)
-    with turn(engine, its.source), its.part.failure_recorded(engine, day):
+    with turn(shop.engine, its.source), its.part.failure_recorded(shop.engine, day):
         if (missing := its.first_missing(day)) is not None:
             raise StateError(f"{source}: {missing} comes before {day} and has not been published yet: sync it first.")
         done = its.done(day)
@@ -175,8 +171,7 @@ def turn(engine: Engine, source: Source) -> Iterator[None]:
 class SourceDays:
     """The days of one source: the protocol of `days.Part`, and the files that decide what a day holds."""
 
-    settings: Settings
-    engine: Engine
+    shop: Shop
     source: Source
     path: str | None = None
     progress: Progress | None = None
@@ -197,13 +192,13 @@ class SourceDays:
     def do(self, day: date, *, is_afresh: bool = False) -> Counts:
         """Land, validate and publish `day`, unless what is recorded stands; its counts."""
         done = self.done(day)
-        with self.part.failure_recorded(self.engine, day):
+        with self.part.failure_recorded(self.shop.engine, day):
             found = self.files(day) if done is None else self._files_still_there(day)
             why = days.ASKED if is_afresh else self._why_again(day, done, found)
             if done is not None and why is None:
                 log.info("%s, %s: as recorded", self.part, day)
                 return done.counts
-            with self.engine.begin() as connection:
+            with self.shop.engine.begin() as connection:
                 self.part.record(connection, day, "running")
             if found and self.differs(day, found):
                 self.land(day, found)
@@ -212,7 +207,7 @@ class SourceDays:
 
     def done(self, day: date) -> Done | None:
         """What is recorded of `day`, if it is done."""
-        with self.engine.connect() as connection:
+        with self.shop.engine.connect() as connection:
             return self.part.done(connection, day)
 
     def first_missing(self, day: date) -> date | None:
@@ -232,7 +227,9 @@ class SourceDays:
 
     def files(self, day: date | None) -> Found:
         """The files of each feed. Raises NotReady while they are not complete, DataError where there is none."""
-        found = {feed.name: files.find(self.settings, self.source, feed, day, self.path) for feed in self.source.landed}
+        found = {
+            feed.name: files.find(self.shop.settings, self.source, feed, day, self.path) for feed in self.source.landed
+        }
         if not any(found.values()):
             raise DataError(f"{self.source.name}: there is no file of any feed.")
         return found
@@ -254,7 +251,7 @@ class SourceDays:
 
     def loads(self, day: date | None) -> dict[str, dict[str, Any]]:
         """What has been landed, by feed."""
-        with self.engine.connect() as connection:
+        with self.shop.engine.connect() as connection:
             return landing.loads(connection, self.source, day)
 
     def is_published(self, day: date) -> bool:
@@ -263,7 +260,7 @@ class SourceDays:
 
     def is_made_otherwise(self, day: date, done: Done) -> bool:
         """Whether the newest day was done by another source file, mapping or suite. Older days stay as they were."""
-        definition = sources.definition(self.settings.include, self.source)
+        definition = sources.definition(self.shop.settings.include, self.source)
         return done.definition != definition and day == self._newest_done() and bool(self.loads(day))
 
     def land(self, day: date | None, found: Found) -> Counts:
@@ -271,10 +268,10 @@ class SourceDays:
         counts = {}
         for feed in self.source.landed:
             if found[feed.name]:
-                load = landing.land(self.engine, self.source, feed, day, found[feed.name], self.progress)
+                load = landing.land(self.shop.engine, self.source, feed, day, found[feed.name], self.progress)
                 counts[feed.name] = load["landed"]
             else:
-                with self.engine.begin() as connection:
+                with self.shop.engine.begin() as connection:
                     landing.forget(connection, self.source, feed, day)
         return counts
 
@@ -283,18 +280,18 @@ class SourceDays:
         loads, load_key = self.loads(day), landing.load_key(day)
         if not loads:
             raise StateError(f"{self.source.name} {load_key}: nothing has been landed yet.")
-        with self.engine.begin() as connection:
-            erased.quarantine(connection, self.settings, self.source, load_key=load_key)
+        with self.shop.engine.begin() as connection:
+            erased.quarantine(connection, self.shop.settings, self.source, load_key=load_key)
         return {
-            feed.name: validation.validate(self.settings, self.engine, self.source, feed, day)["rejected"]
+            feed.name: validation.validate(self.shop, self.source, feed, day)["rejected"]
             for feed in self.source.landed
             if feed.name in loads
         }
 
     def publish(self, day: date, again: str | None = None) -> Counts:
         """Publish what was validated, and record the day; `again` is why, for one that was done before."""
-        at = days.known_at(day, self.settings.shop_time_zone)
-        return publishing.publish(self.settings, self.engine, self.source, day, at, again)
+        at = days.known_at(day, self.shop.settings.shop_time_zone)
+        return publishing.publish(self.shop, self.source, day, at, again)
 
     def _why_again(self, day: date, done: Done | None, found: Found | None) -> str | None:
         """Why a day that is done is to be done again; None where it stands."""
@@ -310,14 +307,13 @@ class SourceDays:
             return None
 
     def _newest_done(self) -> date | None:
-        with self.engine.connect() as connection:
+        with self.shop.engine.connect() as connection:
             return self.part.newest_done(connection)
 
 
 @contextmanager
 def _turn(
-    settings: Settings,
-    engine: Engine,
+    shop: Shop,
     source: str,
     day: date,
     path: str | None,
@@ -325,9 +321,9 @@ def _turn(
     now: datetime | None,
 ) -> Iterator[SourceDays]:
     """The days of a source, in its turn, once `day` may be done."""
-    days.require_over(settings, day, now)
-    its = SourceDays(settings, engine, _daily(settings, source), path, progress)
-    with turn(engine, its.source):
+    days.require_over(shop.settings, day, now)
+    its = SourceDays(shop, _daily(shop.settings, source), path, progress)
+    with turn(shop.engine, its.source):
         its.refuse_past(day)
         yield its
 

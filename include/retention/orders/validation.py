@@ -27,6 +27,7 @@ from retention.core import database, days, documents
 from retention.core.database import Fragment, Table, identifier
 from retention.core.errors import ExpectationFailed, InputError, StateError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.orders import landing
 from retention.orders.erased import ERASED
 from retention.orders.reading import READING_RULES, SHORT
@@ -166,22 +167,24 @@ def read(include: Path, name: str, feed: Feed | None = None) -> Suite:
     return Suite(content["suite"], path, rules, content["batch"])
 
 
-def validate(settings: Settings, engine: Engine, source: Source, feed: Feed, day: date | None) -> dict[str, Any]:
+def validate(shop: Shop, source: Source, feed: Feed, day: date | None) -> dict[str, Any]:
     """Check the landed rows of one feed and quarantine those that break a rule: {rejected, failed: [rule]}.
 
     Raises ExpectationFailed, with the rule and its numbers, when a critical expectation does not hold; results and
     rejections are kept all the same.
     """
-    suite = read(settings.include, feed.suite, feed)
-    with engine.connect() as connection:
+    suite = read(shop.settings.include, feed.suite, feed)
+    with shop.engine.connect() as connection:
         load = landing.loads(connection, source, day)[feed.name]
     columns = list(dict.fromkeys(column for file in load["files"] for column in file["columns"])) or list(feed.columns)
     view = Table(f"landing.check_{source.name}_{feed.name}")
-    _create_view(settings, engine, source, feed, day, suite, load, columns, view)
+    _create_view(shop, source, feed, day, suite, load, columns, view)
     try:
-        expectations, notes = _expectations(engine, source, feed, day, suite, columns, settings, load["landed"])
-        result = _ask(settings, engine, view, suite, expectations)
-        with engine.begin() as connection:
+        expectations, notes = _expectations(
+            shop.engine, source, feed, day, suite, columns, shop.settings, load["landed"]
+        )
+        result = _ask(shop, view, suite, expectations)
+        with shop.engine.begin() as connection:
             broken = [rule for rule in suite.rules if _unexpected(result, rule.name)]
             _quarantine(connection, load, broken, columns, view, result)
             rejected = database.count(connection, "orders/count_rejected", load_id=load["load_id"])
@@ -198,7 +201,7 @@ def validate(settings: Settings, engine: Engine, source: Source, feed: Feed, day
                 results=json.dumps(result, default=str),
             )
     finally:
-        with engine.begin() as connection:
+        with shop.engine.begin() as connection:
             database.execute(connection, "orders/drop_check", {"view": view})
     names = [entry["expectation_config"]["meta"]["rule"] for entry in failed]
     log.info(
@@ -224,8 +227,7 @@ def validate(settings: Settings, engine: Engine, source: Source, feed: Feed, day
 
 
 def _create_view(
-    settings: Settings,
-    engine: Engine,
+    shop: Shop,
     source: Source,
     feed: Feed,
     day: date | None,
@@ -236,7 +238,7 @@ def _create_view(
 ) -> None:
     """One row per landed row: its columns, a boolean per rule, and whether all of them hold."""
     literal = f"date '{day.isoformat() if day else 'infinity'}'"
-    end = days.known_at(day + timedelta(days=1), settings.shop_time_zone) if day else None
+    end = days.known_at(day + timedelta(days=1), shop.settings.shop_time_zone) if day else None
     newest = next((one["value"] for one in suite.batch if one["rule"] == "newest_row_is_recent"), "null")
     rules = [
         f"coalesce(({rule.good.replace('{{ day }}', literal)}), false) as {identifier(OURS + rule.name)}"
@@ -256,7 +258,7 @@ def _create_view(
         "reading_rules": Fragment(", ".join(f"'{rule}'" for rule in READING_RULES)),
     }
     try:
-        with engine.begin() as connection:
+        with shop.engine.begin() as connection:
             database.execute(connection, "orders/drop_check", {"view": view})
             database.execute(connection, "orders/create_check", names)
     except psycopg.Error as problem:
@@ -357,15 +359,13 @@ def _band(engine: Engine, source: Source, feed: Feed, day: date, one: dict[str, 
     }
 
 
-def _ask(
-    settings: Settings, engine: Engine, view: Table, suite: Suite, expectations: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _ask(shop: Shop, view: Table, suite: Suite, expectations: list[dict[str, Any]]) -> dict[str, Any]:
     """Great Expectations' own answer as JSON. Raises StateError when an expectation could not be evaluated."""
     gx, context = _great_expectations()
     source = context.data_sources.add_or_update_postgres(
         "retention",
-        connection_string=database.driver_url(settings.database_url or ""),
-        kwargs=database.engine_arguments(engine),
+        connection_string=database.driver_url(shop.settings.database_url or ""),
+        kwargs=database.engine_arguments(shop.engine),
     )
     schema, _, name = view.partition(".")
     with warnings.catch_warnings():  # the schema belongs in the URL by now; ours may bring options of its own

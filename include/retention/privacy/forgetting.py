@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from retention.contact import erasures
-from retention.core import changes, clock
+from retention.core import changes
 from retention.core.database import Fragment, Table, count, identifier, lock, one, run, sql
 from retention.core.days import Counts
 from retention.core.errors import DeliveryError, InputError, StateError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery.channels import outbox
 from retention.delivery.exports import audiences
 from retention.ledger.claims import Ledger, release_reservations
@@ -59,42 +60,40 @@ class _Person:
     ref: str
 
 
-def forget(
-    settings: Settings, engine: Engine, ref: str, namespace: str | None = None, at: datetime | None = None
-) -> Counts:
+def forget(shop: Shop, ref: str, namespace: str | None = None, at: datetime | None = None) -> Counts:
     """Remove the customer `ref` everywhere; what was removed and kept, in rows.
 
     From the moment it begins nobody writes to them. Running it again does what was left, and nothing twice. Raises
     InputError where there is no such customer, or more than one; StateError while a worker is handing over one of their
     messages; DeliveryError where live delivery's provider does not take the erasure: then all else is still there.
     """
-    now = at or clock.now()
-    person = _find(settings, engine, ref, namespace)
-    counts: Counts = {"skipped": _silence(settings, engine, person, now)}
-    with engine.connect() as connection:
-        Ledger(settings, connection).recover_orphaned_claims(now)
-    with engine.connect() as connection, connection.begin():
+    now = at or shop.clock()
+    person = _find(shop, ref, namespace)
+    counts: Counts = {"skipped": _silence(shop, person, now)}
+    with shop.engine.connect() as connection:
+        Ledger(shop.settings, connection).recover_orphaned_claims(now)
+    with shop.engine.connect() as connection, connection.begin():
         _refuse_attempting(connection, person)
-    mine = [source for source in _sources(settings) if source.namespace == person.namespace]
+    mine = [source for source in _sources(shop.settings) if source.namespace == person.namespace]
     with ExitStack() as turns:
         for source in sorted(mine, key=lambda each: each.name):  # nothing of them is being published meanwhile
-            turns.enter_context(sync.turn(engine, source))
-        with engine.connect() as connection, connection.begin():
+            turns.enter_context(sync.turn(shop.engine, source))
+        with shop.engine.connect() as connection, connection.begin():
             rows = run(connection, "privacy/addresses", customer_id=person.customer_id).mappings()
             contacts = [dict(row) for row in rows]
-        counts["provider"] = _erase_at_provider(settings, [row["written_email"] for row in contacts])
-        with engine.connect() as connection, connection.begin():  # may take its time: no worker waits for it
-            counts |= _erase_landed(settings, connection, person, contacts, mine, now)
-        with engine.connect() as connection, connection.begin():
+        counts["provider"] = _erase_at_provider(shop.settings, [row["written_email"] for row in contacts])
+        with shop.engine.connect() as connection, connection.begin():  # may take its time: no worker waits for it
+            counts |= _erase_landed(shop.settings, connection, person, contacts, mine, now)
+        with shop.engine.connect() as connection, connection.begin():
             lock(connection, "delivery", "claim")
             _refuse_attempting(connection, person)
-            counts |= _erase(settings, connection, person, now)
+            counts |= _erase(shop.settings, connection, person, now)
     log.info("a customer was forgotten: %s", counts)
     return counts
 
 
-def _find(settings: Settings, engine: Engine, ref: str, namespace: str | None) -> _Person:
-    with engine.connect() as connection:
+def _find(shop: Shop, ref: str, namespace: str | None) -> _Person:
+    with shop.engine.connect() as connection:
         rows = run(connection, "privacy/find", ref=ref, namespace=namespace).all()
         if len(rows) > 1:
             names = ", ".join(row.namespace for row in rows)
@@ -103,8 +102,8 @@ def _find(settings: Settings, engine: Engine, ref: str, namespace: str | None) -
             )
         if rows:
             return _Person(customer_id=rows[0].customer_id, namespace=rows[0].namespace, ref=ref)
-        for name in [namespace] if namespace else sorted({source.namespace for source in _sources(settings)}):
-            digest = erasures.digest(settings, "customer", name, ref)
+        for name in [namespace] if namespace else sorted({source.namespace for source in _sources(shop.settings)}):
+            digest = erasures.digest(shop.settings, "customer", name, ref)
             if one(connection, "contact/is_erased", digest=digest)["is_erased"]:
                 known = one(connection, "privacy/customer_id", namespace=name, ref=ref)["customer_id"]
                 return _Person(customer_id=known, namespace=name, ref=ref)
@@ -116,11 +115,11 @@ def _sources(settings: Settings) -> list[Source]:
     return [sources.read(settings.include, file.stem) for file in files]
 
 
-def _silence(settings: Settings, engine: Engine, person: _Person, now: datetime) -> int:
+def _silence(shop: Shop, person: _Person, now: datetime) -> int:
     """Committed first and in turn with the claims: no later claim takes a message of theirs; how many were planned."""
     who = {"customer_id": person.customer_id}
-    today = now.astimezone(settings.shop_time_zone).date()
-    with engine.connect() as connection, connection.begin():
+    today = now.astimezone(shop.settings.shop_time_zone).date()
+    with shop.engine.connect() as connection, connection.begin():
         lock(connection, "delivery", "claim")
         run(connection, "contact/suppress_forgotten", now=now, **who)
         run(connection, "campaigns/end_erased", today=today, **who)

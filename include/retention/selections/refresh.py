@@ -18,6 +18,7 @@ from retention.core.database import Table
 from retention.core.days import Counts, Run
 from retention.core.errors import InputError, RetentionError, StateError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.selections import worlds
 from retention.selections.definitions import Definition, closure, get, read_each
 from retention.selections.worlds import MEMBERS, World, part
@@ -25,7 +26,7 @@ from retention.selections.worlds import MEMBERS, World, part
 log = logging.getLogger(__name__)
 
 
-def refresh(settings: Settings, engine: Engine, name: str, day: date, now: datetime | None = None) -> Counts:
+def refresh(shop: Shop, name: str, day: date, now: datetime | None = None) -> Counts:
     """Bring the selection `name` up to `day`: {size, entered, left, seconds}.
 
     Every earlier published day that it has not done comes first; a day already done returns its recorded counts. Of
@@ -35,41 +36,39 @@ def refresh(settings: Settings, engine: Engine, name: str, day: date, now: datet
     selection's SQL is wrong, or the day is not published or not over at `now` (the real instant), StateError when a
     selection it refers to has not done the day; the database is then as before.
     """
-    _require(settings, engine, day, now)
-    definitions, broken = read_each(settings.include)
+    _require(shop, day, now)
+    definitions, broken = read_each(shop.settings.include)
     if name in broken:
-        _record_failed(engine, name, day, broken[name])
+        _record_failed(shop.engine, name, day, broken[name])
         raise broken[name]
-    return _refresh(settings, engine, definitions, get(definitions, name), day)
+    return _refresh(shop, definitions, get(definitions, name), day)
 
 
-def select(
-    settings: Settings, engine: Engine, day: date, names: list[str] | None = None, now: datetime | None = None
-) -> dict[str, Counts]:
+def select(shop: Shop, day: date, names: list[str] | None = None, now: datetime | None = None) -> dict[str, Counts]:
     """Refresh all selections, or `names` and what they refer to, in order; the counts of each.
 
     One that fails holds up only those that depend on it. Raises at the end, naming those that failed: InputError when
     their SQL is to blame, StateError otherwise. InputError at once for a day that is not published, or not over at
     `now` (the real instant).
     """
-    _require(settings, engine, day, now)
-    definitions, broken = read_each(settings.include)
+    _require(shop, day, now)
+    definitions, broken = read_each(shop.settings.include)
     counts: dict[str, Counts] = {}
     failed: dict[str, RetentionError] = {name: broken[name] for name in broken if names is None or name in names}
     for name, problem in failed.items():
-        _record_failed(engine, name, day, problem)
+        _record_failed(shop.engine, name, day, problem)
     names = None if names is None else [name for name in names if name not in broken]
     for name in closure(definitions, definitions if names is None else names):
         definition = definitions[name]
         if missing := [one for one in definition.references if one in failed]:
             failed[name] = StateError(f"{name} waits for {', '.join(missing)}, which failed.")
-            _record_failed(engine, name, day, failed[name])
+            _record_failed(shop.engine, name, day, failed[name])
             continue
         try:
-            counts[name] = _refresh(settings, engine, definitions, definition, day)
+            counts[name] = _refresh(shop, definitions, definition, day)
         except RetentionError as problem:
             failed[name] = problem
-            _record_failed(engine, name, day, problem)
+            _record_failed(shop.engine, name, day, problem)
     if failed:
         is_input = all(isinstance(one, InputError) for one in failed.values() if "waits for" not in str(one))
         raise (InputError if is_input else StateError)(
@@ -79,20 +78,18 @@ def select(
     return counts
 
 
-def rehearse(
-    settings: Settings, engine: Engine, day: date, names: list[str] | None = None, now: datetime | None = None
-) -> dict[str, Counts]:
+def rehearse(shop: Shop, day: date, names: list[str] | None = None, now: datetime | None = None) -> dict[str, Counts]:
     """What all selections, or `names` and what they refer to, would hold on `day`, against what is recorded.
 
     Computed afresh and undone: of each {size, entered, left, same, excluded}, with the references of ten customers of
     those who entered and left, and how many the parent keeps out. Raises InputError as `select` does.
     """
-    _require(settings, engine, day, now)
-    definitions, broken = read_each(settings.include)
+    _require(shop, day, now)
+    definitions, broken = read_each(shop.settings.include)
     for name in broken if names is None else [name for name in names if name in broken]:
         raise broken[name]
-    with engine.connect() as connection:
-        with worlds.opened(connection, settings, definitions, day, is_afresh=True) as world:
+    with shop.engine.connect() as connection:
+        with worlds.opened(connection, shop.settings, definitions, day, is_afresh=True) as world:
             found = {
                 name: _difference(world, definitions[name])
                 for name in closure(definitions, definitions if names is None else names)
@@ -101,15 +98,15 @@ def rehearse(
     return found
 
 
-def assume(settings: Settings, engine: Engine, name: str, day: date) -> None:
+def assume(shop: Shop, name: str, day: date) -> None:
     """For a rehearsal: the selection, where it never did `day`, holds from `day` on whom it would have held then."""
-    definitions, broken = read_each(settings.include)
+    definitions, broken = read_each(shop.settings.include)
     if name in broken:
         raise broken[name]
-    with engine.begin() as connection:
+    with shop.engine.begin() as connection:
         if part(name).done(connection, day) is not None:
             return
-        with worlds.opened(connection, settings, definitions, day, may_compute=True) as world:
+        with worlds.opened(connection, shop.settings, definitions, day, may_compute=True) as world:
             computed, _ = world.compute(name)
             database.run(connection, "selections/refresh/assume_nobody", selection=name)
             database.run(connection, "selections/refresh/assume", {"computed": computed}, selection=name, day=day)
@@ -133,24 +130,24 @@ def _difference(world: World, definition: Definition) -> Counts:
     }
 
 
-def members(settings: Settings, engine: Engine, name: str, day: date | None = None) -> Iterator[str]:
+def members(shop: Shop, name: str, day: date | None = None) -> Iterator[str]:
     """The customer_refs in the selection on `day` (by default the last day it did), sorted.
 
     A day that it did is read from the membership history; any other is computed as it was known then, written nowhere.
     Raises InputError for an unknown selection, StateError without `day` when it never did one.
     """
-    definitions, broken = read_each(settings.include)
+    definitions, broken = read_each(shop.settings.include)
     if name in broken:
         raise broken[name]
     get(definitions, name)
-    with engine.connect() as connection:
+    with shop.engine.connect() as connection:
         at = day or part(name).newest_done(connection)
         if at is None:
             raise StateError(f"The selection {name} was never refreshed: run `retention select --day D {name}`.")
         if part(name).done(connection, at) is not None:
             yield from _refs(connection, "selections/refresh/members", selection=name, day=at)
             return
-        with worlds.opened(connection, settings, definitions, at, may_compute=True) as world:
+        with worlds.opened(connection, shop.settings, definitions, at, may_compute=True) as world:
             computed, _ = world.compute(name)
             yield from _refs(connection, "selections/refresh/computed_members", {"computed": computed})
         connection.rollback()
@@ -163,31 +160,29 @@ def _refs(
         yield ref
 
 
-def _refresh(
-    settings: Settings, engine: Engine, definitions: Mapping[str, Definition], definition: Definition, day: date
-) -> Counts:
+def _refresh(shop: Shop, definitions: Mapping[str, Definition], definition: Definition, day: date) -> Counts:
     name = definition.name
-    with engine.connect() as connection:
+    with shop.engine.connect() as connection:
         newest = part(name).newest_done(connection)
         if newest and day < newest and part(name).done(connection, day) is None:
-            return _look_back(connection, settings, definitions, name, day)
+            return _look_back(connection, shop.settings, definitions, name, day)
 
     def do(connection: Connection, its: Run) -> Counts:
-        return _write(connection, settings, definitions, name, its)
+        return _write(connection, shop.settings, definitions, name, its)
 
     return part(name).run(
-        engine,
+        shop.engine,
         day,
         do,
-        content=f"{definition.content}\ninactive_days: {settings.inactive_days}",
+        content=f"{definition.content}\ninactive_days: {shop.settings.inactive_days}",
         builds_on=[part(each) for each in definition.references],
     )
 
 
-def _require(settings: Settings, engine: Engine, day: date, now: datetime | None) -> None:
+def _require(shop: Shop, day: date, now: datetime | None) -> None:
     """Raises InputError for a day that is not over, or later than the newest published one."""
-    days.require_over(settings, day, now)
-    with engine.connect() as connection:
+    days.require_over(shop.settings, day, now)
+    with shop.engine.connect() as connection:
         days.refuse_ahead(connection, day)
 
 

@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from retention.core.database import count, run
 from retention.core.days import Counts
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.core.spreadsheets import as_csv
 from retention.delivery.channels.base import Outgoing, Settled
 from retention.delivery.exports import writing as exports
@@ -82,7 +83,7 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def export(settings: Settings, engine: Engine, day: date | None = None, at: datetime | None = None) -> Counts:
+def export(shop: Shop, day: date | None = None, at: datetime | None = None) -> Counts:
     """Export who came into an audience and who left since the last time, with what is known at `at` (now).
 
     Per audience a folder of files for Meta and for Google; see docs/exports.md. `day`: as of that day's end;
@@ -91,8 +92,8 @@ def export(settings: Settings, engine: Engine, day: date | None = None, at: date
     taken out. Returns how many `exports` were written, how many were `added` and `removed`. Raises InputError for a day
     that is not over, StateError where the place of the files knows an export that the database does not.
     """
-    counts = exports.export(settings, engine, CHANNEL, day, at, _fix, _files)
-    with engine.begin() as connection:
+    counts = exports.export(shop, CHANNEL, day, at, _fix, _files)
+    with shop.engine.begin() as connection:
         run(connection, "delivery/forget_members")
     return counts
 

@@ -15,12 +15,13 @@ from typing import Any
 from babel import Locale
 from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from retention.core import channels
 from retention.core.database import count, run
 from retention.core.days import Counts
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.core.spreadsheets import as_csv
 from retention.delivery.channels.base import Outgoing, Settled
 from retention.delivery.exports import writing as exports
@@ -96,14 +97,14 @@ class Postal:
         )
 
 
-def export(settings: Settings, engine: Engine, day: date | None = None, at: datetime | None = None) -> Counts:
+def export(shop: Shop, day: date | None = None, at: datetime | None = None) -> Counts:
     """Export the cards that are in no file yet, those kept before `at` (now); what is halted waits.
 
     A card whose customer must not get it any more is withdrawn: deleted, and its message planned once more, so that the
     next claim skips it with the reason. Per step there is a folder with ``cards.csv`` and ``cards.html``, see
     docs/exports.md; each card is in exactly one of them. Everything else as in `audiences.export`; `removed` is 0.
     """
-    return exports.export(settings, engine, CHANNEL, day, at, _fix, _files)
+    return exports.export(shop, CHANNEL, day, at, _fix, _files)
 
 
 def _fix(settings: Settings, connection: Connection, now: datetime, known_by: datetime) -> None:

@@ -17,11 +17,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention.core import clock, days, storage
+from retention.core import days, storage
 from retention.core.database import lock, one, run
 from retention.core.days import Counts
 from retention.core.errors import DeliveryError, StateError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 
 log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
@@ -66,40 +67,38 @@ Fix = Callable[[Settings, Connection, datetime, datetime], None]  # at, and know
 Files = Callable[[Settings, Export, Sequence[Mapping[str, Any]]], list[File]]
 
 
-def export(
-    settings: Settings, engine: Engine, channel: str, day: date | None, at: datetime | None, fix: Fix, files: Files
-) -> Counts:
+def export(shop: Shop, channel: str, day: date | None, at: datetime | None, fix: Fix, files: Files) -> Counts:
     """Let `fix` decide what is exported at `at`, and write what `files` makes of it, and what is not written yet.
 
     Returns how many `exports` were written, how many rows were `added` and `removed`.
     """
-    now = _instant(settings, day, at)
-    is_time = settings.clock == "wall" or day is not None or at is not None
-    with engine.begin() as connection:
+    now = _instant(shop, day, at)
+    is_time = shop.settings.clock == "wall" or day is not None or at is not None
+    with shop.engine.begin() as connection:
         lock(connection, "delivery", "export", channel)
         if is_time and _is_latest(connection, channel, now):
             # What is sent for real goes by what is known by now, whatever instant was asked for.
-            fix(settings, connection, now, max(now, clock.now()) if settings.delivery == "live" else now)
+            fix(shop.settings, connection, now, max(now, shop.clock()) if shop.settings.delivery == "live" else now)
     counts = {"exports": 0, "added": 0, "removed": 0}
-    for each in _to_write(engine, channel, now.astimezone(settings.shop_time_zone).date()):
-        with engine.begin() as connection:
+    for each in _to_write(shop.engine, channel, now.astimezone(shop.settings.shop_time_zone).date()):
+        with shop.engine.begin() as connection:
             key = {"campaign": each.campaign, "step": each.step, "number": each.number}
             lines = [dict(line) for line in run(connection, LINES[channel], **key).mappings()]
-        if write(settings, engine, each, files(settings, each, lines), now):
+        if write(shop, each, files(shop.settings, each, lines), now):
             counts["exports"] += 1
             counts["added"] += each.added
             counts["removed"] += each.removed
-    _delete_old(settings, engine, channel, now)
+    _delete_old(shop, channel, now)
     return counts
 
 
-def _instant(settings: Settings, day: date | None, at: datetime | None) -> datetime:
+def _instant(shop: Shop, day: date | None, at: datetime | None) -> datetime:
     """The instant of an export: `at`, else now; for a `day` its last second. Raises InputError if it is not over."""
-    now = at or clock.now()
+    now = at or shop.clock()
     if day is None:
         return now
-    days.require_over(settings.evolve(clock="wall"), day, now)  # nothing is exported ahead of what is known
-    return days.known_at(day, settings.shop_time_zone) - timedelta(seconds=1)
+    days.require_over(shop.settings.evolve(clock="wall"), day, now)  # nothing is exported ahead of what is known
+    return days.known_at(day, shop.settings.shop_time_zone) - timedelta(seconds=1)
 
 
 def _is_latest(connection: Connection, channel: str, at: datetime) -> bool:
@@ -121,16 +120,16 @@ def _to_write(engine: Engine, channel: str, day: date) -> list[Export]:
         return [Export(**row) for row in rows]
 
 
-def write(settings: Settings, engine: Engine, export: Export, files: Sequence[File], at: datetime) -> bool:
+def write(shop: Shop, export: Export, files: Sequence[File], at: datetime) -> bool:
     """Write the files, and the manifest last; whether they had to be. Files that were complete once are left alone.
 
     Raises StateError where another export stands in its folder: the database is an older copy; and as `place` does.
     """
-    system, root = place(settings)
-    with storage.reaching(_url(settings), PLACE, DeliveryError):
+    system, root = place(shop.settings)
+    with storage.reaching(_url(shop.settings), PLACE, DeliveryError):
         is_written = _put(system, root, export, files)
     if is_written:
-        _is_written(engine, export, at)
+        _is_written(shop.engine, export, at)
         log.info("exported %s: %s added, %s removed", export.folder, export.added, export.removed)
     return is_written
 
@@ -155,19 +154,19 @@ def _put(system: Any, root: str, export: Export, files: Sequence[File]) -> bool:
     return True
 
 
-def _delete_old(settings: Settings, engine: Engine, channel: str, now: datetime) -> None:
+def _delete_old(shop: Shop, channel: str, now: datetime) -> None:
     """Delete the folders that are too old, and what the database keeps only to be able to write them again."""
-    with engine.begin() as connection:
-        before = now.astimezone(settings.shop_time_zone).date() - KEPT
+    with shop.engine.begin() as connection:
+        before = now.astimezone(shop.settings.shop_time_zone).date() - KEPT
         rows = run(connection, "delivery/old_exports", channel=channel, before=before).mappings()
         old = [Export(**row) for row in rows]
-    system, root = place(settings)
+    system, root = place(shop.settings)
     for each in old:
         folder = f"{root.rstrip('/')}/{each.folder}"
-        with storage.reaching(_url(settings), PLACE, DeliveryError):
+        with storage.reaching(_url(shop.settings), PLACE, DeliveryError):
             if system.exists(folder):
                 system.rm(folder, recursive=True)
-        with engine.begin() as connection:
+        with shop.engine.begin() as connection:
             key = {"campaign": each.campaign, "step": each.step, "number": each.number}
             run(connection, EMPTY[channel], **key)
             run(connection, "delivery/export_deleted", at=now, **key)

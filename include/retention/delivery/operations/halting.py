@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Engine
-
 from retention.core.days import Counts
-from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery.operations import recall
 from retention.ledger import halts
 
 
 def halt(
-    settings: Settings,
-    engine: Engine,
+    shop: Shop,
     campaign: str | None = None,
     channel: str | None = None,
     at: datetime | None = None,
@@ -23,7 +20,7 @@ def halt(
 
     E-mails that SendGrid still holds at `at` (now) are called back: see `recall.call_back` for what it adds.
     """
-    report = halts.halt(settings, engine, campaign, channel)
+    report = halts.halt(shop, campaign, channel)
     if channel in (None, "email"):
-        report |= recall.call_back(settings, engine, campaign, at)
+        report |= recall.call_back(shop, campaign, at)
     return report

@@ -6,14 +6,15 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
-from retention.core import clock, days
+from retention.core import days
 from retention.core.database import one, run
 from retention.core.days import Counts
 from retention.core.documents import nearest
 from retention.core.errors import InputError, StateError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 
 log = logging.getLogger(__name__)
 
@@ -37,24 +38,24 @@ CHECKS = {  # each with the statement that selects its violations
 STUCK = timedelta(hours=24)  # a worker that attempts for so long is dead, and so is an export that has not come
 
 
-def prove(settings: Settings, engine: Engine, at: datetime | None = None) -> Counts:
+def prove(shop: Shop, at: datetime | None = None) -> Counts:
     """How many violations each check finds at `at` (now): all 0 when every promise was kept. Reads, writes nothing."""
-    now = at or clock.now()
+    now = at or shop.clock()
     counts: Counts = {}
-    with engine.connect() as connection, connection.begin():
-        given = values(settings, connection, now)
+    with shop.engine.connect() as connection, connection.begin():
+        given = values(shop.settings, connection, now)
         for name, statement in CHECKS.items():
             counts[name] = len(run(connection, statement, **given).all())
             log.log(logging.ERROR if counts[name] else logging.INFO, "proof %s: %s", name, counts[name])
     return counts
 
 
-def violations(settings: Settings, engine: Engine, name: str, at: datetime | None = None) -> list[dict[str, Any]]:
+def violations(shop: Shop, name: str, at: datetime | None = None) -> list[dict[str, Any]]:
     """What the check `name` finds at `at` (now): the keys of each row, no addresses. Raises InputError if unknown."""
     if name not in CHECKS:
         raise InputError(f"There is no check {name[:80]!r}.{nearest(name, list(CHECKS))}")
-    with engine.connect() as connection, connection.begin():
-        given = values(settings, connection, at or clock.now())
+    with shop.engine.connect() as connection, connection.begin():
+        given = values(shop.settings, connection, at or shop.clock())
         return [dict(row) for row in run(connection, CHECKS[name], **given).mappings()]
 
 
@@ -67,9 +68,9 @@ def values(settings: Settings, connection: Connection, now: datetime) -> dict[st
     return {"stuck_since": now - STUCK, "known_by": known_by, "shop_zone": settings.shop_time_zone.key}
 
 
-def must_hold(settings: Settings, engine: Engine, at: datetime | None = None) -> Counts:
+def must_hold(shop: Shop, at: datetime | None = None) -> Counts:
     """`prove`; raises StateError with the numbers where a promise was broken."""
-    counts = prove(settings, engine, at)
+    counts = prove(shop, at)
     if found := broken(counts):
         raise StateError(found)
     return counts

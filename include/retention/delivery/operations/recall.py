@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
-from retention.core import clock
 from retention.core.database import run
 from retention.core.days import Counts
-from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery.channels.base import Outgoing
 
 if TYPE_CHECKING:
@@ -49,14 +48,14 @@ class Batches:
         )
 
 
-def call_back(settings: Settings, engine: Engine, campaign: str | None, at: datetime | None = None) -> Counts:
+def call_back(shop: Shop, campaign: str | None, at: datetime | None = None) -> Counts:
     """Cancel what SendGrid still holds at `at` (now), of one campaign or of all.
 
     Returns how many messages were `called_back` (they are unknown: SendGrid promises nothing for what is due within ten
     minutes), and the sentence `not_called_back` where a batch could not be cancelled; nothing where none is held.
     """
-    now = at or clock.now()
-    with engine.begin() as connection:
+    now = at or shop.clock()
+    with shop.engine.begin() as connection:
         held = run(connection, "delivery/held_batches", campaign=campaign, now=now).scalars().all()
     if not held:
         return {}
@@ -65,7 +64,7 @@ def call_back(settings: Settings, engine: Engine, campaign: str | None, at: date
 
     from retention.delivery.channels import sendgrid_client
 
-    client = sendgrid_client.make(settings).client
+    client = sendgrid_client.make(shop.settings).client
     counts: Counts = {"called_back": 0}
     for number, batch_id in enumerate(held):
         try:
@@ -78,7 +77,7 @@ def call_back(settings: Settings, engine: Engine, campaign: str | None, at: date
             )
             log.error("Not called back: %s", counts["not_called_back"])
             break
-        with engine.begin() as connection:
+        with shop.engine.begin() as connection:
             cancelled = run(connection, "delivery/cancel_batch", batch_id=batch_id, now=now).all()
             claims, campaigns = [row.claim for row in cancelled], [row.campaign for row in cancelled]
             counts["called_back"] += len(run(connection, "ledger/call_back", claims=claims, campaigns=campaigns).all())

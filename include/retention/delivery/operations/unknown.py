@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from retention.core import clock
 from retention.core.database import lock, run
 from retention.core.days import Counts
 from retention.core.errors import InputError, StateError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.ledger.claims import release_reservations
 
 DECISIONS = ("sent", "again")
@@ -24,18 +25,14 @@ LOST_AFTER = timedelta(hours=24)  # for so long a provider repeats its reports
 Row = Mapping[str, Any]
 
 
-def unknown(
-    settings: Settings, engine: Engine, older_than: timedelta = timedelta(0), at: datetime | None = None
-) -> list[dict[str, Any]]:
+def unknown(shop: Shop, older_than: timedelta = timedelta(0), at: datetime | None = None) -> list[dict[str, Any]]:
     """The messages nobody knows of whether they were sent, attempted `older_than` before `at` (now) or earlier."""
-    with engine.connect() as connection:
+    with shop.engine.connect() as connection:
         rows = run(connection, "ledger/unknown", before=_instant(at) - older_than).mappings()
         return [dict(row) for row in rows]
 
 
-def settle(
-    settings: Settings, engine: Engine, key: str, decision: str, decided_by: str, at: datetime | None = None
-) -> Counts:
+def settle(shop: Shop, key: str, decision: str, decided_by: str, at: datetime | None = None) -> Counts:
     """What a person has decided about the unknown message `key`: it was ``sent``, or it is to be sent ``again``.
 
     `again` plans it once more; the claim checks every rule again. Returns the message's state. Raises InputError for a
@@ -43,7 +40,7 @@ def settle(
     """
     _check(decision, decided_by)
     now = _instant(at)
-    with engine.begin() as connection:
+    with shop.engine.begin() as connection:
         lock(connection, "delivery", "claim")
         written = _decide(connection, key, decision, decided_by, now)
         if written is None:
@@ -60,21 +57,19 @@ def settle(
         return {"message_key": key, "state": written["state"]}
 
 
-def lost(settings: Settings, engine: Engine, older_than: timedelta = LOST_AFTER, at: datetime | None = None) -> Counts:
+def lost(shop: Shop, older_than: timedelta = LOST_AFTER, at: datetime | None = None) -> Counts:
     """What is to be asked of a person: `lost`, a list of groups of messages that were lost together.
 
     Each says how many `messages`, `since` when, and carries the question as `subject` and `body`, in Markdown. What was
     attempted less than `older_than` before `at` (now) may still be settled by a report, and is not asked about.
     """
     now = _instant(at)
-    with engine.connect() as connection:
+    with shop.engine.connect() as connection:
         rows = run(connection, "ledger/lost", before=now - older_than, now=now).mappings().all()
-    return {"lost": [{**row, **_question(settings, dict(row))} for row in rows]}
+    return {"lost": [{**row, **_question(shop.settings, dict(row))} for row in rows]}
 
 
-def settle_lost(
-    settings: Settings, engine: Engine, group: Row, option: str, decided_by: str, at: datetime | None = None
-) -> Counts:
+def settle_lost(shop: Shop, group: Row, option: str, decided_by: str, at: datetime | None = None) -> Counts:
     """What a person has decided about a `group` of `lost`: one of OPTIONS.
 
     Returns how many messages are `accepted` or `planned` by that, and how many were `left`: settled by evidence
@@ -88,7 +83,7 @@ def settle_lost(
     _check(decision, decided_by)
     now = _instant(at)
     which = {name: group[name] for name in ("claim", "campaign", "step", "channel", "reason", "until")}
-    with engine.begin() as connection:
+    with shop.engine.begin() as connection:
         lock(connection, "delivery", "claim")
         keys = run(connection, "ledger/lost_keys", **which).scalars().all()
         written = [row for key in keys if (row := _decide(connection, key, decision, decided_by, now))]
@@ -98,15 +93,13 @@ def settle_lost(
     return counts
 
 
-def resend(
-    settings: Settings, engine: Engine, older_than: timedelta = LOST_AFTER, at: datetime | None = None
-) -> Counts:
+def resend(shop: Shop, older_than: timedelta = LOST_AFTER, at: datetime | None = None) -> Counts:
     """Plan once more what has been unknown for so long, in campaigns that say ``policy: resend``; how many messages.
 
     Once a message, inside its grace, and the claim checks every rule again. It is noted as decided by the policy.
     """
     now = _instant(at)
-    with engine.begin() as connection:
+    with shop.engine.begin() as connection:
         lock(connection, "delivery", "claim")
         rows = run(connection, "ledger/resend", before=now - older_than, now=now).mappings().all()
         for row in rows:
@@ -166,7 +159,7 @@ def _question(settings: Settings, group: Row) -> dict[str, str]:
     }
 
 
-def restored(settings: Settings, engine: Engine, backup_at: datetime, at: datetime | None = None) -> Counts:
+def restored(shop: Shop, backup_at: datetime, at: datetime | None = None) -> Counts:
     """After a restore, before any worker starts: what may have been sent since the backup becomes unknown.
 
     `backup_at` is the instant the copy was made, `at` (now) that of the restore. Also messages planned again later that
@@ -176,11 +169,11 @@ def restored(settings: Settings, engine: Engine, backup_at: datetime, at: dateti
     now = _instant(at)
     if _instant(backup_at) > now:
         raise InputError(f"The backup is of {backup_at.isoformat()}, which is later than now.")
-    with engine.begin() as connection:
+    with shop.engine.begin() as connection:
         lock(connection, "delivery", "claim")
         run(connection, "ledger/record_restore", claim=str(uuid4()), backup_at=backup_at, now=now)
         became = len(run(connection, "ledger/restored", backup_at=backup_at).all())
-        run(connection, "offers/issue_restored_coupons", shop_zone=settings.shop_time_zone.key)
+        run(connection, "offers/issue_restored_coupons", shop_zone=shop.settings.shop_time_zone.key)
         return {"unknown": became}
 
 

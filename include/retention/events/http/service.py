@@ -24,7 +24,6 @@ from urllib.parse import parse_qsl, quote
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from sendgrid.helpers.eventwebhook import EventWebhook, EventWebhookHeader
-from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import ImmutableMultiDict
@@ -32,10 +31,11 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 from twilio.request_validator import RequestValidator
 
-from retention.core import clock, database
+from retention.core import database
 from retention.core.database import count, run
 from retention.core.errors import InputError
 from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.delivery.rendering.links import read_click_token, read_unsubscribe_token
 from retention.events import opting_out, receiving, reports
 from retention.events.http.pages import page
@@ -73,12 +73,17 @@ class Refused(Exception):
         self.status = status
 
 
-def create_app(settings: Settings, engine: Engine | None = None, now: Callable[[], datetime] = clock.now) -> FastAPI:
+def opened(settings: Settings) -> Shop:
+    """The shop as the service wants it, its connections kept open."""
+    return Shop(settings, database.connect(settings, pool=CONNECTIONS))
+
+
+def create_app(shop: Shop) -> FastAPI:
     """The service as an ASGI application.
 
     Raises InputError if SENDGRID_WEBHOOK_PUBLIC_KEY is no key, or ``opt_out.yaml`` cannot be read.
     """
-    service = _Service(settings, engine or database.connect(settings, pool=CONNECTIONS), now)
+    service = _Service(shop)
     app = FastAPI(title="retention events", openapi_url=None, docs_url=None, redoc_url=None)
 
     async def answer(request: Request, problem: Exception) -> Response:
@@ -174,15 +179,15 @@ class _Direct:
 class _Service:
     """What the routes do."""
 
-    def __init__(self, settings: Settings, engine: Engine, now: Callable[[], datetime]) -> None:
-        self._settings = settings
-        self._engine = engine
-        self._now = now
-        self._writer = Writer(settings, engine)
-        self._wordings = opting_out.read(settings.include)
+    def __init__(self, shop: Shop) -> None:
+        self._settings = shop.settings
+        self._engine = shop.engine
+        self._now = shop.clock
+        self._writer = Writer(shop)
+        self._wordings = opting_out.read(shop.settings.include)
         self.clicks_lost = 0  # since the start
-        self._sendgrid = _sendgrid_verifier(settings)
-        self._twilio = RequestValidator(settings.twilio_auth_token) if settings.twilio_auth_token else None
+        self._sendgrid = _sendgrid_verifier(shop.settings)
+        self._twilio = RequestValidator(shop.settings.twilio_auth_token) if shop.settings.twilio_auth_token else None
 
     def check(self) -> None:
         """Raises Refused or an error of the database unless events can be stored."""

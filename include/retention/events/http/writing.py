@@ -8,10 +8,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 
-from retention.core.settings import Settings
+from retention.core.shop import Shop
 from retention.events.receiving import Report, receive_all
 
 log = logging.getLogger(__name__)
@@ -31,8 +30,7 @@ class Busy(Exception):
 class Writer:
     """Writes reports one batch after another: what arrives during a commit is the next batch."""
 
-    settings: Settings
-    engine: Engine
+    shop: Shop
     _waiting: list[tuple[Report, asyncio.Future[int]]] = field(default_factory=list)
     _size: int = 0  # events in _waiting
     _busy: int = 0  # how many of the writers write
@@ -97,9 +95,9 @@ class Writer:
         is_fresh = not hasattr(self._own, "connection")
         try:
             if is_fresh:
-                self._own.connection = self.engine.connect()
+                self._own.connection = self.shop.engine.connect()
             with self._own.connection.begin():
-                return list(receive_all(self.settings, self._own.connection, reports))
+                return list(receive_all(self.shop.settings, self._own.connection, reports))
         except (OperationalError, InterfaceError, TimeoutError) as problem:  # the database, not a report
             self._hang_up()
             # A connection that was open may have died long ago. What it did write is not written twice.
