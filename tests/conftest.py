@@ -14,6 +14,8 @@ from sqlalchemy import Engine, event
 from sqlalchemy.exc import DisconnectionError
 
 import throw_away
+from local_provider import Provider, serve
+from planner import DAY, Planner
 from retention.core import database
 from retention.core.settings import Settings, from_environment
 from retention.local import postgres
@@ -100,7 +102,39 @@ def shop(engine: Engine, settings: Settings) -> ShopData:
     return ShopData(engine, settings)
 
 
+@pytest.fixture
+def planner(shop: ShopData) -> Planner:
+    """A campaign `winback` in an otherwise empty shop whose day DAY is published."""
+    shop.publish(DAY)
+    return Planner(shop)
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    """A provider that accepts everything until told otherwise."""
+    with serve() as each:
+        yield each
+
+
+@pytest.fixture
+def live(settings: Settings, provider: Provider) -> Settings:
+    """Settings for live delivery, to the local provider."""
+    return settings.evolve(
+        delivery="live",
+        secret="a secret of our own",
+        public_url="https://shop.example",
+        sendgrid_api_key="SG.key",
+        shop_url="https://shop.example",
+        sendgrid_host=provider.url,
+        twilio_account_sid="AC" + "1" * 32,
+        twilio_auth_token="token",
+        twilio_base_url=provider.url,
+        twilio_from="+31600000000",
+        provider_timeout=2.0,
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long files first, so that two workers end together."""
-    long = ("test_chain.py", "test_airflow_runs.py", "test_days_in_airflow.py", "test_drill.py")
+    long = ("test_pipeline.py", "test_airflow_runs.py", "test_days_in_airflow.py", "test_drill.py")
     items.sort(key=lambda item: item.path.name not in long)

@@ -140,7 +140,7 @@ def test_without_a_published_day_one_must_be_named(settings: Settings, engine: E
 def test_the_commands_of_the_runbook_that_show_statements_and_rows_work_as_they_are_written(
     refreshed: Settings,
 ) -> None:
-    runbook = (Path(__file__).resolve().parents[1] / "docs" / "runbook.md").read_text()
+    runbook = (Path(__file__).resolve().parents[2] / "docs" / "runbook.md").read_text()
     commands = re.findall(r"`(retention (?:sql|prove --rows) [^`]+)`", re.sub(r"\s*\n\s*", " ", runbook))
     assert {command.split()[1] for command in commands} == {"sql", "prove"}
     assert any("--explain" in command for command in commands)

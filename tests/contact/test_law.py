@@ -8,9 +8,9 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from planner import DAY, MORNING, Planner
 from sqlalchemy import Engine
 
+from planner import DAY, MORNING, Planner
 from retention.contact import law
 from retention.core import channels
 from retention.core.errors import InputError

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from planner import AMSTERDAM, DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
+from planner import AMSTERDAM, DAY, MORNING, TEMPLATES, Planner
 from retention.core.errors import InputError
 from retention.core.settings import Settings
 from retention.core.shop import Shop

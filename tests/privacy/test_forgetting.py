@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from local_provider import Provider
-from planner import DAY, MORNING, Planner
 from sqlalchemy import Engine
 
+from local_provider import Provider
 from orders.shop_files import consent, customer, line, order, write_day
+from planner import DAY, MORNING, Planner
 from retention.cli import console as cli
 from retention.contact import erasures
 from retention.core.database import customer_table

@@ -21,7 +21,7 @@ from retention.core.errors import InputError
 from retention.delivery.rendering.render import TemplateError, Templates
 from retention.selections import rendering
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 ZONE = ZoneInfo("Europe/Amsterdam")
 LINE = 3  # of what is wrong in each file here
 MEMORY = 2 << 30  # bytes of address space that what is rendered here may take, the program included

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from planner import MORNING, Planner
 from sqlalchemy import Engine, text
 
+from planner import MORNING, Planner
 from retention.campaigns import definitions, templates
 from retention.cli import console as cli
 from retention.contact import law

@@ -8,9 +8,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from planner import AMSTERDAM, DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
+from planner import AMSTERDAM, DAY, MORNING, TEMPLATES, Planner
 from retention.core import days
 from retention.core.clock import Stopped
 from retention.core.errors import DeliveryError, InputError

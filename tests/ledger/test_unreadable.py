@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from local_provider import Provider
-from planner import DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError
 
+from local_provider import Provider
+from planner import DAY, MORNING, TEMPLATES, Planner
 from retention.core.clock import Stopped
 from retention.core.settings import Settings
 from retention.core.shop import Shop

@@ -12,10 +12,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from local_provider import Provider
-from planner import DAY, MORNING, Planner
 from sqlalchemy import Engine
 
+from local_provider import Provider
+from planner import DAY, MORNING, Planner
 from retention.core.clock import Stopped
 from retention.core.settings import Settings
 from retention.core.shop import Shop
