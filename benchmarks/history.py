@@ -24,6 +24,7 @@ import psycopg
 from retention.campaigns import definitions, steps
 from retention.core import database
 from retention.core.settings import from_environment
+from retention.core.shop import opened
 from retention.local import postgres
 from retention.orders import sync
 from retention.selections import refresh
@@ -125,7 +126,7 @@ def main() -> None:
         url = postgres.ensure_database(postgres.start(folder / "postgres"), "retention")
         settings = from_environment({"RETENTION_DATABASE_URL": url, "RETENTION_LOCAL": str(folder / "local")})
         database.migrate(settings)
-        engine = database.connect(settings)
+        shop = opened(settings)
 
         history = folder / "history" / LAST_DAY.isoformat()
         history.mkdir(parents=True)
@@ -140,13 +141,13 @@ def main() -> None:
         write_folder(today, 0, 100, day)
 
         peer = copy_with_key(url, history / "orders.csv")
-        loaded = timed("load", sync.load, settings, engine, "demo_shop", str(folder / "history"))
+        loaded = timed("load", sync.load, shop, "demo_shop", str(folder / "history"))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        timed("select_first", refresh.select, settings, engine, LAST_DAY)
-        synced = timed("day_sync", sync.sync, settings, engine, "demo_shop", day, str(folder / "today"))
-        selected = timed("day_select", refresh.select, settings, engine, day)
+        timed("select_first", refresh.select, shop, LAST_DAY)
+        synced = timed("day_sync", sync.sync, shop, "demo_shop", day, str(folder / "today"))
+        selected = timed("day_select", refresh.select, shop, day)
         name = "winback" if "winback" in definitions.read_all(settings.include) else None
-        planned = timed("day_winback", steps.run_day, settings, engine, name, day)
+        planned = timed("day_winback", steps.run_day, shop, name, day)
         print(
             json.dumps(
                 {

@@ -105,7 +105,7 @@ def test_no_step_of_a_day_begins_before_the_day_before_is_finished(room: Any) ->
 def test_the_steps_of_a_day_one_by_one_are_the_day(room: Any) -> None:
     room.customers(2)
     room.ready(D)
-    call = (room.settings, room.engine, "winback")
+    call = (Shop(room.settings, room.engine), "winback")
     assert steps.enrol(*call, D)["enrolled"] == 2
     assert steps.end_enrolments(*call, D)["exited"] == 0
     with pytest.raises(StateError, match="finish comes after we_miss_you"):

@@ -131,7 +131,7 @@ def test_an_unknown_channel_is_an_error_everywhere(
         open_channel(settings.evolve(delivery="live", secret="x" * 20), "push", Stopped(MORNING))
     for change in (halts.halt, halts.resume):
         with pytest.raises(InputError, match="no channel 'push'"):
-            change(settings, engine, channel="push")
+            change(Shop(settings, engine), channel="push")
     with pytest.raises(SystemExit):
         cli.main(["halt", "--channel", "push"])
     (tmp_path / "caps.yaml").write_text("- {channel: push, at_most: 1, in: 1 day}\n")

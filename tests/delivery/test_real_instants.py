@@ -8,10 +8,10 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
-from local_provider import Provider
-from planner import DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
+from local_provider import Provider
+from planner import DAY, MORNING, TEMPLATES, Planner
 from retention import pipeline
 from retention.core.clock import Stopped
 from retention.core.days import known_at
@@ -32,7 +32,7 @@ def test_nothing_is_sent_for_real_as_if_it_were_another_time(
     key = planner.message(shop.customer("ada"))
     for call in (deliver, pipeline.deliver):
         with pytest.raises(InputError, match=r"'live', so nothing can be delivered as if it were 2026-11-21T09:00"):
-            call(live, engine, at=MORNING)
+            call(Shop(live, engine), at=MORNING)
     assert provider.requests == []
     assert planner.state(key) == ("planned", None)
     assert planner.run("select from delivery.caps") == [], "nothing was begun"

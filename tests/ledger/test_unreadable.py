@@ -124,9 +124,7 @@ def test_workers_side_by_side_meet_unreadable_rows_and_send_nothing_twice(
     live: Settings, engine: Engine, provider: Provider, planner: Planner, town: dict[str, str]
 ) -> None:
     settings = live.evolve(batch_size=3)
-    workers = [
-        threading.Thread(target=deliver, args=(settings, engine), kwargs={"wall": Stopped(MORNING)}) for _ in range(3)
-    ]
+    workers = [threading.Thread(target=deliver, args=[Shop(settings, engine, Stopped(MORNING))]) for _ in range(3)]
     for worker in workers:
         worker.start()
     for worker in workers:
