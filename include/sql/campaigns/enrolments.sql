@@ -33,9 +33,10 @@ with written as (
 select count(*) from written;
 
 -- name: finish
--- Closes the open enrolments of one version that are over: treated when the last step's message is planned and all their
--- messages are final; control when the treated ones' last chance has passed. Final is what was handed over or skipped
--- by known_by, or can no longer be sent then: instants that a later run of the same day finds unchanged. Returns how many.
+-- Closes the open enrolments of one version that are over: treated when the last step's message is planned and all
+-- their messages are final; control when the treated ones' last chance has passed. Final is what was handed over or
+-- skipped by known_by, or can no longer be sent then: instants that a later run of the same day finds unchanged.
+-- Returns how many.
 with written as (
     update campaigns.enrolments as e
     set exited_on = :day, exit_reason = 'finished'

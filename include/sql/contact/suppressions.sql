@@ -8,10 +8,11 @@ select
     u.channel,
     u.reason,
     min(u.known_at)
-from unnest(
-    cast(:customer_ids as bigint[]), cast(:channels as text[]), cast(:reasons as text[]),
-    cast(:known_ats as timestamptz[])
-) as u (customer_id, channel, reason, known_at)
+from
+    unnest(
+        cast(:customer_ids as bigint[]), cast(:channels as text[]), cast(:reasons as text[]),
+        cast(:known_ats as timestamptz[])
+    ) as u (customer_id, channel, reason, known_at)
 where not exists (
     select from shop.suppressions as s
     where s.customer_id = u.customer_id
@@ -24,8 +25,8 @@ on conflict (customer_id, channel, reason, known_at) do nothing
 returning customer_id, known_at;
 
 -- name: suppress_erased
--- One row per customer with an address or a number of somebody who was erased, under a reference of their own: nobody is
--- to be written to there. Of those in this load, or of all.
+-- One row per customer with an address or a number of somebody who was erased, under a reference of their own: nobody
+-- is to be written to there. Of those in this load, or of all.
 insert into shop.suppressions (customer_id, channel, reason, known_at)
 select
     c.customer_id,

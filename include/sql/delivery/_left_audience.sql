@@ -1,5 +1,5 @@
--- Why member a of an audience belongs in it no longer, as known at known_by; null while they do. e: the enrolment that put
--- them in; c: the customer. Binds known_by and shop_zone; the includer imports why_not_contactable.
+-- Why member a of an audience belongs in it no longer, as known at known_by; null while they do. e: the enrolment that
+-- put them in; c: the customer. Binds known_by and shop_zone; the includer imports why_not_contactable.
 case
     when e.customer_id is null then 'no_enrolment'
     when e.arm <> 'treated' then 'control'

@@ -34,7 +34,8 @@ with written as (
 select count(*) from written;
 
 -- name: queue_removal
--- One row per membership of a customer who was erased: out of every audience with the next export, which then deletes it.
+-- One row per membership of a customer who was erased: out of every audience with the next export, which then deletes
+-- it.
 update delivery.audience_members
 set left_at = coalesce(left_at, :now),
     left_reason = 'erased'
@@ -82,7 +83,8 @@ with written as (
 select count(*) from written;
 
 -- name: export_removals
--- How many members of one audience the export :number takes out: in a file, and no longer to be in. Halts do not matter.
+-- How many members of one audience the export :number takes out: in a file, and no longer to be in. Halts do not
+-- matter.
 with written as (
     update delivery.audience_members as m
     set removed_in = :number

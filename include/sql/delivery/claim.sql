@@ -1,5 +1,5 @@
--- One row per message decided on: attempting (the worker of :claim now hands it over; with what its template may say, as
--- known at :now), skipped with its reason, planned until a cap lets it go, or unknown where a restored database may
+-- One row per message decided on: attempting (the worker of :claim now hands it over; with what its template may say,
+-- as known at :now), skipped with its reason, planned until a cap lets it go, or unknown where a restored database may
 -- have forgotten that it was sent. And in each row where the page of the queue ends that was looked at: whoever asks
 -- goes on from there. One row with nothing else: nothing on this page can be decided now. No row: the queue has ended.
 -- Each rule is checked again here, with what is known at :now: whatever happened since planning, nothing is sent
@@ -74,18 +74,20 @@ hours as materialized (
     from (select distinct d.country, d.time_zone, d.channel, d.window_start, d.window_end from due as d) as w
     left join {{ places() }} as place on place.country = w.country
     cross join lateral (select {{ zones("w", "place") }} as zones) as i
-    cross join lateral (
-        select
-            min(l.local_time) as earliest,
-            max(l.local_time) as latest,
-            (array_agg(a.zone order by l.local_time, a.zone))[1] as told_in
-        from unnest(i.zones) as a (zone)
-        cross join lateral (select cast(:now as timestamptz) at time zone a.zone as local_time) as l
-    ) as t
+    cross join
+        lateral (
+            select
+                min(l.local_time) as earliest,
+                max(l.local_time) as latest,
+                (array_agg(a.zone order by l.local_time, a.zone))[1] as told_in
+            from unnest(i.zones) as a (zone)
+            cross join lateral (select cast(:now as timestamptz) at time zone a.zone as local_time) as l
+        ) as t
     {{ join_legal_hours("law", "w", "w.channel", "cast(t.earliest as date)") }}
-    cross join lateral (
-        select greatest(w.window_start, law.earliest) as opens, least(w.window_end, law.latest) as closes
-    ) as h
+    cross join
+        lateral (
+            select greatest(w.window_start, law.earliest) as opens, least(w.window_end, law.latest) as closes
+        ) as h
 ),
 
 -- What is to be decided on now: why it is not sent, or from when there is room for it.
@@ -125,14 +127,15 @@ judged as materialized (
     left join got on got.customer_id = m.customer_id
     left join lateral {{ room("m", "got") }} as l on true
     cross join lateral (select {{ next_local_day("m", "h", "got") }} as next_day) as n
-    left join lateral (
-        select r.claim
-        from delivery.restores as r
-        where {{ may_be_lost("m", "r") }}
-            and cast(:providers as jsonb) ->> m.channel <> 'outbox' -- restored with the ledger, as it was
-        order by r.restored_at desc
-        limit 1
-    ) as r on true
+    left join
+        lateral (
+            select r.claim
+            from delivery.restores as r
+            where {{ may_be_lost("m", "r") }}
+                and cast(:providers as jsonb) ->> m.channel <> 'outbox' -- restored with the ledger, as it was
+            order by r.restored_at desc
+            limit 1
+        ) as r on true
     where m.expires_at <= :now or (not cast(:is_blocked as boolean) and (h.is_never or h.is_open))
 ),
 
@@ -181,7 +184,8 @@ decided as (
         m.offer, m.attempts, d.told_in, d.send_before
 )
 
--- Of a message that is not handed over nothing is told but what became of it: it may have values that no program can read.
+-- Of a message that is not handed over nothing is told but what became of it: it may have values that no program can
+-- read.
 select
     p.page_at,
     p.page_key,

@@ -19,8 +19,8 @@
     )
 {%- endmacro %}
 
--- True of a message with a value that cannot be turned into text: an instant that no program reads, no version, an offer
--- without an end, a coupon of no percentage.
+-- True of a message with a value that cannot be turned into text: an instant that no program reads, no version, an
+-- offer without an end, a coupon of no percentage.
 {% macro is_unreadable(m, v, p) -%}
     not {{ is_readable(last_order_on(m ~ ".customer_id")) }}
     or not {{ is_readable(p ~ ".expires_at") }}
@@ -47,8 +47,8 @@
     end
 {%- endmacro %}
 
--- Why a message will not be sent, whenever there is room for it; null where it will. has_ordered: a predicate, whether an
--- order ends the enrolment; is_never: one, whether no time of day is inside its window.
+-- Why a message will not be sent, whenever there is room for it; null where it will. has_ordered: a predicate, whether
+-- an order ends the enrolment; is_never: one, whether no time of day is inside its window.
 {% macro why_not_sent(m, e, v, p, c, has_ordered, is_never) -%}
     coalesce(
         case
@@ -68,8 +68,8 @@
     )
 {%- endmacro %}
 
--- True of a planned message that may have been sent all the same, between a backup and its restore r. Nobody sends it again
--- by itself, unless a person has decided so since. To be put into an audience twice is harmless.
+-- True of a planned message that may have been sent all the same, between a backup and its restore r. Nobody sends it
+-- again by itself, unless a person has decided so since. To be put into an audience twice is harmless.
 {% macro may_be_lost(m, r) -%}
     {{ m }}.due_at <= {{ r }}.restored_at
     and {{ m }}.expires_at > {{ r }}.backup_at
@@ -112,8 +112,8 @@
     end
 {%- endmacro %}
 
--- A table of one row: how many more messages the caps allow the customer of a message now, over all channels (room) and on
--- its own (room_of_channel); and, where that is none, the instant from which there is room (free_at). Null: no cap.
+-- A table of one row: how many more messages the caps allow the customer of a message now, over all channels (room) and
+-- on its own (room_of_channel); and, where that is none, the instant from which there is room (free_at). Null: no cap.
 {% macro room(m, got) -%}
     (
         select
@@ -121,20 +121,21 @@
             min(cap.at_most - f.used) filter (where cap.channel = 'all') as room,
             min(cap.at_most - f.used) filter (where cap.channel <> 'all') as room_of_channel
         from delivery.caps as cap
-        cross join lateral (
-            select
-                case when {{ got }}.at is null then 0 else cardinality(counted.at) end as used,
-                case when {{ got }}.at is not null then counted.at[cap.at_most] + cap.hours * interval '1 hour' end as free_at
-            from (
-                select array(
-                    select one.at
-                    from unnest({{ got }}.at, {{ got }}.channels) as one (at, channel)
-                    where cap.channel in (one.channel, 'all')
-                        and one.at > cast(:now as timestamptz) - cap.hours * interval '1 hour'
-                    order by one.at desc
-                ) as at
-            ) as counted
-        ) as f
+        cross join
+            lateral (
+                select
+                    case when {{ got }}.at is null then 0 else cardinality(counted.at) end as used,
+                    case when {{ got }}.at is not null then counted.at[cap.at_most] + cap.hours * interval '1 hour' end as free_at
+                from (
+                    select array(
+                        select one.at
+                        from unnest({{ got }}.at, {{ got }}.channels) as one (at, channel)
+                        where cap.channel in (one.channel, 'all')
+                            and one.at > cast(:now as timestamptz) - cap.hours * interval '1 hour'
+                        order by one.at desc
+                    ) as at
+                ) as counted
+            ) as f
         where cap.in_force_until is null and cap.channel in ({{ m }}.channel, 'all') and {{ m }}.channel <> 'audience'
     )
 {%- endmacro %}

@@ -12,10 +12,11 @@ select
     u.html_body,
     cast(u.headers as jsonb),
     :now
-from unnest(
-    cast(:customer_ids as bigint[]), cast(:message_keys as text[]), cast(:recipients as text[]),
-    cast(:subjects as text[]), cast(:text_bodies as text[]), cast(:html_bodies as text[]), cast(:headers as text[])
-) as u (customer_id, message_key, recipient, subject, text_body, html_body, headers)
+from
+    unnest(
+        cast(:customer_ids as bigint[]), cast(:message_keys as text[]), cast(:recipients as text[]),
+        cast(:subjects as text[]), cast(:text_bodies as text[]), cast(:html_bodies as text[]), cast(:headers as text[])
+    ) as u (customer_id, message_key, recipient, subject, text_body, html_body, headers)
 join delivery.messages as m
     on m.customer_id = u.customer_id
     and m.message_key = u.message_key

@@ -3,7 +3,8 @@
 
 -- name: withdraw_cards
 -- One row per card in no export whose customer must not get it any more, as known at :known_by: they may not be
--- contacted by post, their entry has ended, or they ordered. The card is deleted; the ledger plans its message once more.
+-- contacted by post, their entry has ended, or they ordered. The card is deleted; the ledger plans its message once
+-- more.
 delete from delivery.cards as k
 using (
     select

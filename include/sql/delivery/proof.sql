@@ -22,9 +22,9 @@ group by m.customer_id, m.campaign, m.entry_no, m.step
 having count(*) > 1;
 
 -- name: two_steps_one_day
--- Nobody gets two steps of one entry on one day. One row per message that went out on the same local date as another step
--- before it, in a zone where the customer may have been then. To be in an audience is no message. Where somebody was who
--- was forgotten since, nobody knows.
+-- Nobody gets two steps of one entry on one day. One row per message that went out on the same local date as another
+-- step before it, in a zone where the customer may have been then. To be in an audience is no message. Where somebody
+-- was who was forgotten since, nobody knows.
 select distinct
     m.customer_id,
     m.message_key
@@ -78,8 +78,8 @@ where k.exported_in is not null
     );
 
 -- name: without_enrolment
--- Everybody who is written to has entered the campaign. One row per message without the enrolment it names, whatever its
--- state: planning should not have written it.
+-- Everybody who is written to has entered the campaign. One row per message without the enrolment it names, whatever
+-- its state: planning should not have written it.
 select
     m.customer_id,
     m.message_key
@@ -103,8 +103,9 @@ where coalesce(v.definition -> 'exit_on' @> cast('["order"]' as jsonb), true)
     and {% filter replace(":known_by", "m.went_at") %}{% include "campaigns/_ordered_since_entry.sql" %}{% endfilter %};
 
 -- name: sent_after_unsubscribing
--- Nobody is written to who unsubscribed, complained or cannot be reached. One row per message that went out although the
--- customer was suppressed on its channel, known for a minute: what is received while a claim commits, it cannot know.
+-- Nobody is written to who unsubscribed, complained or cannot be reached. One row per message that went out although
+-- the customer was suppressed on its channel, known for a minute: what is received while a claim commits, it cannot
+-- know.
 select distinct
     m.customer_id,
     m.message_key
@@ -115,8 +116,8 @@ where s.known_at <= m.went_at - interval '1 minute'
 
 -- name: sent_without_ground
 -- Nobody is written to without a ground in law. One row per message that went out although, as known at that instant,
--- the customer had neither agreed, nor bought where that is enough, nor lives where nothing is needed until they object;
--- by the rules as rules.csv has them now. Said here once more, not asked of the macro that the claim asks.
+-- the customer had neither agreed, nor bought where that is enough, nor lives where nothing is needed until they
+-- object; by the rules as rules.csv has them now. Said here once more, not asked of the macro that the claim asks.
 -- Of people who were forgotten since, nobody knows.
 select
     m.customer_id,
@@ -124,9 +125,10 @@ select
 from ({{ went_out() }}) as m
 left join shop.customer_versions as c
     on c.customer_id = m.customer_id and c.known_at <= m.went_at and c.superseded_at > m.went_at
-cross join lateral (
-    select cast(m.went_at at time zone coalesce(c.time_zone, cast(:shop_zone as text)) as date) as local_date
-) as d
+cross join
+    lateral (
+        select cast(m.went_at at time zone coalesce(c.time_zone, cast(:shop_zone as text)) as date) as local_date
+    ) as d
 left join shop.law as own
     on own.country = c.country
     and own.channel = m.channel
@@ -157,7 +159,8 @@ where exists (select from shop.customers as known where known.customer_id = m.cu
     );
 
 -- name: sent_expired
--- Nothing stale is sent. One row per message that went out when it had expired: by the real clock where a provider has it.
+-- Nothing stale is sent. One row per message that went out when it had expired: by the real clock where a provider has
+-- it.
 select
     m.customer_id,
     m.message_key

@@ -71,10 +71,11 @@ with settled as (
         called_at = case when u.counts_as_attempt or m.attempts > 1 then m.called_at end,
         claim = case when u.state <> 'planned' then m.claim end,
         provider = case when u.state <> 'planned' then m.provider end
-    from unnest(
-        cast(:customer_ids as bigint[]), cast(:message_keys as text[]), cast(:segments as integer[]),
-        cast(:outcomes as integer[])
-    ) as w (customer_id, message_key, segments, outcome)
+    from
+        unnest(
+            cast(:customer_ids as bigint[]), cast(:message_keys as text[]), cast(:segments as integer[]),
+            cast(:outcomes as integer[])
+        ) as w (customer_id, message_key, segments, outcome)
     join unnest(
         cast(:states as text[]), cast(:reasons as text[]), cast(:provider_ids as text[]),
         cast(:retry_ats as timestamptz[]), cast(:count_as_attempts as boolean[])

@@ -131,8 +131,8 @@ where m.customer_id = :customer_id and m.message_key = :message_key and m.state 
 returning m.customer_id;
 
 -- name: call_back
--- One row per message of a batch that SendGrid has cancelled, by claim and campaign. It promises nothing for what is due
--- within ten minutes, so they are unknown, not refused: a report can still show that one went out.
+-- One row per message of a batch that SendGrid has cancelled, by claim and campaign. It promises nothing for what is
+-- due within ten minutes, so they are unknown, not refused: a report can still show that one went out.
 update delivery.messages as m
 set state = 'unknown', reason = 'cancelled'
 from unnest(cast(:claims as uuid[]), cast(:campaigns as text[])) as b (claim, campaign)

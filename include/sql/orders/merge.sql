@@ -81,8 +81,8 @@ from {{ stage }} as s
 inner join merge_several as m on {{ several_join }};
 
 -- name: create_chain
--- The versions as they should stand: each known from known_at until the next one. A version that one of higher precedence
--- overtook before it was known is dropped, and so is one that only repeats the version before it.
+-- The versions as they should stand: each known from known_at until the next one. A version that one of higher
+-- precedence overtook before it was known is dropped, and so is one that only repeats the version before it.
 create temporary table merge_chain as
 with ranked as (
     select

@@ -279,8 +279,8 @@ left join (
 
 -- name: stage_consents
 -- Typed consent rows. A withdrawal by a wrong clock is kept: it counts from the landing on. A grant dated after the
--- landing, within the day that a clock may run fast, counts from the start of the day: when it was given is doubtful, and
--- any withdrawal of that day wins.
+-- landing, within the day that a clock may run fast, counts from the start of the day: when it was given is doubtful,
+-- and any withdrawal of that day wins.
 insert into stage_consents (
     file_no, row_no, row_count, customer_ref, customer_id, purpose, channel, is_granted, basis, origin, text_version,
     updated_at, known_at, rule, told, taken_at

@@ -14,8 +14,9 @@ group by published.day
 order by published.day;
 
 -- name: waited_for
--- One row per campaign whose day the sends of :day wait for: it has neither done the day nor failed, and no selection that
--- it needs has failed. What failed on an earlier day and was not done since counts too: it holds up all days after it.
+-- One row per campaign whose day the sends of :day wait for: it has neither done the day nor failed, and no selection
+-- that it needs has failed. What failed on an earlier day and was not done since counts too: it holds up all days after
+-- it.
 select c.campaign
 from unnest(cast(:campaigns as text[]), cast(:selections as text[])) as c (campaign, selection)
 where not exists (

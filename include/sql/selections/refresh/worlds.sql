@@ -77,8 +77,8 @@ where m.selection = {{ name }} and m.entered_on <= {{ day }} and (m.left_on is n
 
 -- name: fill
 -- Puts the members of a selection on a day into a table; how many they are. Only members of the parent come in, so a
--- child never holds another customer. The key of the table refuses a customer twice and a null; a left join lets the null
--- get that far.
+-- child never holds another customer. The key of the table refuses a customer twice and a null; a left join lets the
+-- null get that far.
 with rule as (
 {{ rule }}
 ), filled as (
