@@ -50,7 +50,9 @@ with written as (
         cross join
             lateral (
                 select
-                    max((d.local_date + greatest(cast(:window_start as time), law.earliest)) at time zone p.zone) as due_at,
+                    max(
+                        (d.local_date + greatest(cast(:window_start as time), law.earliest)) at time zone p.zone
+                    ) as due_at,
                     min((d.local_date + least(cast(:window_end as time), law.latest)) at time zone p.zone) as closes_at,
                     min(
                         (d.local_date + cast(:grace_days as integer) + least(cast(:window_end as time), law.latest))
@@ -72,8 +74,8 @@ with written as (
             expires_at = excluded.expires_at,
             settled_at = excluded.settled_at
         where m.state = 'planned'
-            and m.attempts = 0
-            and (m.state, m.due_at, m.expires_at) is distinct from (excluded.state, excluded.due_at, excluded.expires_at)
+        and m.attempts = 0
+        and (m.state, m.due_at, m.expires_at) is distinct from (excluded.state, excluded.due_at, excluded.expires_at)
     returning case when m.state = 'skipped' then m.reason end as reason, (xmax = 0) as is_new
 )
 

@@ -39,7 +39,8 @@
         where rule.channel = {{ channel }}
             and rule.country in ({{ c }}.country, 'unknown')
             and rule.valid_from <= cast(
-                cast({{ as_of }} as timestamptz) at time zone coalesce({{ c }}.time_zone, cast({{ shop_zone }} as text)) as date
+                cast({{ as_of }} as timestamptz)
+                at time zone coalesce({{ c }}.time_zone, cast({{ shop_zone }} as text)) as date
             )
         order by rule.country = 'unknown', rule.valid_from desc
         limit 1
@@ -70,7 +71,10 @@
                 then exists (select from {{ answer(c, channel, as_of, facts) }} as answer where answer.is_granted)
                 and {{ has_bought(c, as_of, facts) }}
             when 'legitimate_interest'
-                then not exists (select from {{ answer(c, channel, as_of, facts) }} as answer where not answer.is_granted)
+                then not exists (
+                    select from {{ answer(c, channel, as_of, facts) }} as answer
+                    where not answer.is_granted
+                )
             else false
         end
     end
@@ -148,25 +152,31 @@
     cross join
         lateral (
             select
-                case when {{ law }}_own.country is null then {{ law }}_other.earliest else {{ law }}_own.earliest end as earliest,
-                case when {{ law }}_own.country is null then {{ law }}_other.latest else {{ law }}_own.latest end as latest
+                case
+                    when {{ law }}_own.country is null then {{ law }}_other.earliest
+                    else {{ law }}_own.earliest
+                end as earliest,
+                case
+                    when {{ law }}_own.country is null then {{ law }}_other.latest
+                    else {{ law }}_own.latest
+                end as latest
         ) as {{ law }}
 {%- endmacro %}
 
 -- The digest under which an address stands in shop.erased: HMAC-SHA256 by the secret's two pads, so that the secret
 -- itself never reaches the database. `kind` is a word, `value` an expression.
 {% macro digest(kind, value) -%}
-sha256(cast(:outer_pad as bytea) || sha256(cast(:inner_pad as bytea) || convert_to(
-    concat_ws(chr(31), 'erased', '{{ kind }}', {{ value }}), 'UTF8'
-)))
+    sha256(cast(:outer_pad as bytea) || sha256(cast(:inner_pad as bytea) || convert_to(
+        concat_ws(chr(31), 'erased', '{{ kind }}', {{ value }}), 'UTF8'
+    )))
 {%- endmacro %}
 
 -- The e-mail address of the customer `c` as it is compared.
 {% macro compared_email(c) -%}
-lower(trim({{ c }}.email))
+    lower(trim({{ c }}.email))
 {%- endmacro %}
 
 -- The number of the customer `c` as it is compared.
 {% macro compared_phone(c) -%}
-regexp_replace({{ c }}.phone, '[^0-9+]', '', 'g')
+    regexp_replace({{ c }}.phone, '[^0-9+]', '', 'g')
 {%- endmacro %}

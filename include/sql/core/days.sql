@@ -14,9 +14,15 @@ from shop.days as published
 where published.stage = 'orders'
     and published.state = 'done'
     and published.day < :day
-    and published.day >= (select min(begun.day) from shop.days as begun where begun.stage = :stage and begun.part = :part)
+    and published.day >= (
+        select min(begun.day)
+        from shop.days as begun
+        where begun.stage = :stage and begun.part = :part
+    )
     and published.day > coalesce((
-        select max(done.day) from shop.days as done where done.stage = :stage and done.part = :part and done.state = 'done'
+        select max(done.day)
+        from shop.days as done
+        where done.stage = :stage and done.part = :part and done.state = 'done'
     ), '-infinity');
 
 -- name: is_published

@@ -1,7 +1,8 @@
 -- name: store
 -- One row per message of :claim kept in the outbox. In the transaction that settles it: there if and only if accepted.
-insert into delivery.outbox
-    (customer_id, message_key, channel, recipient, subject, text_body, html_body, headers, stored_at)
+insert into delivery.outbox (
+    customer_id, message_key, channel, recipient, subject, text_body, html_body, headers, stored_at
+)
 select
     m.customer_id,
     m.message_key,

@@ -1,3 +1,4 @@
+{% from "campaigns/macros.sql" import has_ordered_since_entry %}
 {% from "contact/macros.sql" import contactable, is_known %}
 {% from "delivery/macros.sql" import is_halted %}
 
@@ -23,7 +24,7 @@ using (
             coalesce(e.exit_reason, 'finished') <> 'finished'
             or (
                 coalesce(v.definition -> 'exit_on' @> cast('["order"]' as jsonb), true)
-                and {% include "campaigns/_ordered_since_entry.sql" %}
+                and {{ has_ordered_since_entry("e") }}
             )
             or not {{ contactable("c", "'postal'") }}
         )

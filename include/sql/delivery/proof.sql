@@ -1,5 +1,6 @@
+{% from "campaigns/macros.sql" import has_ordered_since_entry %}
 {% from "contact/macros.sql" import join_legal_hours, places, why_not_contactable, zones %}
-{% from "delivery/macros.sql" import went_out %}
+{% from "delivery/macros.sql" import went_out, why_not_in_audience %}
 
 -- name: message_key_twice
 -- No message is there twice. One row per message key that stands more than once in the ledger.
@@ -84,10 +85,11 @@ select
     m.customer_id,
     m.message_key
 from delivery.messages as m
-where not exists (
-    select from campaigns.enrolments as e
-    where e.customer_id = m.customer_id and e.campaign = m.campaign and e.entry_no = m.entry_no
-);
+where
+    not exists (
+        select from campaigns.enrolments as e
+        where e.customer_id = m.customer_id and e.campaign = m.campaign and e.entry_no = m.entry_no
+    );
 
 -- name: sent_after_order
 -- Who has ordered is left alone. One row per message that went out although, at that instant, we knew of an order that
@@ -100,7 +102,7 @@ inner join campaigns.enrolments as e
     on e.customer_id = m.customer_id and e.campaign = m.campaign and e.entry_no = m.entry_no
 inner join campaigns.versions as v on v.campaign = m.campaign and v.version = m.version
 where coalesce(v.definition -> 'exit_on' @> cast('["order"]' as jsonb), true)
-    and {% filter replace(":known_by", "m.went_at") %}{% include "campaigns/_ordered_since_entry.sql" %}{% endfilter %};
+    and {{ has_ordered_since_entry("e", "m.went_at") }};
 
 -- name: sent_after_unsubscribing
 -- Nobody is written to who unsubscribed, complained or cannot be reached. One row per message that went out although
@@ -204,14 +206,15 @@ inner join ({{ went_out() }}) as m
     on (k.channel = 'all' or k.channel = m.channel)
     and m.went_at >= k.in_force_from
     and (k.in_force_until is null or m.went_at < k.in_force_until)
-where k.at_most < (
-    select count(*) from ({{ went_out() }}) as s
-    where s.customer_id = m.customer_id
-        and s.channel <> 'audience' -- nobody gets an audience
-        and (k.channel = 'all' or s.channel = k.channel)
-        and s.went_at > m.went_at - k.hours * interval '1 hour'
-        and s.went_at <= m.went_at
-);
+where
+    k.at_most < (
+        select count(*) from ({{ went_out() }}) as s
+        where s.customer_id = m.customer_id
+            and s.channel <> 'audience' -- nobody gets an audience
+            and (k.channel = 'all' or s.channel = k.channel)
+            and s.went_at > m.went_at - k.hours * interval '1 hour'
+            and s.went_at <= m.went_at
+    );
 
 -- name: stuck_attempting
 -- Nothing is forgotten half done. One row per message that a worker has been attempting for more than 24 hours.
@@ -235,4 +238,4 @@ left join shop.customer_versions as c
 where a.added_in is not null
     and a.removed_in is null
     and a.kept_at <= :known_by
-    and ({% include "delivery/_left_audience.sql" %}) is not null;
+    and ({{ why_not_in_audience("a", "e", "c") }}) is not null;

@@ -28,10 +28,10 @@ from (
 ) as h
 group by h.customer_id
 on conflict (customer_id) do update
-set tracked_since = least(g.tracked_since, excluded.tracked_since),
-    last_engaged_on = excluded.last_engaged_on,
-    known_at = excluded.known_at
-where g.tracked_since > excluded.tracked_since or g.last_engaged_on is distinct from excluded.last_engaged_on
+    set tracked_since = least(g.tracked_since, excluded.tracked_since),
+        last_engaged_on = excluded.last_engaged_on,
+        known_at = excluded.known_at
+    where g.tracked_since > excluded.tracked_since or g.last_engaged_on is distinct from excluded.last_engaged_on
 returning customer_id;
 
 -- name: language

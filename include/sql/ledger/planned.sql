@@ -1,4 +1,5 @@
 {% from "contact/macros.sql" import is_known, join_legal_hours, places, zones %}
+{% from "ledger/macros.sql" import is_open %}
 
 -- name: skip_left_over
 -- Skips the planned messages of enrolments that ended on day, with the reason they ended for; of those that just came
@@ -53,7 +54,7 @@ from delivery.messages as m
 where m.state = 'planned'
     and m.due_at <= :now
     and (cast(:campaign as text) is null or m.campaign = :campaign)
-    and {% include "delivery/_is_open.sql" %};
+    and {{ is_open("m") }};
 
 -- name: next_instant
 -- The first instant in [:from, :until), after :after, at which a planned message can be decided on: the first moment
@@ -83,7 +84,8 @@ from (
             m.expires_at,
             -- Later than :until is of no interest, and may be later than anybody can reckon.
             least(
-                greatest(m.due_at, coalesce(m.retry_at, m.due_at), cast(:from as timestamptz)), cast(:until as timestamptz)
+                greatest(m.due_at, coalesce(m.retry_at, m.due_at), cast(:from as timestamptz)),
+                cast(:until as timestamptz)
             ) as earliest
         from delivery.messages as m
         left join shop.customer_versions as c

@@ -166,10 +166,11 @@ select
     f.not_before,
     f.landed_at,
     f.newest_at
-from jsonb_to_recordset(cast(:files as jsonb)) as f (
-    file_no integer, name text, day date, starts_at timestamptz, known_at timestamptz, not_before timestamptz,
-    landed_at timestamptz, newest_at timestamptz
-);
+from
+    jsonb_to_recordset(cast(:files as jsonb)) as f (
+        file_no integer, name text, day date, starts_at timestamptz, known_at timestamptz, not_before timestamptz,
+        landed_at timestamptz, newest_at timestamptz
+    );
 
 -- name: analyze_stage
 -- Tell the planner what the stage holds; its own daemon cannot see temporary tables.

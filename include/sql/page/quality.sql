@@ -32,8 +32,9 @@ cross join
         select
             count(*) as suites,
             count(*) filter (where not s.success) as failed_suites,
-            coalesce(sum(jsonb_array_length(jsonb_path_query_array(s.results, '$.results[*] ? (@.success == false)'))), 0)
-                as failed_expectations
+            coalesce(
+                sum(jsonb_array_length(jsonb_path_query_array(s.results, '$.results[*] ? (@.success == false)'))), 0
+            ) as failed_expectations
         from landing.validations as s
         where s.load_id = l.load_id
     ) as v
