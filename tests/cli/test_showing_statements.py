@@ -127,8 +127,8 @@ def test_a_name_that_nothing_has_is_refused(refreshed: Settings, engine: Engine)
         statements.show(Shop(refreshed, engine), "delivery/clam")
     with pytest.raises(InputError, match="no selection 'winbak'"):
         statements.show(Shop(refreshed, engine), "winbak")
-    with pytest.raises(InputError, match="no statement 'delivery/_is_due'"):
-        statements.show(Shop(refreshed, engine), "delivery/_is_due")
+    with pytest.raises(InputError, match="no statement 'campaigns/_last_order_present'"):
+        statements.show(Shop(refreshed, engine), "campaigns/_last_order_present")
 
 
 def test_without_a_published_day_one_must_be_named(settings: Settings, engine: Engine) -> None:

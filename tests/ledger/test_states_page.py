@@ -24,7 +24,6 @@ MOVERS = [
     "ledger/settle_unknown",
     "ledger/quarantine",
     "ledger/macros",
-    "delivery/_left_audience",
     "ledger/plan_withdrawn",
     "ledger/skip_erased",
     "campaigns/end_erased",

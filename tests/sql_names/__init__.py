@@ -47,9 +47,11 @@ listed = Name("customer_id")
 kept = Name("t.customer_id")
 which = Name("true")
 
-# Words of SQL that stand for themselves nowhere.
+# Words and literals of SQL that stand for themselves nowhere.
 column = Name("extra")
 sequence = Name("row_numbers")
+delimiter = Name("','")
+quote = Name("'~'")
 
 # Each channel, and the kind of address it needs.
 channels = (("email", "email"), ("sms", "phone"), ("audience", "email_or_phone"), ("postal", "street"))

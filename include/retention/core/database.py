@@ -141,6 +141,12 @@ def sql(include: Path, name: str, names: Mapping[str, str] | None = None) -> str
         raise InputError(f"{where}: {sandbox.sentence(problem)}.") from problem
 
 
+def expression(include: Path, macros: str, name: str, over: str) -> str:
+    """What the macro `name` of ``sql/<macros>.sql`` makes of `over`, which is SQL itself: an alias or a column."""
+    template = _environment(include / "sql").from_string("{% import file as macros %}{{ macros[name](over) }}")
+    return template.render(file=f"{macros}.sql", name=name, over=over)
+
+
 def names(include: Path) -> list[str]:
     """The names of all statements, like ``ledger/claim``: without fragments, macros, migrations and selections.
 

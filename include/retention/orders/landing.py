@@ -225,7 +225,7 @@ def _copy(landing: _Landing, file: File, columns: list[str], blocks: Iterator[by
     include = landing.connection.get_execution_options()["include"]
     listed = Fragment(", ".join(map(identifier, columns)))
     quote = "\b" if landing.feed.delimiter == BLANKS else '"'
-    names = {"table": landing.table, "columns": listed, "delimiter": _literal(delimiter), "quote": _literal(quote)}
+    names = {"table": landing.table, "listed": listed, "delimiter": _literal(delimiter), "quote": _literal(quote)}
     try:
         with landing.cursor as cursor:
             with cursor.copy(database.sql(include, "orders/copy", names).encode()) as copy:
@@ -265,7 +265,7 @@ def _write_good(landing: _Landing, file: File, columns: list[str], rows: list[tu
         return
     include = landing.connection.get_execution_options()["include"]
     listed = Fragment(", ".join(map(identifier, ["file_no", "row_no", *columns])))
-    statement = database.sql(include, "orders/copy_rows", {"table": landing.table, "columns": listed})
+    statement = database.sql(include, "orders/copy_rows", {"table": landing.table, "listed": listed})
     with landing.cursor as cursor, cursor.copy(statement.encode()) as copy:
         for number, row in rows:
             copy.write_row((file.number, number, *(row.get(name) for name in columns)))

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 
 from retention.contact import erasures
 from retention.core import changes
-from retention.core.database import Fragment, Table, count, identifier, lock, one, run, sql
+from retention.core.database import Fragment, Table, count, expression, identifier, lock, one, run
 from retention.core.days import Counts
 from retention.core.errors import DeliveryError, InputError, StateError
 from retention.core.settings import Settings
@@ -231,8 +231,8 @@ def _names(settings: Settings, table: str, columns: Iterable[str]) -> Mapping[st
         if column == "provider_id":
             return "null"
         if column == "coupon_code":
-            return sql(settings.include, "privacy/coupon_code")
-        return sql(settings.include, "privacy/word", {"column": Fragment(f"t.{identifier(column)}")})
+            return expression(settings.include, "privacy/macros", "coupon_code", "t")
+        return expression(settings.include, "privacy/macros", "word", f"t.{identifier(column)}")
 
     listed = list(columns)
     return {

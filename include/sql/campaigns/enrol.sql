@@ -1,9 +1,11 @@
--- Enrols who may enter on day: members of the selection who may be contacted on the channel of the first step, for e-mail
--- members of send_base too, without an open enrolment, their re-entry time over; the longest lapsed first, at most
--- entry_limit (null is no limit). Returns how many entered, and how many of them in the control arm.
--- The arm is drawn once per customer and kept at re-entry: the first 32 bits of the hash of campaign (by its first name,
--- if it was renamed) and household (or customer) below control_bound, so that a greater share only adds. Households are one draw: their members talk.
--- What is looked up per candidate is a subquery, so that the cost stays in proportion whatever the planner believes.
+-- Enrols who may enter on day: members of the selection who may be contacted on the channel of the first step, for
+-- e-mail members of send_base too, without an open enrolment, their re-entry time over; the longest lapsed first, at
+-- most entry_limit (null is no limit). Returns how many entered, and how many of them in the control arm.
+-- The arm is drawn once per customer and kept at re-entry: the first 32 bits of the hash of campaign (by its first
+-- name, if it was renamed) and household (or customer) below control_bound, so that a greater share only adds.
+-- Households are one draw: their members talk. What is looked up per candidate is a subquery, so that the cost stays in
+-- proportion whatever the planner believes.
+{% from "campaigns/macros.sql" import number_drawn %}
 {% from "contact/macros.sql" import contactable, is_known %}
 with candidates as not materialized (
     select member.customer_id
@@ -71,13 +73,13 @@ written as (
         :campaign,
         coalesce(last_entry_no, 0) + 1,
         :version,
-        coalesce(arm, case
-            when cast(cast('x' || substring(encode(sha256(convert_to(
-                coalesce((select f.first_name from campaigns.first_names as f where f.campaign = :campaign), :campaign)
-                || chr(31) || coalesce(household, cast(customer_id as text)), 'UTF8'
-            )), 'hex') from 1 for 8) as bit(32)) as bigint) < cast(:control_bound as bigint) then 'control'
-            else 'treated'
-        end),
+        coalesce(
+            arm,
+            case
+                when {{ number_drawn("household", "customer_id") }} < cast(:control_bound as bigint) then 'control'
+                else 'treated'
+            end
+        ),
         :day,
         :entered_change
     from entering

@@ -1,3 +1,5 @@
+{% from "campaigns/macros.sql" import has_ordered_since_entry, has_unsubscribed %}
+
 -- name: end_enrolments
 -- Ends the open enrolments of one version whose customer ordered, unsubscribed or left the selection, as far as the
 -- campaign exits on it; what was known when day ended decides. Returns how many ended.
@@ -8,8 +10,8 @@ with written as (
     set
         exited_on = :day,
         exit_reason = case
-            when cast(:on_order as boolean) and {% include "campaigns/_ordered_since_entry.sql" %} then 'order'
-            when cast(:on_unsubscribe as boolean) and {% include "campaigns/_unsubscribed.sql" %} then 'unsubscribe'
+            when cast(:on_order as boolean) and {{ has_ordered_since_entry("e") }} then 'order'
+            when cast(:on_unsubscribe as boolean) and {{ has_unsubscribed("e") }} then 'unsubscribe'
             else 'left_selection'
         end
     where e.campaign = :campaign
@@ -17,8 +19,8 @@ with written as (
         and e.exited_on is null
         and e.entered_on <= :day
         and (
-            (cast(:on_order as boolean) and {% include "campaigns/_ordered_since_entry.sql" %})
-            or (cast(:on_unsubscribe as boolean) and {% include "campaigns/_unsubscribed.sql" %})
+            (cast(:on_order as boolean) and {{ has_ordered_since_entry("e") }})
+            or (cast(:on_unsubscribe as boolean) and {{ has_unsubscribed("e") }})
             or (cast(:on_left_selection as boolean) and not exists (
                 select from selections.membership as member
                 where member.customer_id = e.customer_id
@@ -33,9 +35,10 @@ with written as (
 select count(*) from written;
 
 -- name: finish
--- Closes the open enrolments of one version that are over: treated when the last step's message is planned and all their
--- messages are final; control when the treated ones' last chance has passed. Final is what was handed over or skipped
--- by known_by, or can no longer be sent then: instants that a later run of the same day finds unchanged. Returns how many.
+-- Closes the open enrolments of one version that are over: treated when the last step's message is planned and all
+-- their messages are final; control when the treated ones' last chance has passed. Final is what was handed over or
+-- skipped by known_by, or can no longer be sent then: instants that a later run of the same day finds unchanged.
+-- Returns how many.
 with written as (
     update campaigns.enrolments as e
     set exited_on = :day, exit_reason = 'finished'

@@ -1,10 +1,10 @@
 -- Plans one step of one version: a message for each open treated enrolment whose day for it is day, or one after
--- done_until that was never published. Customers who cannot be contacted get the row too, skipped with the reason. A message that
--- is there and still planned, never attempted, is decided again; any other stays as it is: its key refuses a second.
--- One row per reason (none means planned) and whether the messages are new: how many.
+-- done_until that was never published. Customers who cannot be contacted get the row too, skipped with the reason. A
+-- message that is there and still planned, never attempted, is decided again; any other stays as it is: its key refuses
+-- a second. One row per reason (none means planned) and whether the messages are new: how many.
 -- Due at the window's start on the customer's local date after the step's day, expired grace_days local dates after
--- that, at the window's end. The window is cut with the hours of the law; a customer whose zone nobody knows is inside it
--- only while all zones of their country are, in the shop's zone if there is no country either.
+-- that, at the window's end. The window is cut with the hours of the law; a customer whose zone nobody knows is inside
+-- it only while all zones of their country are, in the shop's zone if there is no country either.
 {% from "contact/macros.sql" import is_known, join_legal_hours, places, why_not_contactable, zones %}
 with written as (
     insert into delivery.messages as m (
@@ -47,16 +47,19 @@ with written as (
         left join {{ places() }} as place on place.country = c.country
         cross join lateral (select e.entered_on + cast(:step_day as integer) + 1 as local_date) as d
         {{ join_legal_hours("law", "c", "cast(:channel as text)", "d.local_date") }}
-        cross join lateral (
-            select
-                max((d.local_date + greatest(cast(:window_start as time), law.earliest)) at time zone p.zone) as due_at,
-                min((d.local_date + least(cast(:window_end as time), law.latest)) at time zone p.zone) as closes_at,
-                min(
-                    (d.local_date + cast(:grace_days as integer) + least(cast(:window_end as time), law.latest))
-                    at time zone p.zone
-                ) as expires_at
-            from unnest({{ zones("c", "place") }}) as p (zone)
-        ) as w
+        cross join
+            lateral (
+                select
+                    max(
+                        (d.local_date + greatest(cast(:window_start as time), law.earliest)) at time zone p.zone
+                    ) as due_at,
+                    min((d.local_date + least(cast(:window_end as time), law.latest)) at time zone p.zone) as closes_at,
+                    min(
+                        (d.local_date + cast(:grace_days as integer) + least(cast(:window_end as time), law.latest))
+                        at time zone p.zone
+                    ) as expires_at
+                from unnest({{ zones("c", "place") }}) as p (zone)
+            ) as w
         where e.campaign = :campaign
             and e.version = :version
             and e.arm = 'treated'
@@ -71,8 +74,8 @@ with written as (
             expires_at = excluded.expires_at,
             settled_at = excluded.settled_at
         where m.state = 'planned'
-            and m.attempts = 0
-            and (m.state, m.due_at, m.expires_at) is distinct from (excluded.state, excluded.due_at, excluded.expires_at)
+        and m.attempts = 0
+        and (m.state, m.due_at, m.expires_at) is distinct from (excluded.state, excluded.due_at, excluded.expires_at)
     returning case when m.state = 'skipped' then m.reason end as reason, (xmax = 0) as is_new
 )
 

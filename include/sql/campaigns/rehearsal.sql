@@ -1,6 +1,6 @@
 -- name: rehearsal_difference
--- One row per verdict: how many customers entered with the day that was rehearsed, left with it or are inside as before,
--- and the references of ten of them.
+-- One row per verdict: how many customers entered with the day that was rehearsed, left with it or are inside as
+-- before, and the references of ten of them.
 select
     d.verdict,
     count(*) as customers,

@@ -24,8 +24,8 @@ where f.campaign = :old
 returning f.campaign;
 
 -- name: end_second
--- Where both names had a customer inside, the entry under the new name ends; the one under the old name goes on where it
--- was. Returns how many ended.
+-- Where both names had a customer inside, the entry under the new name ends; the one under the old name goes on where
+-- it was. Returns how many ended.
 with written as (
     update campaigns.enrolments as e
     set exited_on = greatest(e.entered_on, cast(:day as date)), exit_reason = 'campaign_removed'
@@ -58,8 +58,9 @@ where d.campaign = :old
 returning d.customer_id;
 
 -- name: tables_to_rename
--- One row per table that names the campaign of each row, and whether the row belongs to one entry of a customer; who was
--- enrolled comes last, since the others are numbered by it. What needs more than another name has statements of its own.
+-- One row per table that names the campaign of each row, and whether the row belongs to one entry of a customer; who
+-- was enrolled comes last, since the others are numbered by it. What needs more than another name has statements of its
+-- own.
 select
     c.table_schema || '.' || c.table_name as name,
     bool_or(c.column_name = 'entry_no') as has_entries

@@ -9,7 +9,11 @@ on conflict (campaign, version) do nothing;
 select v.version, v.definition
 from campaigns.versions as v
 where v.campaign = :campaign
-    and v.version in (select e.version from campaigns.enrolments as e where e.campaign = :campaign and e.exited_on is null)
+    and v.version in (
+        select e.version
+        from campaigns.enrolments as e
+        where e.campaign = :campaign and e.exited_on is null
+    )
 order by v.first_used_on, v.version;
 
 -- name: without_file

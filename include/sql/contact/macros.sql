@@ -1,6 +1,6 @@
--- Whether, where and when a person may be contacted: the one answer to it, for selections, entry, planning, claim and export.
--- c: the alias of a customer's row; channel: an expression; as_of: the instant whose knowledge counts; shop_zone: the zone of
--- who has none; facts: the schema of the facts, nothing in a selection, whose world has its own.
+-- Whether, where and when a person may be contacted: the one answer to it, for selections, entry, planning, claim and
+-- export. c: the alias of a customer's row; channel: an expression; as_of: the instant whose knowledge counts;
+-- shop_zone: the zone of who has none; facts: the schema of the facts, nothing in a selection, whose world has its own.
 
 -- A predicate over the version v of a fact: it is what was known at as_of.
 {% macro is_known(v, as_of=":known_by") -%}
@@ -30,8 +30,8 @@
     )
 {%- endmacro %}
 
--- On what ground the law lets a customer be contacted on a channel: the rule of their country, or the one of unknown where
--- it has none, that holds on their local day. Null: no rule.
+-- On what ground the law lets a customer be contacted on a channel: the rule of their country, or the one of unknown
+-- where it has none, that holds on their local day. Null: no rule.
 {% macro legal_basis(c, channel, as_of, shop_zone, facts) -%}
     (
         select rule.basis
@@ -39,7 +39,8 @@
         where rule.channel = {{ channel }}
             and rule.country in ({{ c }}.country, 'unknown')
             and rule.valid_from <= cast(
-                cast({{ as_of }} as timestamptz) at time zone coalesce({{ c }}.time_zone, cast({{ shop_zone }} as text)) as date
+                cast({{ as_of }} as timestamptz)
+                at time zone coalesce({{ c }}.time_zone, cast({{ shop_zone }} as text)) as date
             )
         order by rule.country = 'unknown', rule.valid_from desc
         limit 1
@@ -56,9 +57,9 @@
     )
 {%- endmacro %}
 
--- True where there is a ground to contact a customer on a channel. A consent that was asked for is enough everywhere; an
--- address from a sale (soft_opt_in) where the law knows it, of a customer who has completed an order; nothing at all where
--- the law asks for nothing, until they object.
+-- True where there is a ground to contact a customer on a channel. A consent that was asked for is enough everywhere;
+-- an address from a sale (soft_opt_in) where the law knows it, of a customer who has completed an order; nothing at all
+-- where the law asks for nothing, until they object.
 {% macro has_ground(c, channel, as_of, shop_zone, facts) -%}
     case
         when exists (
@@ -70,7 +71,10 @@
                 then exists (select from {{ answer(c, channel, as_of, facts) }} as answer where answer.is_granted)
                 and {{ has_bought(c, as_of, facts) }}
             when 'legitimate_interest'
-                then not exists (select from {{ answer(c, channel, as_of, facts) }} as answer where not answer.is_granted)
+                then not exists (
+                    select from {{ answer(c, channel, as_of, facts) }} as answer
+                    where not answer.is_granted
+                )
             else false
         end
     end
@@ -134,8 +138,8 @@
     end
 {%- endmacro %}
 
--- Joins, as the alias law, the hours on a local day in which the law of a customer's country lets somebody contact them on
--- a channel: earliest and latest; of unknown where it has no rule then. Null: no limit.
+-- Joins, as the alias law, the hours on a local day in which the law of a customer's country lets somebody contact them
+-- on a channel: earliest and latest; of unknown where it has no rule then. Null: no limit.
 {% macro join_legal_hours(law, c, channel, on_day) -%}
     left join shop.law as {{ law }}_own
         on {{ law }}_own.country = {{ c }}.country
@@ -145,27 +149,34 @@
         on {{ law }}_other.country = 'unknown'
         and {{ law }}_other.channel = {{ channel }}
         and daterange({{ law }}_other.valid_from, {{ law }}_other.valid_until) @> {{ on_day }}
-    cross join lateral (
-        select
-            case when {{ law }}_own.country is null then {{ law }}_other.earliest else {{ law }}_own.earliest end as earliest,
-            case when {{ law }}_own.country is null then {{ law }}_other.latest else {{ law }}_own.latest end as latest
-    ) as {{ law }}
+    cross join
+        lateral (
+            select
+                case
+                    when {{ law }}_own.country is null then {{ law }}_other.earliest
+                    else {{ law }}_own.earliest
+                end as earliest,
+                case
+                    when {{ law }}_own.country is null then {{ law }}_other.latest
+                    else {{ law }}_own.latest
+                end as latest
+        ) as {{ law }}
 {%- endmacro %}
 
 -- The digest under which an address stands in shop.erased: HMAC-SHA256 by the secret's two pads, so that the secret
 -- itself never reaches the database. `kind` is a word, `value` an expression.
 {% macro digest(kind, value) -%}
-sha256(cast(:outer_pad as bytea) || sha256(cast(:inner_pad as bytea) || convert_to(
-    concat_ws(chr(31), 'erased', '{{ kind }}', {{ value }}), 'UTF8'
-)))
+    sha256(cast(:outer_pad as bytea) || sha256(cast(:inner_pad as bytea) || convert_to(
+        concat_ws(chr(31), 'erased', '{{ kind }}', {{ value }}), 'UTF8'
+    )))
 {%- endmacro %}
 
 -- The e-mail address of the customer `c` as it is compared.
 {% macro compared_email(c) -%}
-lower(trim({{ c }}.email))
+    lower(trim({{ c }}.email))
 {%- endmacro %}
 
 -- The number of the customer `c` as it is compared.
 {% macro compared_phone(c) -%}
-regexp_replace({{ c }}.phone, '[^0-9+]', '', 'g')
+    regexp_replace({{ c }}.phone, '[^0-9+]', '', 'g')
 {%- endmacro %}

@@ -8,24 +8,26 @@ select
     u.channel,
     u.reason,
     min(u.known_at)
-from unnest(
-    cast(:customer_ids as bigint[]), cast(:channels as text[]), cast(:reasons as text[]),
-    cast(:known_ats as timestamptz[])
-) as u (customer_id, channel, reason, known_at)
-where not exists (
-    select from shop.suppressions as s
-    where s.customer_id = u.customer_id
-        and s.channel = u.channel
-        and s.reason = u.reason
-        and s.lifted_at is null
-)
+from
+    unnest(
+        cast(:customer_ids as bigint[]), cast(:channels as text[]), cast(:reasons as text[]),
+        cast(:known_ats as timestamptz[])
+    ) as u (customer_id, channel, reason, known_at)
+where
+    not exists (
+        select from shop.suppressions as s
+        where s.customer_id = u.customer_id
+            and s.channel = u.channel
+            and s.reason = u.reason
+            and s.lifted_at is null
+    )
 group by u.customer_id, u.channel, u.reason
 on conflict (customer_id, channel, reason, known_at) do nothing
 returning customer_id, known_at;
 
 -- name: suppress_erased
--- One row per customer with an address or a number of somebody who was erased, under a reference of their own: nobody is
--- to be written to there. Of those in this load, or of all.
+-- One row per customer with an address or a number of somebody who was erased, under a reference of their own: nobody
+-- is to be written to there. Of those in this load, or of all.
 insert into shop.suppressions (customer_id, channel, reason, known_at)
 select
     c.customer_id,
@@ -36,10 +38,11 @@ from shop.customers as c
 where {{ which }}
     and exists (
         select from shop.erased as e
-        where e.digest in (
-            {{ digest("email", compared_email("c")) }},
-            {{ digest("phone", compared_phone("c")) }}
-        )
+        where
+            e.digest in (
+                {{ digest("email", compared_email("c")) }},
+                {{ digest("phone", compared_phone("c")) }}
+            )
     )
     and not exists (
         select from shop.suppressions as s
@@ -52,10 +55,11 @@ returning customer_id;
 -- From now on nobody writes to this customer, whatever becomes of the rest.
 insert into shop.suppressions (customer_id, channel, reason, known_at)
 select cast(:customer_id as bigint), 'all', 'erased', :now
-where not exists (
-    select from shop.suppressions as s
-    where s.customer_id = :customer_id and s.channel = 'all' and s.reason = 'erased' and s.lifted_at is null
-)
+where
+    not exists (
+        select from shop.suppressions as s
+        where s.customer_id = :customer_id and s.channel = 'all' and s.reason = 'erased' and s.lifted_at is null
+    )
 on conflict do nothing;
 
 -- name: lift_stopped

@@ -1,16 +1,16 @@
-{% from "contact/macros.sql" import why_not_contactable %}
-{% from "delivery/macros.sql" import is_halted %}
+{% from "delivery/macros.sql" import is_halted, why_not_in_audience %}
 
 -- name: leave_audiences
 -- One row per member who belongs in an audience no longer, as known by then, with the reason; in a file or not.
 update delivery.audience_members as m
-set left_at = :known_by,
+set
+    left_at = :known_by,
     left_reason = d.reason
 from (
     select
         a.customer_id,
         a.message_key,
-        {% include "delivery/_left_audience.sql" %} as reason
+        {{ why_not_in_audience("a", "e", "c") }} as reason
     from delivery.audience_members as a
     left join campaigns.enrolments as e
         on e.customer_id = a.customer_id and e.campaign = a.campaign and e.entry_no = a.entry_no
@@ -34,9 +34,11 @@ with written as (
 select count(*) from written;
 
 -- name: queue_removal
--- One row per membership of a customer who was erased: out of every audience with the next export, which then deletes it.
+-- One row per membership of a customer who was erased: out of every audience with the next export, which then deletes
+-- it.
 update delivery.audience_members
-set left_at = coalesce(left_at, :now),
+set
+    left_at = coalesce(left_at, :now),
     left_reason = 'erased'
 where customer_id = :customer_id
 returning customer_id;
@@ -50,7 +52,10 @@ select
         as number
 from delivery.audience_members as m
 where m.removed_in is null
-    and ((m.added_in is null and m.left_at is null and m.kept_at < :now) or (m.added_in is not null and m.left_at is not null))
+    and (
+        (m.added_in is null and m.left_at is null and m.kept_at < :now)
+        or (m.added_in is not null and m.left_at is not null)
+    )
 group by m.campaign, m.step
 order by m.campaign, m.step;
 
@@ -82,7 +87,8 @@ with written as (
 select count(*) from written;
 
 -- name: export_removals
--- How many members of one audience the export :number takes out: in a file, and no longer to be in. Halts do not matter.
+-- How many members of one audience the export :number takes out: in a file, and no longer to be in. Halts do not
+-- matter.
 with written as (
     update delivery.audience_members as m
     set removed_in = :number
@@ -110,7 +116,8 @@ where m.campaign = :campaign and m.step = :step and :number in (m.added_in, m.re
 -- name: empty_audience
 -- One row per member whom the export :number took out: who it was for the platforms is not needed any more.
 update delivery.audience_members
-set email_meta = null,
+set
+    email_meta = null,
     email_google = null,
     phone_meta = null,
     phone_google = null

@@ -1,5 +1,5 @@
--- One row per message decided on: attempting (the worker of :claim now hands it over; with what its template may say, as
--- known at :now), skipped with its reason, planned until a cap lets it go, or unknown where a restored database may
+-- One row per message decided on: attempting (the worker of :claim now hands it over; with what its template may say,
+-- as known at :now), skipped with its reason, planned until a cap lets it go, or unknown where a restored database may
 -- have forgotten that it was sent. And in each row where the page of the queue ends that was looked at: whoever asks
 -- goes on from there. One row with nothing else: nothing on this page can be decided now. No row: the queue has ended.
 -- Each rule is checked again here, with what is known at :now: whatever happened since planning, nothing is sent
@@ -12,13 +12,14 @@
 -- audience is no message to anybody: it waits for none and holds none up.
 -- The guard on state carries the promise "claimed once"; the advisory lock taken before only saves waiting.
 {% from "contact/macros.sql" import is_known, join_legal_hours, places, recipient, zones %}
-{% from "delivery/macros.sql" import last_order_on, may_be_lost, may_have_gone, next_local_day, reach, room, why_not_sent %}
-{% set has_ordered %}{% include "campaigns/_ordered_since_entry.sql" %}{% endset %}
+{% from "delivery/macros.sql" import last_order_on, may_be_lost, may_have_gone, next_local_day, reach, room %}
+{% from "delivery/macros.sql" import why_not_sent %}
+{% from "ledger/macros.sql" import is_due %}
 with page as materialized (
     select m.customer_id, m.due_at, m.message_key
     from delivery.messages as m
     where (m.due_at, m.message_key) > (cast(:after_at as timestamptz), cast(:after_key as text))
-        and {% include "delivery/_is_due.sql" %}
+        and {{ is_due("m") }}
         and (m.expires_at <= :now or not cast(:is_blocked as boolean))
     order by m.due_at, m.message_key
     limit :size
@@ -30,7 +31,7 @@ due as materialized (
     from delivery.messages as m
     left join shop.customer_versions as c on c.customer_id = m.customer_id and {{ is_known("c", ":now") }}
     where m.customer_id = any(array(select p.customer_id from page as p))
-        and {% include "delivery/_is_due.sql" %}
+        and {{ is_due("m") }}
         and (not cast(:is_alone as boolean) or m.message_key = any(array(select p.message_key from page as p)))
 ),
 
@@ -66,7 +67,10 @@ hours as materialized (
         cast(t.earliest as date) as today,
         h.opens,
         t.told_in,
-        (select min((cast(t.earliest as date) + h.closes) at time zone a.zone) from unnest(i.zones) as a (zone)) as closes_at,
+        (
+            select min((cast(t.earliest as date) + h.closes) at time zone a.zone)
+            from unnest(i.zones) as a (zone)
+        ) as closes_at,
         t.latest - t.earliest >= h.closes - h.opens as is_never,
         cast(t.earliest as date) = cast(t.latest as date)
         and cast(t.earliest as time) >= h.opens
@@ -74,18 +78,20 @@ hours as materialized (
     from (select distinct d.country, d.time_zone, d.channel, d.window_start, d.window_end from due as d) as w
     left join {{ places() }} as place on place.country = w.country
     cross join lateral (select {{ zones("w", "place") }} as zones) as i
-    cross join lateral (
-        select
-            min(l.local_time) as earliest,
-            max(l.local_time) as latest,
-            (array_agg(a.zone order by l.local_time, a.zone))[1] as told_in
-        from unnest(i.zones) as a (zone)
-        cross join lateral (select cast(:now as timestamptz) at time zone a.zone as local_time) as l
-    ) as t
+    cross join
+        lateral (
+            select
+                min(l.local_time) as earliest,
+                max(l.local_time) as latest,
+                (array_agg(a.zone order by l.local_time, a.zone))[1] as told_in
+            from unnest(i.zones) as a (zone)
+            cross join lateral (select cast(:now as timestamptz) at time zone a.zone as local_time) as l
+        ) as t
     {{ join_legal_hours("law", "w", "w.channel", "cast(t.earliest as date)") }}
-    cross join lateral (
-        select greatest(w.window_start, law.earliest) as opens, least(w.window_end, law.latest) as closes
-    ) as h
+    cross join
+        lateral (
+            select greatest(w.window_start, law.earliest) as opens, least(w.window_end, law.latest) as closes
+        ) as h
 ),
 
 -- What is to be decided on now: why it is not sent, or from when there is room for it.
@@ -101,7 +107,7 @@ judged as materialized (
         r.claim as restore,
         case
             when r.claim is not null then 'restored'
-            else {{ why_not_sent("m", "e", "v", "p", "c", has_ordered, "h.is_never") }}
+            else {{ why_not_sent("m", "e", "v", "p", "c", "h.is_never") }}
         end as reason,
         n.next_day,
         greatest(l.free_at, n.next_day) as free_at,
@@ -125,14 +131,16 @@ judged as materialized (
     left join got on got.customer_id = m.customer_id
     left join lateral {{ room("m", "got") }} as l on true
     cross join lateral (select {{ next_local_day("m", "h", "got") }} as next_day) as n
-    left join lateral (
-        select r.claim
-        from delivery.restores as r
-        where {{ may_be_lost("m", "r") }}
-            and cast(:providers as jsonb) ->> m.channel <> 'outbox' -- restored with the ledger, as it was
-        order by r.restored_at desc
-        limit 1
-    ) as r on true
+    left join
+        lateral (
+            select r.claim
+            from delivery.restores as r
+            where {{ may_be_lost("m", "r") }}
+                and cast(:providers as jsonb) ->> m.channel <> 'outbox' -- restored with the ledger, as it was
+            order by r.restored_at desc
+            limit 1
+        ) as r
+        on true
     where m.expires_at <= :now or (not cast(:is_blocked as boolean) and (h.is_never or h.is_open))
 ),
 
@@ -155,7 +163,12 @@ ranked as materialized (
             and coalesce(count(*) filter (where d.competes) over of_customer <= d.room, true)
             and coalesce(count(*) filter (where d.competes) over of_channel <= d.room_of_channel, true)
         ) as is_decided
-    from (select j.*, j.reason is null and j.free_at is null and j.channel <> 'audience' as competes from judged as j) as d
+    from (
+        select
+            j.*,
+            j.reason is null and j.free_at is null and j.channel <> 'audience' as competes
+        from judged as j
+    ) as d
     window
         of_entry as (partition by d.customer_id, d.campaign, d.entry_no order by d.due_at, d.message_key),
         of_customer as (partition by d.customer_id order by d.priority, d.due_at, d.message_key),
@@ -164,24 +177,35 @@ ranked as materialized (
 
 decided as (
     update delivery.messages as m
-    set state = d.new_state,
+    set
+        state = d.new_state,
         reason = d.new_reason,
         claim = case d.new_state when 'planned' then null when 'unknown' then d.restore else cast(:claim as uuid) end,
-        provider = case when d.new_state = 'attempting' then cast(:providers as jsonb) ->> m.channel else m.provider end,
-        attempts = case d.new_state when 'attempting' then m.attempts + 1 when 'unknown' then greatest(m.attempts, 1)
-            else m.attempts end,
-        attempted_at = case when d.new_state in ('attempting', 'unknown') then cast(:now as timestamptz)
-            else m.attempted_at end,
+        provider = case
+            when d.new_state = 'attempting' then cast(:providers as jsonb) ->> m.channel
+            else m.provider
+        end,
+        attempts = case d.new_state
+            when 'attempting' then m.attempts + 1
+            when 'unknown' then greatest(m.attempts, 1)
+            else m.attempts
+        end,
+        attempted_at = case
+            when d.new_state in ('attempting', 'unknown') then cast(:now as timestamptz)
+            else m.attempted_at
+        end,
         called_at = case d.new_state when 'attempting' then cast(:called_at as timestamptz) else m.called_at end,
         settled_at = case when d.new_state in ('skipped', 'unknown') then cast(:now as timestamptz) end,
         retry_at = case when d.new_state = 'planned' then d.free_at end
     from ranked as d
     where d.customer_id = m.customer_id and d.message_key = m.message_key and m.state = 'planned' and d.is_decided
-    returning m.state, m.reason, m.customer_id, m.message_key, m.campaign, m.version, m.entry_no, m.step, m.channel,
+    returning
+        m.state, m.reason, m.customer_id, m.message_key, m.campaign, m.version, m.entry_no, m.step, m.channel,
         m.offer, m.attempts, d.told_in, d.send_before
 )
 
--- Of a message that is not handed over nothing is told but what became of it: it may have values that no program can read.
+-- Of a message that is not handed over nothing is told but what became of it: it may have values that no program can
+-- read.
 select
     p.page_at,
     p.page_key,

@@ -13,7 +13,9 @@ values (:campaign, :step, :number, :channel, :day, :at, :added, :removed);
 -- One row per export of :channel whose files may not be there, oldest first: those never complete, and those of :day.
 select
     x.campaign,
-    coalesce((select f.first_name from campaigns.first_names as f where f.campaign = x.campaign), x.campaign) as known_as,
+    coalesce(
+        (select f.first_name from campaigns.first_names as f where f.campaign = x.campaign), x.campaign
+    ) as known_as,
     x.step,
     x.number,
     x.channel,
@@ -36,7 +38,9 @@ where campaign = :campaign and step = :step and number = :number;
 -- One row per export of :channel, complete, whose folder is still there although it is older than :before.
 select
     x.campaign,
-    coalesce((select f.first_name from campaigns.first_names as f where f.campaign = x.campaign), x.campaign) as known_as,
+    coalesce(
+        (select f.first_name from campaigns.first_names as f where f.campaign = x.campaign), x.campaign
+    ) as known_as,
     x.step,
     x.number,
     x.channel,

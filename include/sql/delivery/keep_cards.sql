@@ -16,11 +16,12 @@ select
     u.country,
     u.card,
     :now
-from unnest(
-    cast(:customer_ids as bigint[]), cast(:message_keys as text[]), cast(:languages as text[]),
-    cast(:recipients as text[]), cast(:street as text[]), cast(:postal_code as text[]), cast(:city as text[]),
-    cast(:country as text[]), cast(:cards as text[])
-) as u (customer_id, message_key, language, recipient, street, postal_code, city, country, card)
+from
+    unnest(
+        cast(:customer_ids as bigint[]), cast(:message_keys as text[]), cast(:languages as text[]),
+        cast(:recipients as text[]), cast(:street as text[]), cast(:postal_code as text[]), cast(:city as text[]),
+        cast(:country as text[]), cast(:cards as text[])
+    ) as u (customer_id, message_key, language, recipient, street, postal_code, city, country, card)
 join delivery.messages as m
     on m.customer_id = u.customer_id
     and m.message_key = u.message_key

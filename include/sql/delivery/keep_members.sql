@@ -16,10 +16,11 @@ select
     u.phone_meta,
     u.phone_google,
     :now
-from unnest(
-    cast(:customer_ids as bigint[]), cast(:message_keys as text[]), cast(:email_meta as text[]),
-    cast(:email_google as text[]), cast(:phone_meta as text[]), cast(:phone_google as text[])
-) as u (customer_id, message_key, email_meta, email_google, phone_meta, phone_google)
+from
+    unnest(
+        cast(:customer_ids as bigint[]), cast(:message_keys as text[]), cast(:email_meta as text[]),
+        cast(:email_google as text[]), cast(:phone_meta as text[]), cast(:phone_google as text[])
+    ) as u (customer_id, message_key, email_meta, email_google, phone_meta, phone_google)
 join delivery.messages as m
     on m.customer_id = u.customer_id
     and m.message_key = u.message_key

@@ -1,3 +1,4 @@
+{% from "campaigns/macros.sql" import has_ordered_since_entry %}
 {% from "contact/macros.sql" import is_known, why_not_contactable %}
 
 -- Why a message is not sent, and what limits how many are: for the claim, and for everybody who explains it.
@@ -19,8 +20,8 @@
     )
 {%- endmacro %}
 
--- True of a message with a value that cannot be turned into text: an instant that no program reads, no version, an offer
--- without an end, a coupon of no percentage.
+-- True of a message with a value that cannot be turned into text: an instant that no program reads, no version, an
+-- offer without an end, a coupon of no percentage.
 {% macro is_unreadable(m, v, p) -%}
     not {{ is_readable(last_order_on(m ~ ".customer_id")) }}
     or not {{ is_readable(p ~ ".expires_at") }}
@@ -47,9 +48,9 @@
     end
 {%- endmacro %}
 
--- Why a message will not be sent, whenever there is room for it; null where it will. has_ordered: a predicate, whether an
--- order ends the enrolment; is_never: one, whether no time of day is inside its window.
-{% macro why_not_sent(m, e, v, p, c, has_ordered, is_never) -%}
+-- Why a message will not be sent, whenever there is room for it; null where it will. is_never: a predicate, whether no
+-- time of day is inside its window.
+{% macro why_not_sent(m, e, v, p, c, is_never) -%}
     coalesce(
         case
             when {{ m }}.expires_at <= :now and {{ m }}.reason = 'capped' then 'capped'
@@ -59,7 +60,8 @@
             when {{ e }}.arm <> 'treated' then 'control'
             when {{ e }}.exit_reason = 'finished' then 'too_late'
             when {{ e }}.exited_on is not null then {{ e }}.exit_reason
-            when coalesce({{ v }}.definition -> 'exit_on' @> cast('["order"]' as jsonb), true) and {{ has_ordered }}
+            when coalesce({{ v }}.definition -> 'exit_on' @> cast('["order"]' as jsonb), true)
+                and {{ has_ordered_since_entry(e) }}
                 then 'order'
         end,
         {{ why_not_contactable(c, m ~ ".channel", ":now") }},
@@ -68,8 +70,8 @@
     )
 {%- endmacro %}
 
--- True of a planned message that may have been sent all the same, between a backup and its restore r. Nobody sends it again
--- by itself, unless a person has decided so since. To be put into an audience twice is harmless.
+-- True of a planned message that may have been sent all the same, between a backup and its restore r. Nobody sends it
+-- again by itself, unless a person has decided so since. To be put into an audience twice is harmless.
 {% macro may_be_lost(m, r) -%}
     {{ m }}.due_at <= {{ r }}.restored_at
     and {{ m }}.expires_at > {{ r }}.backup_at
@@ -112,8 +114,8 @@
     end
 {%- endmacro %}
 
--- A table of one row: how many more messages the caps allow the customer of a message now, over all channels (room) and on
--- its own (room_of_channel); and, where that is none, the instant from which there is room (free_at). Null: no cap.
+-- A table of one row: how many more messages the caps allow the customer of a message now, over all channels (room) and
+-- on its own (room_of_channel); and, where that is none, the instant from which there is room (free_at). Null: no cap.
 {% macro room(m, got) -%}
     (
         select
@@ -121,20 +123,23 @@
             min(cap.at_most - f.used) filter (where cap.channel = 'all') as room,
             min(cap.at_most - f.used) filter (where cap.channel <> 'all') as room_of_channel
         from delivery.caps as cap
-        cross join lateral (
-            select
-                case when {{ got }}.at is null then 0 else cardinality(counted.at) end as used,
-                case when {{ got }}.at is not null then counted.at[cap.at_most] + cap.hours * interval '1 hour' end as free_at
-            from (
-                select array(
-                    select one.at
-                    from unnest({{ got }}.at, {{ got }}.channels) as one (at, channel)
-                    where cap.channel in (one.channel, 'all')
-                        and one.at > cast(:now as timestamptz) - cap.hours * interval '1 hour'
-                    order by one.at desc
-                ) as at
-            ) as counted
-        ) as f
+        cross join
+            lateral (
+                select
+                    case when {{ got }}.at is null then 0 else cardinality(counted.at) end as used,
+                    case
+                        when {{ got }}.at is not null then counted.at[cap.at_most] + cap.hours * interval '1 hour'
+                    end as free_at
+                from (
+                    select array(
+                        select one.at
+                        from unnest({{ got }}.at, {{ got }}.channels) as one (at, channel)
+                        where cap.channel in (one.channel, 'all')
+                            and one.at > cast(:now as timestamptz) - cap.hours * interval '1 hour'
+                        order by one.at desc
+                    ) as at
+                ) as counted
+            ) as f
         where cap.in_force_until is null and cap.channel in ({{ m }}.channel, 'all') and {{ m }}.channel <> 'audience'
     )
 {%- endmacro %}
@@ -142,25 +147,43 @@
 -- True while a halt, or the want of its file, keeps the campaign, or the channel, from leaving as files. Both are
 -- expressions.
 {% macro is_halted(campaign, channel) -%}
-exists (
-    select from campaigns.paused as x where x.campaign = {{ campaign }}
-    union all
+    exists (
+        select from campaigns.paused as x where x.campaign = {{ campaign }}
+        union all
 
-    select from delivery.halts as h
-    where h.kind = 'all' or (h.kind = 'campaign' and h.name = {{ campaign }}) or (h.kind = 'channel' and h.name = {{ channel }})
-)
+        select from delivery.halts as h
+        where h.kind = 'all'
+            or (h.kind = 'campaign' and h.name = {{ campaign }})
+            or (h.kind = 'channel' and h.name = {{ channel }})
+    )
 {%- endmacro %}
 
 -- Each message that was handed over, or may have been, and went_at, when: what the real clock showed where a provider
 -- was called, the instant that was played where the outbox or a file has it. Not those a restore made unknown: what
 -- stands there is when the restore was, not when they went out.
 {% macro went_out() -%}
-select
-    w.*,
+    select
+        w.*,
+        case
+            when w.provider in ('outbox', 'files') then w.attempted_at else coalesce(w.called_at, w.attempted_at)
+        end as went_at
+    from delivery.messages as w
+    where w.state in ('attempting', 'accepted', 'delivered', 'bounced', 'unknown')
+        and not exists (select from delivery.restores as r where r.claim = w.claim)
+{%- endmacro %}
+
+-- Why a member a of an audience belongs in it no longer, as known at :known_by; null while they do. e: the enrolment
+-- that put them in; c: the customer.
+{% macro why_not_in_audience(a, e, c) -%}
     case
-        when w.provider in ('outbox', 'files') then w.attempted_at else coalesce(w.called_at, w.attempted_at)
-    end as went_at
-from delivery.messages as w
-where w.state in ('attempting', 'accepted', 'delivered', 'bounced', 'unknown')
-    and not exists (select from delivery.restores as r where r.claim = w.claim)
+        when {{ e }}.customer_id is null then 'no_enrolment'
+        when {{ e }}.arm <> 'treated' then 'control'
+        when {{ e }}.exit_reason <> 'finished'
+            and {{ e }}.exited_on < cast(cast(:known_by as timestamptz) at time zone cast(:shop_zone as text) as date)
+            then {{ e }}.exit_reason
+        when {{ has_ordered_since_entry(e) }} then 'order'
+        when {{ a }}.until_on < cast(cast(:known_by as timestamptz) at time zone cast(:shop_zone as text) as date)
+            then 'until_over'
+        else {{ why_not_contactable(c, "'audience'") }}
+    end
 {%- endmacro %}

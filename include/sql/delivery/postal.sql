@@ -1,9 +1,11 @@
+{% from "campaigns/macros.sql" import has_ordered_since_entry %}
 {% from "contact/macros.sql" import contactable, is_known %}
 {% from "delivery/macros.sql" import is_halted %}
 
 -- name: withdraw_cards
 -- One row per card in no export whose customer must not get it any more, as known at :known_by: they may not be
--- contacted by post, their entry has ended, or they ordered. The card is deleted; the ledger plans its message once more.
+-- contacted by post, their entry has ended, or they ordered. The card is deleted; the ledger plans its message once
+-- more.
 delete from delivery.cards as k
 using (
     select
@@ -22,7 +24,7 @@ using (
             coalesce(e.exit_reason, 'finished') <> 'finished'
             or (
                 coalesce(v.definition -> 'exit_on' @> cast('["order"]' as jsonb), true)
-                and {% include "campaigns/_ordered_since_entry.sql" %}
+                and {{ has_ordered_since_entry("e") }}
             )
             or not {{ contactable("c", "'postal'") }}
         )

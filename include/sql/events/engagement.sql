@@ -1,10 +1,10 @@
 {% from "events/macros.sql" import is_machine %}
 
 -- name: engage
--- One row per customer of :batch whose engagement changed. It is computed from all events of the customer, since a later
--- event can show that an earlier click was a machine's: so the order of events does not matter.
--- tracked_since is the day of the first e-mail whose reports, or click, reach us: where nobody reports, nobody becomes inactive.
--- Opens prove nothing, mail programs load images by themselves: only clicks of people are interest.
+-- One row per customer of :batch whose engagement changed. It is computed from all events of the customer, since a
+-- later event can show that an earlier click was a machine's: so the order of events does not matter.
+-- tracked_since is the day of the first e-mail whose reports, or click, reach us: where nobody reports, nobody becomes
+-- inactive. Opens prove nothing, mail programs load images by themselves: only clicks of people are interest.
 insert into shop.engagement as g (customer_id, tracked_since, last_engaged_on, known_at)
 select
     h.customer_id,
@@ -28,10 +28,10 @@ from (
 ) as h
 group by h.customer_id
 on conflict (customer_id) do update
-set tracked_since = least(g.tracked_since, excluded.tracked_since),
-    last_engaged_on = excluded.last_engaged_on,
-    known_at = excluded.known_at
-where g.tracked_since > excluded.tracked_since or g.last_engaged_on is distinct from excluded.last_engaged_on
+    set tracked_since = least(g.tracked_since, excluded.tracked_since),
+        last_engaged_on = excluded.last_engaged_on,
+        known_at = excluded.known_at
+    where g.tracked_since > excluded.tracked_since or g.last_engaged_on is distinct from excluded.last_engaged_on
 returning customer_id;
 
 -- name: language

@@ -1,6 +1,7 @@
 -- name: to_look_up
--- One row per message that a provider may have sent and nobody knows of, attempted by :before: the least recently looked
--- up first, on :channels. With what a text can be told by: the number it went to, the code in it, and since when it may have gone.
+-- One row per message that a provider may have sent and nobody knows of, attempted by :before: the least recently
+-- looked up first, on :channels. With what a text can be told by: the number it went to, the code in it, and since when
+-- it may have gone.
 select
     m.customer_id,
     m.message_key,

@@ -11,8 +11,11 @@ update delivery.caps as k
 set in_force_until = greatest(k.in_force_from, cast(:now as timestamptz))
 where k.in_force_until is null
     and not exists (
-        select from unnest(cast(:channels as text[]), cast(:at_mosts as integer[]), cast(:hours as integer[]))
-        as u (channel, at_most, hours)
+        select
+        from
+            unnest(
+                cast(:channels as text[]), cast(:at_mosts as integer[]), cast(:hours as integer[])
+            ) as u (channel, at_most, hours)
         where u.channel = k.channel and u.at_most = k.at_most and u.hours = k.hours
     )
 returning k.channel;
@@ -21,8 +24,10 @@ returning k.channel;
 -- One row per cap that comes into force at :now.
 insert into delivery.caps (channel, at_most, hours, in_force_from)
 select u.channel, u.at_most, u.hours, :now
-from unnest(cast(:channels as text[]), cast(:at_mosts as integer[]), cast(:hours as integer[]))
-as u (channel, at_most, hours)
+from
+    unnest(
+        cast(:channels as text[]), cast(:at_mosts as integer[]), cast(:hours as integer[])
+    ) as u (channel, at_most, hours)
 on conflict (channel, at_most, hours) where in_force_until is null do nothing
 returning channel;
 
@@ -30,7 +35,8 @@ returning channel;
 -- One row per message that a cap held back and that may try again now: of the customers given, since one of their
 -- messages was not sent after all; of everybody where none are given, since the caps have changed.
 update delivery.messages as m
-set reason = null,
+set
+    reason = null,
     retry_at = null
 where m.state = 'planned'
     and m.reason = 'capped'

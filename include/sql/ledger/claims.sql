@@ -1,3 +1,5 @@
+{% from "ledger/macros.sql" import is_due %}
+
 -- name: acquire_claim_lock
 -- A worker's sign of life: this lock lasts until it lets go or its session ends, whichever way it dies.
 select pg_advisory_lock(:key) as held;
@@ -22,7 +24,8 @@ select pg_try_advisory_xact_lock(:key) as is_dead;
 -- exported as files, is one transaction with the settled state: still attempting there provably was not sent. Planned,
 -- as if never claimed.
 update delivery.messages as m
-set state = case when m.provider in ('outbox', 'files') then 'planned' else 'unknown' end,
+set
+    state = case when m.provider in ('outbox', 'files') then 'planned' else 'unknown' end,
     reason = case when m.provider in ('outbox', 'files') then null else 'worker_died' end,
     attempts = m.attempts - case when m.provider in ('outbox', 'files') then 1 else 0 end,
     attempted_at = case when m.provider in ('outbox', 'files') and m.attempts = 1 then null else m.attempted_at end,
@@ -37,21 +40,23 @@ returning m.customer_id, m.campaign, m.entry_no, m.offer, m.state;
 -- One row: the first due message after a place in the queue; while sending :is_blocked, the first that has expired.
 -- No claim that meets it can be read, so nothing of it is read here: it is skipped, and the queue goes on.
 update delivery.messages as m
-set state = 'skipped',
+set
+    state = 'skipped',
     reason = 'unreadable',
     claim = cast(:claim as uuid),
     settled_at = cast(:now as timestamptz),
     retry_at = null
-where (m.customer_id, m.message_key) = (
-    select m.customer_id, m.message_key
-    from delivery.messages as m
-    where (m.due_at, m.message_key) > (cast(:after_at as timestamptz), cast(:after_key as text))
-        and {% include "delivery/_is_due.sql" %}
-        and (m.expires_at <= :now or not cast(:is_blocked as boolean))
-    order by m.due_at, m.message_key
-    limit 1
-)
-and m.state = 'planned'
+where
+    (m.customer_id, m.message_key) = (
+        select m.customer_id, m.message_key
+        from delivery.messages as m
+        where (m.due_at, m.message_key) > (cast(:after_at as timestamptz), cast(:after_key as text))
+            and {{ is_due("m") }}
+            and (m.expires_at <= :now or not cast(:is_blocked as boolean))
+        order by m.due_at, m.message_key
+        limit 1
+    )
+    and m.state = 'planned'
 returning m.customer_id, m.message_key, m.campaign, m.entry_no, m.offer, m.state;
 
 -- name: settle
@@ -60,7 +65,8 @@ returning m.customer_id, m.message_key, m.campaign, m.entry_no, m.offer, m.state
 -- before the claim, but for the attempt, where that one counts. Outcomes are numbered: many messages share one.
 with settled as (
     update delivery.messages as m
-    set state = u.state,
+    set
+        state = u.state,
         reason = u.reason,
         provider_id = u.provider_id,
         settled_at = case when u.state <> 'planned' then cast(:now as timestamptz) end,
@@ -71,10 +77,11 @@ with settled as (
         called_at = case when u.counts_as_attempt or m.attempts > 1 then m.called_at end,
         claim = case when u.state <> 'planned' then m.claim end,
         provider = case when u.state <> 'planned' then m.provider end
-    from unnest(
-        cast(:customer_ids as bigint[]), cast(:message_keys as text[]), cast(:segments as integer[]),
-        cast(:outcomes as integer[])
-    ) as w (customer_id, message_key, segments, outcome)
+    from
+        unnest(
+            cast(:customer_ids as bigint[]), cast(:message_keys as text[]), cast(:segments as integer[]),
+            cast(:outcomes as integer[])
+        ) as w (customer_id, message_key, segments, outcome)
     join unnest(
         cast(:states as text[]), cast(:reasons as text[]), cast(:provider_ids as text[]),
         cast(:retry_ats as timestamptz[]), cast(:count_as_attempts as boolean[])
@@ -111,12 +118,14 @@ group by s.state;
 -- What the sends in [:from, :until) came to, counted in the ledger: the same after a crash as without one.
 -- A message skipped by a claim carries the claim; one skipped by its campaign does not.
 select
-    count(*) filter (where m.state in ('accepted', 'delivered', 'bounced') and m.attempted_at >= :from
-        and m.attempted_at < :until) as accepted,
+    count(*) filter (
+        where m.state in ('accepted', 'delivered', 'bounced') and m.attempted_at >= :from and m.attempted_at < :until
+    ) as accepted,
     count(*) filter (where m.state = 'refused' and m.attempted_at >= :from and m.attempted_at < :until) as refused,
     count(*) filter (where m.state = 'unknown' and m.attempted_at >= :from and m.attempted_at < :until) as unknown,
     count(*) filter (where m.state = 'planned' and m.due_at < :until) as deferred,
-    count(*) filter (where m.state = 'skipped' and m.claim is not null and m.settled_at >= :from
-        and m.settled_at < :until) as skipped
+    count(*) filter (
+        where m.state = 'skipped' and m.claim is not null and m.settled_at >= :from and m.settled_at < :until
+    ) as skipped
 from delivery.messages as m
 where m.due_at < :until;

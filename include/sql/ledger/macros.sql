@@ -1,24 +1,49 @@
 -- What the event `e` says of its message. Whatever is reported with our key was accepted, at the least.
 {% macro state_reported(e) -%}
-case
-    when {{ e }}.kind in ('dropped', 'failed', 'canceled') then 'refused'
-    when {{ e }}.kind in ('bounce', 'undelivered') then 'bounced'
-    when {{ e }}.kind in ('delivered', 'read', 'open', 'click', 'spamreport', 'unsubscribe', 'group_unsubscribe', 'group_resubscribe')
-        then 'delivered'
-    else 'accepted'
-end
+    case
+        when {{ e }}.kind in ('dropped', 'failed', 'canceled') then 'refused'
+        when {{ e }}.kind in ('bounce', 'undelivered') then 'bounced'
+        when {{ e }}.kind in (
+            'delivered', 'read', 'open', 'click', 'spamreport', 'unsubscribe', 'group_unsubscribe', 'group_resubscribe'
+        ) then 'delivered'
+        else 'accepted'
+    end
 {%- endmacro %}
 
 -- Why the event `e` says that its message did not arrive, or was not sent; null if it says nothing like it.
 {% macro reason_reported(e) -%}
-case
-    when {{ e }}.kind = 'dropped' then 'dropped' || coalesce(': ' || {{ e }}.detail, '')
-    when {{ e }}.kind = 'canceled' then 'cancelled'
-    when {{ e }}.kind = 'failed' and {{ e }}.detail = '21610' then 'opted_out'
-    when {{ e }}.kind = 'failed' and {{ e }}.detail in ('21211', '21614', '21635', '30005', '30006') then 'invalid_number'
-    when {{ e }}.kind = 'failed' then 'provider_refused' || coalesce(': ' || {{ e }}.detail, '')
-    when {{ e }}.kind = 'bounce' and {{ e }}.detail = 'blocked' then 'blocked'
-    when {{ e }}.kind = 'bounce' then 'hard_bounce'
-    when {{ e }}.kind = 'undelivered' then 'undelivered' || coalesce(': ' || {{ e }}.detail, '')
-end
+    case
+        when {{ e }}.kind = 'dropped' then 'dropped' || coalesce(': ' || {{ e }}.detail, '')
+        when {{ e }}.kind = 'canceled' then 'cancelled'
+        when {{ e }}.kind = 'failed' and {{ e }}.detail = '21610' then 'opted_out'
+        when {{ e }}.kind = 'failed' and {{ e }}.detail in ('21211', '21614', '21635', '30005', '30006')
+            then 'invalid_number'
+        when {{ e }}.kind = 'failed' then 'provider_refused' || coalesce(': ' || {{ e }}.detail, '')
+        when {{ e }}.kind = 'bounce' and {{ e }}.detail = 'blocked' then 'blocked'
+        when {{ e }}.kind = 'bounce' then 'hard_bounce'
+        when {{ e }}.kind = 'undelivered' then 'undelivered' || coalesce(': ' || {{ e }}.detail, '')
+    end
+{%- endmacro %}
+
+-- True while a message may still be claimed at an instant: nothing halts it, and its campaign is not paused for want of
+-- a file. Read as halts and pauses stand now.
+{% macro is_open(m) -%}
+    not exists (select from campaigns.paused as x where x.campaign = {{ m }}.campaign)
+    and not exists (
+        select from delivery.halts as h
+        where h.kind = 'all'
+            or (h.kind = 'campaign' and h.name = {{ m }}.campaign)
+            or (h.kind = 'channel' and h.name = {{ m }}.channel)
+    )
+{%- endmacro %}
+
+-- True while a message is due at :now, neither halted nor waiting to be tried again; whether it is in its window is
+-- another question.
+{% macro is_due(m) -%}
+    {{ m }}.state = 'planned'
+    and {{ m }}.due_at <= :now
+    and (cast(:campaign as text) is null or {{ m }}.campaign = :campaign)
+    and {{ m }}.channel = any(cast(:channels as text[]))
+    and ({{ m }}.expires_at <= :now or {{ m }}.retry_at is null or {{ m }}.retry_at <= :now)
+    and {{ is_open(m) }}
 {%- endmacro %}

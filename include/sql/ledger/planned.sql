@@ -1,4 +1,5 @@
 {% from "contact/macros.sql" import is_known, join_legal_hours, places, zones %}
+{% from "ledger/macros.sql" import is_open %}
 
 -- name: skip_left_over
 -- Skips the planned messages of enrolments that ended on day, with the reason they ended for; of those that just came
@@ -53,7 +54,7 @@ from delivery.messages as m
 where m.state = 'planned'
     and m.due_at <= :now
     and (cast(:campaign as text) is null or m.campaign = :campaign)
-    and {% include "delivery/_is_open.sql" %};
+    and {{ is_open("m") }};
 
 -- name: next_instant
 -- The first instant in [:from, :until), after :after, at which a planned message can be decided on: the first moment
@@ -83,7 +84,8 @@ from (
             m.expires_at,
             -- Later than :until is of no interest, and may be later than anybody can reckon.
             least(
-                greatest(m.due_at, coalesce(m.retry_at, m.due_at), cast(:from as timestamptz)), cast(:until as timestamptz)
+                greatest(m.due_at, coalesce(m.retry_at, m.due_at), cast(:from as timestamptz)),
+                cast(:until as timestamptz)
             ) as earliest
         from delivery.messages as m
         left join shop.customer_versions as c
@@ -93,24 +95,26 @@ from (
     left join {{ places() }} as place on place.country = c.country
     cross join generate_series(0, 2) as k (days)
     cross join lateral (select {{ zones("c", "place") }} as zones) as e
-    cross join lateral (
-        select cast(min(c.earliest at time zone p.zone) as date) + k.days as on_day
-        from unnest(e.zones) as p (zone)
-    ) as d
+    cross join
+        lateral (
+            select cast(min(c.earliest at time zone p.zone) as date) + k.days as on_day
+            from unnest(e.zones) as p (zone)
+        ) as d
     {{ join_legal_hours("law", "c", "c.channel", "d.on_day") }}
-    cross join lateral (
-        select
-            max((d.on_day + greatest(c.window_start, law.earliest)) at time zone p.zone) as opens_at,
-            min((d.on_day + least(c.window_end, law.latest)) at time zone p.zone) as closes_at
-        from unnest(e.zones) as p (zone)
-    ) as w
+    cross join
+        lateral (
+            select
+                max((d.on_day + greatest(c.window_start, law.earliest)) at time zone p.zone) as opens_at,
+                min((d.on_day + least(c.window_end, law.latest)) at time zone p.zone) as closes_at
+            from unnest(e.zones) as p (zone)
+        ) as w
     group by c.country, c.time_zone, c.channel, c.window_start, c.window_end, c.expires_at, c.earliest
 ) as i
 where i.instant >= :from and i.instant < :until and (cast(:after as timestamptz) is null or i.instant > :after);
 
 -- name: deferred
--- How many messages are due at :now but still planned: outside their window, waiting to be tried again, halted, blocked,
--- and of these how many a cap holds back.
+-- How many messages are due at :now but still planned: outside their window, waiting to be tried again, halted,
+-- blocked, and of these how many a cap holds back.
 select
     count(*) as messages,
     count(*) filter (where m.reason = 'capped') as capped

@@ -21,7 +21,8 @@ with reported as (
 )
 
 update delivery.messages as m
-set state = r.state,
+set
+    state = r.state,
     reason = r.reason,
     provider = coalesce(m.provider, nullif(r.provider, 'retention')),
     provider_id = coalesce(m.provider_id, r.provider_id),

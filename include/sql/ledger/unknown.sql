@@ -27,7 +27,8 @@ where message_key = :message_key;
 -- One row: the unknown message a person has decided on. Sent: accepted. Again: planned once more, and every rule is
 -- checked again by the claim; only while its window is open, since it could not be sent later than that.
 update delivery.messages as m
-set state = case when :decision = 'sent' then 'accepted' else 'planned' end,
+set
+    state = case when :decision = 'sent' then 'accepted' else 'planned' end,
     reason = case when :decision = 'sent' then 'settled_by' else 'sent_again' end,
     settled_at = case when :decision = 'sent' then cast(:now as timestamptz) end,
     claim = case when :decision = 'sent' then m.claim end,
@@ -79,7 +80,8 @@ order by m.message_key;
 -- One row per message planned once more without a person: unknown since :before or earlier, its campaign says
 -- `policy: resend`, its time is not over, and nobody has decided on it yet. Every rule is checked again by the claim.
 update delivery.messages as m
-set state = 'planned',
+set
+    state = 'planned',
     reason = 'sent_again',
     settled_at = null,
     claim = null,
@@ -110,7 +112,8 @@ on conflict (backup_at) do nothing;
 -- restore and not expired before the backup. Nobody sends it again by itself: unknown. What a person has decided to
 -- send again since stays, and so do audiences: to be put in twice is harmless.
 update delivery.messages as m
-set state = 'unknown',
+set
+    state = 'unknown',
     reason = 'restored',
     claim = r.claim,
     attempts = greatest(m.attempts, 1),
@@ -131,8 +134,8 @@ where m.customer_id = :customer_id and m.message_key = :message_key and m.state 
 returning m.customer_id;
 
 -- name: call_back
--- One row per message of a batch that SendGrid has cancelled, by claim and campaign. It promises nothing for what is due
--- within ten minutes, so they are unknown, not refused: a report can still show that one went out.
+-- One row per message of a batch that SendGrid has cancelled, by claim and campaign. It promises nothing for what is
+-- due within ten minutes, so they are unknown, not refused: a report can still show that one went out.
 update delivery.messages as m
 set state = 'unknown', reason = 'cancelled'
 from unnest(cast(:claims as uuid[]), cast(:campaigns as text[])) as b (claim, campaign)

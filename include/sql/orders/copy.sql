@@ -1,12 +1,12 @@
 -- name: copy
 -- Rows as they come, as plain CSV. Freeze: nobody else sees the table before the commit.
-copy {{ table }} ({{ columns }}) from stdin (
-    format csv, freeze true, delimiter {{ delimiter }}, quote {{ quote }}, force_null ({{ columns }}), encoding 'UTF8'
+copy {{ table }} ({{ listed }}) from stdin (
+    format csv, freeze true, delimiter {{ delimiter }}, quote {{ quote }}, force_null ({{ listed }}), encoding 'UTF8'
 );
 
 -- name: copy_rows
 -- Rows read and numbered by us.
-copy {{ table }} ({{ columns }}) from stdin;
+copy {{ table }} ({{ listed }}) from stdin;
 
 -- name: copy_rejections
 -- Rows that could not be landed.
@@ -14,4 +14,4 @@ copy landing.rejections (load_id, file, file_no, row_no, rule, value, row_text, 
 
 -- name: restart_numbering
 -- The first row of a file is number 1.
-alter sequence {{ sequence }} restart;
+alter sequence {{ sequence }} restart with 1;

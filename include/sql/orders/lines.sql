@@ -63,10 +63,14 @@ insert into lines_changed (customer_id, source, order_ref)
 select distinct l.customer_id, l.source, l.order_ref
 from shop.order_lines as l
 inner join (select distinct customer_id, source, order_ref from lines_new) as k using (customer_id, source, order_ref)
-where not exists (
-    select from lines_new as n
-    where n.customer_id = l.customer_id and n.source = l.source and n.order_ref = l.order_ref and n.line_no = l.line_no
-)
+where
+    not exists (
+        select from lines_new as n
+        where n.customer_id = l.customer_id
+            and n.source = l.source
+            and n.order_ref = l.order_ref
+            and n.line_no = l.line_no
+    )
 on conflict do nothing;
 
 -- name: keep_newer_lines
@@ -93,7 +97,17 @@ select distinct customer_id, 'orders' from lines_changed;
 insert into shop.order_lines (
     customer_id, source, order_ref, line_no, product_ref, category, description, quantity, unit_price, known_at
 )
-select n.customer_id, n.source, n.order_ref, n.line_no, n.product_ref, n.category, n.description, n.quantity, n.unit_price, n.known_at
+select
+    n.customer_id,
+    n.source,
+    n.order_ref,
+    n.line_no,
+    n.product_ref,
+    n.category,
+    n.description,
+    n.quantity,
+    n.unit_price,
+    n.known_at
 from lines_new as n
 {{ only_changed }}
 order by n.customer_id, n.source, n.order_ref, n.line_no;

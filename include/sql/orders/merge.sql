@@ -58,12 +58,14 @@ select count(*) from touched;
 -- name: create_versions
 -- All versions of the keys looked at: the present one, the superseded ones, those of the load.
 create temporary table merge_versions as
-select {{ keys }}, {{ content }}, updated_at, known_at, 0 as from_load, 0 as file_no, cast(0 as bigint) as row_no,
+select
+    {{ keys }}, {{ content }}, updated_at, known_at, 0 as from_load, 0 as file_no, cast(0 as bigint) as row_no,
     cast(row({{ content }}) as text) as content_text, superseded_at
 from (
     select {{ table_keys }}, {{ table_content }}, t.updated_at, t.known_at, t.superseded_at
     from (
-        select {{ keys }}, {{ content }}, updated_at, known_at, cast('infinity' as timestamptz) as superseded_at from {{ table }}
+        select {{ keys }}, {{ content }}, updated_at, known_at, cast('infinity' as timestamptz) as superseded_at
+        from {{ table }}
         union all
         select {{ keys }}, {{ content }}, updated_at, known_at, superseded_at from {{ table }}_history
     ) as t
@@ -75,14 +77,15 @@ from (
 insert into merge_versions (
     {{ keys }}, {{ content }}, updated_at, known_at, from_load, file_no, row_no, content_text, superseded_at
 )
-select {{ stage_keys }}, {{ stage_content }}, s.updated_at, s.known_at, 1, s.file_no, s.row_no,
+select
+    {{ stage_keys }}, {{ stage_content }}, s.updated_at, s.known_at, 1, s.file_no, s.row_no,
     cast(row({{ stage_content }}) as text), null
 from {{ stage }} as s
 inner join merge_several as m on {{ several_join }};
 
 -- name: create_chain
--- The versions as they should stand: each known from known_at until the next one. A version that one of higher precedence
--- overtook before it was known is dropped, and so is one that only repeats the version before it.
+-- The versions as they should stand: each known from known_at until the next one. A version that one of higher
+-- precedence overtook before it was known is dropped, and so is one that only repeats the version before it.
 create temporary table merge_chain as
 with ranked as (
     select
@@ -135,7 +138,9 @@ select
 from (
     select {{ keys }}, content_text, superseded_at, bool_or(was) as was, bool_or(is_now) as is_now
     from (
-        select {{ keys }}, content_text, superseded_at, true as was, false as is_now from merge_versions where from_load = 0
+        select {{ keys }}, content_text, superseded_at, true as was, false as is_now
+        from merge_versions
+        where from_load = 0
         union all
         select {{ keys }}, content_text, superseded_at, false, true from merge_chain
     ) as both_sides
@@ -169,7 +174,8 @@ with written as (
     from merge_chain as s
     inner join merge_verdicts as m on {{ several_join }}
     where s.superseded_at = 'infinity' and m.verdict in ('inserted', 'updated')
-    on conflict ({{ keys }}) do update set {{ assignments }}, updated_at = excluded.updated_at, known_at = excluded.known_at
+    on conflict ({{ keys }}) do update
+        set {{ assignments }}, updated_at = excluded.updated_at, known_at = excluded.known_at
     returning customer_id
 )
 insert into stage_touched (customer_id, what)

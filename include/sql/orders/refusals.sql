@@ -77,7 +77,9 @@ select 'orders', l.file_no, l.row_no, r.rule, r.value
 from stage_refused as r
 inner join stage_orders as o on o.file_no = r.file_no and o.row_no = r.row_no
 inner join stage_order_lines as l
-    on l.file_no = o.file_no and l.order_ref = o.order_ref and (l.customer_ref is null or l.customer_ref = o.customer_ref)
+    on l.file_no = o.file_no
+    and l.order_ref = o.order_ref
+    and (l.customer_ref is null or l.customer_ref = o.customer_ref)
 where r.feed = 'orders'
 on conflict do nothing;
 
@@ -137,7 +139,14 @@ where r.feed = :feed and r.file_no = s.file_no and r.row_no = s.row_no;
 -- name: keep_refused
 -- The refused rows join the other rejections of the load, their fields shortened; counted by row.
 insert into landing.rejections (load_id, file, file_no, row_no, rule, value, row_text)
-select {{ load_id }}, f.file ->> 'name', r.file_no, r.row_no, r.rule, left(r.value, 200), jsonb_object(array[{{ names }}], array[{{ values }}])
+select
+    {{ load_id }},
+    f.file ->> 'name',
+    r.file_no,
+    r.row_no,
+    r.rule,
+    left(r.value, 200),
+    jsonb_object(array[{{ names }}], array[{{ values }}])
 from stage_refused as r
 inner join {{ part }} as l on l.file_no = r.file_no and l.row_no = r.row_no
 inner join (

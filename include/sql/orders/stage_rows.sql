@@ -5,16 +5,18 @@
 (
     select r.*
     from {{ part }} as r
-    where not exists (
-        select from landing.rejections as x
-        where x.load_id = {{ load_id }} and x.file_no = r.file_no and x.row_no = r.row_no
-    )
+    where
+        not exists (
+            select from landing.rejections as x
+            where x.load_id = {{ load_id }} and x.file_no = r.file_no and x.row_no = r.row_no
+        )
     offset 0
 );
 
 -- name: mapping_columns
 -- No row: only the names of the columns that a mapping gives.
-select * from (
+select *
+from (
     {{ mapping }}
 ) as m
 limit 0;
@@ -69,12 +71,10 @@ from (
         case
             when total is null or refunded is null then 'number_out_of_range'
             when octet_length(order_ref) > 1000 then 'key_too_long'
-            when is_ordered_wrongly then
-                {{ broken_by("told_ordered_at", "in_the_future") }}
+            when is_ordered_wrongly then {{ broken_by("told_ordered_at", "in_the_future") }}
             when rate is null then 'no_rate'
             when total_reporting is null or refunded_reporting is null then 'number_out_of_range'
-            when is_changed_wrongly then
-                {{ broken_by("told_updated_at", "changed_in_the_future") }}
+            when is_changed_wrongly then {{ broken_by("told_updated_at", "changed_in_the_future") }}
         end as rule
     from (
         select
@@ -92,9 +92,11 @@ from (
                     case when abs(told_total) < 999999999999 then told_total end as total,
                     case when abs(told_refunded) < 999999999999 then told_refunded end as refunded,
                     (told_ordered_at is distinct from ordered_at) as is_ordered_wrongly,
-                    (told_updated_at between timestamptz '1970-01-01 00:00:00+00' and newest_at) is not true as is_changed_wrongly,
+                    (told_updated_at between timestamptz '1970-01-01 00:00:00+00' and newest_at) is not true
+                        as is_changed_wrongly,
                     case
-                        when told_updated_at between timestamptz '1970-01-01 00:00:00+00' and landed_at then told_updated_at
+                        when told_updated_at between timestamptz '1970-01-01 00:00:00+00' and landed_at
+                            then told_updated_at
                         else landed_at
                     end as updated_at
                 from (
@@ -161,8 +163,10 @@ from (
     select
         *,
         case
-            when (abs(quantity) < 99999999999 and abs(unit_price) < 9999999999
-                and abs(coalesce(line_no, 0)) < 2147483647) is not true then 'number_out_of_range'
+            when (
+                abs(quantity) < 99999999999 and abs(unit_price) < 9999999999
+                and abs(coalesce(line_no, 0)) < 2147483647
+            ) is not true then 'number_out_of_range'
             when octet_length(order_ref) > 1000 then 'key_too_long'
         end as rule
     from (
@@ -218,10 +222,8 @@ select
     updated_at,
     greatest(not_before, coalesce(known_at, {{ midnight_after("updated_at") }})),
     case
-        when is_changed_wrongly then
-            {{ broken_by("told_updated_at", "changed_in_the_future") }}
-        when is_registered_wrongly then
-            {{ broken_by("registered_at", "registered_in_the_future") }}
+        when is_changed_wrongly then {{ broken_by("told_updated_at", "changed_in_the_future") }}
+        when is_registered_wrongly then {{ broken_by("registered_at", "registered_in_the_future") }}
     end,
     case
         when is_changed_wrongly then cast(told_updated_at as text)
@@ -279,8 +281,8 @@ left join (
 
 -- name: stage_consents
 -- Typed consent rows. A withdrawal by a wrong clock is kept: it counts from the landing on. A grant dated after the
--- landing, within the day that a clock may run fast, counts from the start of the day: when it was given is doubtful, and
--- any withdrawal of that day wins.
+-- landing, within the day that a clock may run fast, counts from the start of the day: when it was given is doubtful,
+-- and any withdrawal of that day wins.
 insert into stage_consents (
     file_no, row_no, row_count, customer_ref, customer_id, purpose, channel, is_granted, basis, origin, text_version,
     updated_at, known_at, rule, told, taken_at
@@ -303,15 +305,17 @@ select
         case when is_changed_wrongly then landed_at else {{ midnight_after("updated_at") }} end
     )),
     rule,
-    case when rule = 'key_too_long' then left(purpose, 200) when rule is not null then cast(told_updated_at as text) end,
+    case
+        when rule = 'key_too_long' then left(purpose, 200)
+        when rule is not null then cast(told_updated_at as text)
+    end,
     case when rule <> 'key_too_long' and not is_granted then landed_at end
 from (
     select
         *,
         case
             when octet_length(purpose) > 1000 then 'key_too_long'
-            when is_changed_wrongly then
-                {{ broken_by("told_updated_at", "changed_in_the_future") }}
+            when is_changed_wrongly then {{ broken_by("told_updated_at", "changed_in_the_future") }}
         end as rule
     from (
         select
@@ -327,7 +331,7 @@ from (
             {{ text_version }} as text_version,
             cast(p.updated_at as timestamptz) as told_updated_at,
             (cast(p.updated_at as timestamptz) between timestamptz '1970-01-01 00:00:00+00' and f.newest_at) is not true
-            as is_changed_wrongly,
+                as is_changed_wrongly,
             case
                 when cast(p.updated_at as timestamptz) between timestamptz '1970-01-01 00:00:00+00' and f.landed_at
                     then cast(p.updated_at as timestamptz)

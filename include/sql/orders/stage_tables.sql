@@ -166,10 +166,11 @@ select
     f.not_before,
     f.landed_at,
     f.newest_at
-from jsonb_to_recordset(cast(:files as jsonb)) as f (
-    file_no integer, name text, day date, starts_at timestamptz, known_at timestamptz, not_before timestamptz,
-    landed_at timestamptz, newest_at timestamptz
-);
+from
+    jsonb_to_recordset(cast(:files as jsonb)) as f (
+        file_no integer, name text, day date, starts_at timestamptz, known_at timestamptz, not_before timestamptz,
+        landed_at timestamptz, newest_at timestamptz
+    );
 
 -- name: analyze_stage
 -- Tell the planner what the stage holds; its own daemon cannot see temporary tables.
@@ -196,8 +197,8 @@ select (select count(*) from stage_orders) - coalesce((
 ), 0);
 
 -- name: last_days
--- One row per file of orders: the last day, in the shop's zone, on which one of them changed; one taken at its landing is
--- of no day.
+-- One row per file of orders: the last day, in the shop's zone, on which one of them changed; one taken at its landing
+-- is of no day.
 select file_no, cast(max(updated_at) at time zone :shop_zone as date) as day
 from stage_orders
 where taken_at is null

@@ -16,7 +16,7 @@ select
     customer_id, orders_count, complete_orders, first_order_on, last_order_on, last_order_at, revenue, last_gap_days,
     median_gap_days, categories
 from (
-{{ customer_statistics(orders, order_lines) }}
+    {{ customer_statistics(orders, order_lines) }}
 ) as s;
 
 -- name: record_changes

@@ -1,7 +1,7 @@
 -- name: create_check
--- One row per landed row: its columns, one boolean per rule, whether all hold. Offset 0 makes each rule be computed once.
--- What is dated after the end of the next day makes no file recent. Rows that could not be landed stand below with the
--- rest, breaking row_is_readable only.
+-- One row per landed row: its columns, one boolean per rule, whether all hold. Offset 0 makes each rule be computed
+-- once. What is dated after the end of the next day makes no file recent. Rows that could not be landed stand below
+-- with the rest, breaking row_is_readable only.
 create view {{ view }} as
 select
     v.*,

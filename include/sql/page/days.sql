@@ -1,5 +1,6 @@
 -- name: limit
--- Side effect: statements of this transaction end after 15 seconds. A page that does not come is worse than one that says so.
+-- Side effect: statements of this transaction end after 15 seconds. A page that does not come is worse than one that
+-- says so.
 select set_config('statement_timeout', '15s', true);
 
 -- name: shown_days
@@ -25,7 +26,8 @@ where d.day between cast(:first as date) and cast(:last as date)
 order by d.day desc, d.stage, d.part;
 
 -- name: parts
--- One row per stage and part: the days between which it runs. A part that ran lately is expected on every published day.
+-- One row per stage and part: the days between which it runs. A part that ran lately is expected on every published
+-- day.
 select
     d.stage,
     d.part,

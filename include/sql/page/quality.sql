@@ -27,15 +27,17 @@ select
     sum(v.failed_suites) as failed_suites,
     sum(v.failed_expectations) as failed_expectations
 from landing.loads as l
-cross join lateral (
-    select
-        count(*) as suites,
-        count(*) filter (where not s.success) as failed_suites,
-        coalesce(sum(jsonb_array_length(jsonb_path_query_array(s.results, '$.results[*] ? (@.success == false)'))), 0)
-            as failed_expectations
-    from landing.validations as s
-    where s.load_id = l.load_id
-) as v
+cross join
+    lateral (
+        select
+            count(*) as suites,
+            count(*) filter (where not s.success) as failed_suites,
+            coalesce(
+                sum(jsonb_array_length(jsonb_path_query_array(s.results, '$.results[*] ? (@.success == false)'))), 0
+            ) as failed_expectations
+        from landing.validations as s
+        where s.load_id = l.load_id
+    ) as v
 where l.day between cast(:first as date) and cast(:last as date)
     or (l.day is null and :with_histories)
 group by l.day, l.load_key, l.source

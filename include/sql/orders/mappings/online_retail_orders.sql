@@ -1,4 +1,5 @@
--- One order per invoice of a file: an invoice beginning with C cancels goods; one can span two minutes, the first counts.
+-- One order per invoice of a file: an invoice beginning with C cancels goods; one can span two minutes, the first
+-- counts.
 select
     file_no,
     min(row_no) as row_no,

@@ -1,6 +1,6 @@
 -- name: clear_work
--- Empties a work table. After a delete the pages would stay, and once they are analyzed as empty the planner expects one
--- row where a hundred thousand come: the comparison may then become a loop over both sides.
+-- Empties a work table. After a delete the pages would stay, and once they are analyzed as empty the planner expects
+-- one row where a hundred thousand come: the comparison may then become a loop over both sides.
 truncate {{ work }};
 
 -- name: enter
@@ -56,8 +56,8 @@ inner join shop.customers as c on c.customer_id = w.customer_id
 order by c.customer_ref, c.namespace;
 
 -- name: reopen_membership
--- A day that is computed again: reopens the intervals that ended on it of everybody who did not leave after all; how many
--- they are.
+-- A day that is computed again: reopens the intervals that ended on it of everybody who did not leave after all; how
+-- many they are.
 with reopened as (
     update selections.membership as m
     set left_on = null

@@ -10,8 +10,8 @@ delete from selections.membership as m
 where m.selection = :selection;
 
 -- name: difference
--- One row per verdict on a selection that was computed anew: how many customers entered, left or are in it as recorded for
--- the day, and the references of ten of them.
+-- One row per verdict on a selection that was computed anew: how many customers entered, left or are in it as recorded
+-- for the day, and the references of ten of them.
 select
     d.verdict,
     count(*) as customers,

@@ -24,10 +24,11 @@ where v.known_at <= {{ known_by }} and v.superseded_at > {{ known_by }};
 create view {{ schema }}.order_lines as
 select l.*
 from shop.order_lines as l
-where exists (
-    select from {{ orders }} as o
-    where o.customer_id = l.customer_id and o.source = l.source and o.order_ref = l.order_ref
-);
+where
+    exists (
+        select from {{ orders }} as o
+        where o.customer_id = l.customer_id and o.source = l.source and o.order_ref = l.order_ref
+    );
 
 -- name: as_of_customers
 -- One row per customer known by then, as known then.
@@ -77,10 +78,10 @@ where m.selection = {{ name }} and m.entered_on <= {{ day }} and (m.left_on is n
 
 -- name: fill
 -- Puts the members of a selection on a day into a table; how many they are. Only members of the parent come in, so a
--- child never holds another customer. The key of the table refuses a customer twice and a null; a left join lets the null
--- get that far.
+-- child never holds another customer. The key of the table refuses a customer twice and a null; a left join lets the
+-- null get that far.
 with rule as (
-{{ rule }}
+    {{ rule }}
 ), filled as (
     insert into {{ members }} (customer_id)
     select r.customer_id
