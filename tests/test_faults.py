@@ -386,7 +386,7 @@ from shop.customers
     run(
         engine,
         """
-insert into campaigns.coupons
+insert into offers.coupons
     (customer_id, campaign, entry_no, offer, code, percent, state, reserved_on)
 select customer_id, 'c', 1, 'o', 'CODE', 10, 'reserved', '2026-11-01'
 from shop.customers

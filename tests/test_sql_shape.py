@@ -197,7 +197,7 @@ def catalog(engine: Engine) -> list[tuple[object, ...]]:
 _CATALOG = """
 with ours as (
     select oid, nspname from pg_namespace
-    where nspname in ('shop', 'landing', 'selections', 'campaigns', 'delivery', 'events', 'results')
+    where nspname in ('shop', 'landing', 'selections', 'offers', 'campaigns', 'delivery', 'events', 'results')
 )
 select 'column' as kind, n.nspname || '.' || c.relname || '.' || a.attname as name, concat_ws(' ', a.attnum,
     format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, pg_get_expr(d.adbin, d.adrelid)) as what

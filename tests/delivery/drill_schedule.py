@@ -40,13 +40,13 @@ PAUSES = (timedelta(minutes=5), timedelta(minutes=90), timedelta(days=1, minutes
 MOMENTS = 45  # statements, commits and calls of one delivery, about
 TABLES = (
     "shop.customers", "shop.consents", "shop.consents_history", "shop.orders", "shop.suppressions",
-    "shop.engagement", "shop.changes", "campaigns.versions", "campaigns.enrolments", "campaigns.coupons",
+    "shop.engagement", "shop.changes", "campaigns.versions", "campaigns.enrolments", "offers.coupons",
     "delivery.messages", "delivery.outbox", "delivery.halts", "delivery.restores", "delivery.decisions",
     "events.received", "shop.days",
 )  # fmt: skip
 COPIED = (
     "campaigns.enrolments",
-    "campaigns.coupons",
+    "offers.coupons",
     "delivery.messages",
     "delivery.decisions",
     "events.received",
@@ -155,7 +155,7 @@ class Schedule:
             " cross join (values ('email'), ('sms')) as c (channel)",
             "insert into campaigns.enrolments (customer_id, campaign, entry_no, version, arm, entered_on)"
             f" select customer_id, campaign, 1, 'v1', arm, %(day)s {source}",
-            "insert into campaigns.coupons (customer_id, campaign, entry_no, offer, code, percent, state, reserved_on)"
+            "insert into offers.coupons (customer_id, campaign, entry_no, offer, code, percent, state, reserved_on)"
             f" select customer_id, campaign, 1, 'comeback', upper(ref), 10, 'reserved', %(day)s {source}",
         ):
             self.shop.execute(statement, {"rows": rows, "known": LONG_AGO, "day": DAY})
@@ -183,7 +183,7 @@ class Schedule:
                 "expires": (MORNING + timedelta(days=2)).replace(hour=20),
             },
         )  # fmt: skip
-        self.shop.execute("delete from campaigns.coupons as p where not exists (select from delivery.messages as m"
+        self.shop.execute("delete from offers.coupons as p where not exists (select from delivery.messages as m"
                           " where m.customer_id = p.customer_id and m.offer = p.offer)")  # fmt: skip
 
     # --- rounds ------------------------------------------------------------------------------------------------------
@@ -418,7 +418,7 @@ class Schedule:
         """A coupon is issued if somebody may have it, else void."""
         rows = self.shop.execute(
             "select p.code, p.state, bool_or(m.state = any(%s)) as is_out"
-            " from campaigns.coupons as p join delivery.messages as m on m.customer_id = p.customer_id"
+            " from offers.coupons as p join delivery.messages as m on m.customer_id = p.customer_id"
             " and m.campaign = p.campaign and m.offer = p.offer group by p.code, p.state",
             ([*TAKEN, "unknown"],),
         ).fetchall()

@@ -102,7 +102,7 @@ def test_each_rule_is_checked_again_in_the_claim(shop: Shop, planner: Planner, s
     planner.run("update campaigns.enrolments set arm = 'control' where customer_id = shop.customer_id('test', 'arm')")
     planner.run("update delivery.messages set due_at = due_at - interval '3 days', expires_at = :now"
                 " where customer_id = shop.customer_id('test', 'expired')", now=MORNING)  # fmt: skip
-    planner.run("update campaigns.coupons set state = 'void'")
+    planner.run("update offers.coupons set state = 'void'")
     planner.withdraw("withdrawn", "email", known)
     counts = send()
     assert {name: planner.state(key)[1] for name, key in keys.items()} == {

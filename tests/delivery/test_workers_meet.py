@@ -29,7 +29,7 @@ def test_a_coupon_is_not_taken_back_from_a_message_that_another_worker_is_just_c
     slow = database.connect(live)
 
     def before_commit(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-        if "update campaigns.coupons" in statement:
+        if "update offers.coupons" in statement:
             is_claimed.set()
             wall.sleep(0.5)
 

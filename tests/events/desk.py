@@ -106,7 +106,7 @@ class Desk:
         return [
             self.run(f"select * from {table} order by 1, 2")
             for table in ("events.received", "shop.suppressions", "shop.engagement", "shop.changes",
-                          "delivery.messages", "campaigns.coupons", "campaigns.redemptions")
+                          "delivery.messages", "offers.coupons", "offers.redemptions")
         ]  # fmt: skip
 
     def apply(self) -> dict[str, Any]:

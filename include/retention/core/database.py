@@ -40,7 +40,7 @@ UNDEFINED = ("3F000", "42P01", "42703", "42883", "42704")  # schema, table, colu
 NO_STATEMENTS = ("schema", "selections", "order_selections")  # folders of files that are read as a whole
 TOO_OLD = (
     "The schema of this database is of a version before the present migrations, and cannot be brought up to date: set "
-    "RETENTION_DATABASE_URL to a new, empty database. For the demo shop: `make stop`, `rm -r .local` (all that it kept), "
+    "RETENTION_DATABASE_URL to a new, empty database. For the demo shop: `make stop`, `rm -r .local` (all it kept), "
     "`make run`."
 )
 CONNECT_SECONDS = 10

@@ -8,7 +8,7 @@
 -- The code of an order t: another where it was the customer's own, as it was where everybody could have it.
 case
     when exists (
-        select from campaigns.coupons as p
+        select from offers.coupons as p
         where p.customer_id = t.customer_id and p.code = t.coupon_code
     ) then {{ word("t.coupon_code") }}
     else t.coupon_code

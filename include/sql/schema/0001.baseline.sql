@@ -7,6 +7,7 @@
 create schema shop;
 create schema landing;
 create schema selections;
+create schema offers;
 create schema delivery;
 create schema campaigns;
 create schema events;
@@ -362,7 +363,7 @@ create unique index membership_open on selections.membership (selection, custome
 -- OFFERS: THE LIFE OF A COUPON
 
 -- One code per customer, entry and offer.
-create table campaigns.coupons (
+create table offers.coupons (
     customer_id bigint not null,
     campaign text not null,
     entry_no integer not null,
@@ -376,29 +377,29 @@ create table campaigns.coupons (
     unique (customer_id, code),
     check (state <> 'issued' or expires_at is not null)
 );
-create index coupons_by_code on campaigns.coupons (code); -- not unique: the shop's system names no customer
-create index coupons_by_day on campaigns.coupons (reserved_on);
+create index coupons_by_code on offers.coupons (code); -- not unique: the shop's system names no customer
+create index coupons_by_day on offers.coupons (reserved_on);
 -- Coupons whose time is not long over are looked at each time events are applied.
-create index coupons_by_expiry on campaigns.coupons (expires_at);
+create index coupons_by_expiry on offers.coupons (expires_at);
 
--- One row per coupon that the shop was told of: what was said last.
-create table campaigns.coupons_told (
+-- One row per coupon that was exported to the shop: what the last file said of it.
+create table offers.coupon_exports (
     customer_id bigint not null,
     campaign text not null,
     entry_no integer not null,
     offer text not null,
     state text not null,
     expires_at timestamptz,
-    told_at timestamptz not null,
+    exported_at timestamptz not null,
     primary key (customer_id, campaign, entry_no, offer)
 );
 
 -- One row per coupon and order that carried it, whether an order's file said so or the shop's own system.
-create table campaigns.redemptions (
+create table offers.redemptions (
     customer_id bigint not null,
     code text not null,
     order_ref text not null,
-    source text not null, -- of the order; shop: told by the shop's own system
+    source text not null, -- of the order; shop: reported by the shop's own system
     campaign text not null,
     entry_no integer not null,
     offer text not null,
@@ -407,7 +408,7 @@ create table campaigns.redemptions (
     known_at timestamptz not null, -- when we could know
     primary key (customer_id, code, order_ref)
 );
-create unique index redemptions_once on campaigns.redemptions (customer_id, code) where outcome = 'redeemed';
+create unique index redemptions_once on offers.redemptions (customer_id, code) where outcome = 'redeemed';
 
 
 -- DELIVERY: THE LEDGER
