@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+import schema_snapshot
 from retention.core import database
 from retention.core.errors import StateError
 from retention.core.settings import Settings, from_environment
@@ -43,6 +44,14 @@ def tables(settings: Settings) -> set[str]:
             name
             for (name,) in connection.execute("select table_schema || '.' || table_name from information_schema.tables")
         }
+
+
+def snapshot_of(settings: Settings) -> str:
+    """The snapshot of a database; skipped where the server is another version than the snapshot's."""
+    url = settings.database_url or ""
+    if len(versions := schema_snapshot.major_versions(url)) > 1:
+        pytest.skip(f"PostgreSQL {' and '.join(sorted(versions))} say the same in other words")
+    return schema_snapshot.dump(url)
 
 
 def add(settings: Settings, name: str) -> None:
@@ -149,6 +158,27 @@ def test_a_schema_that_the_baseline_did_not_make_is_refused(empty: Settings, rec
     assert tables(empty) == before
     with pytest.raises(StateError, match=refusal), database.connect(empty).connect() as connection:
         database.run(connection, "core/newest_change")
+
+
+def test_the_migrations_make_what_the_snapshot_says(empty: Settings) -> None:
+    database.migrate(empty)
+    assert snapshot_of(empty) == schema_snapshot.FILE.read_text(), "run `make schema`, and look at what differs"
+
+
+def test_a_database_made_by_the_snapshot_is_the_same(empty: Settings) -> None:
+    with psycopg.connect(empty.database_url or "") as connection:
+        connection.execute(schema_snapshot.FILE.read_text())
+    assert snapshot_of(empty) == schema_snapshot.FILE.read_text()
+
+
+def test_migrating_file_by_file_makes_what_the_snapshot_says(empty: Settings) -> None:
+    files = sorted((empty.include / "sql" / "schema").glob("*.sql"))
+    for file in files:
+        file.rename(file.with_suffix(".later"))
+    for file in files:
+        file.with_suffix(".later").rename(file)
+        assert database.migrate(empty) == [file.stem]
+    assert snapshot_of(empty) == schema_snapshot.FILE.read_text()
 
 
 def test_the_numbers_of_migrations_rise_from_1_without_gaps() -> None:
