@@ -13,7 +13,7 @@ COMPILE := pip compile --universal --python-version 3.11 --no-header --no-emit-i
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check drill stop lock clean
+.PHONY: help install run test check drill schema stop lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ check: $(VENV)/.installed-dev  ## Check format, lint, types, imports between roo
 
 drill: $(VENV)/.installed-dev  ## Delivery under random faults and kills: N schedules (2000) from SEED (1) on
 	PYTHONPATH=tests:tests/delivery $(BIN)/python tests/delivery/drill.py --schedules $(or $(N),2000) --seed $(or $(SEED),1)
+
+schema: $(VENV)/.installed-dev  ## Write include/sql/schema.sql, what the migrations make, after adding one
+	PYTHONPATH=tests $(BIN)/python -m schema_snapshot
 
 stop:  ## Stop what `make run` started; the data stay in .local
 	@if [ -x $(BIN)/retention ]; then $(BIN)/retention down; fi

@@ -63,7 +63,7 @@ enrolments as (
 ),
 
 coupons as (
-    insert into campaigns.coupons (customer_id, campaign, entry_no, offer, code, percent, state, reserved_on)
+    insert into offers.coupons (customer_id, campaign, entry_no, offer, code, percent, state, reserved_on)
     select customer_id, 'winback', 1, 'comeback', upper(ref), 10, 'reserved', %(day)s from people
 )
 

@@ -9,7 +9,7 @@ wait for this: the web service (`retention events serve`) writes them when they 
 **What it counts.** `applied` events; messages that are `accepted`, `delivered`, `bounced` or `refused` by them;
 `engaged`, customers whose interest changed; `waiting`, events whose message is still being sent; `given_up`, events of
 no message of ours, after a week; `redeemed`, coupons that an order carried, and `not_redeemed`, orders whose coupon did
-not count (`campaigns.redemptions` says why).
+not count (`offers.redemptions` says why).
 
 **When it fails**
 

@@ -95,7 +95,7 @@ class Planner:
         )
         if offer:
             self.run(
-                "insert into campaigns.coupons (customer_id, campaign, entry_no, offer, code, percent, state,"
+                "insert into offers.coupons (customer_id, campaign, entry_no, offer, code, percent, state,"
                 " reserved_on) values (shop.customer_id(:namespace, :ref), :campaign, 1, :offer, :code, 10,"
                 " 'reserved', :day) on conflict do nothing",
                 **who,
@@ -145,7 +145,7 @@ class Planner:
         self.run("delete from delivery.messages")
         self.run("delete from delivery.outbox")
         self.run("delete from shop.days where stage = 'delivery'")
-        self.run("update campaigns.coupons set state = 'reserved', expires_at = null")
+        self.run("update offers.coupons set state = 'reserved', expires_at = null")
         for row in messages:
             self.run(
                 f"insert into delivery.messages ({', '.join(row)}) values ({', '.join(':' + name for name in row)})",
@@ -167,4 +167,4 @@ class Planner:
 
     def coupon(self, ref: str) -> dict[str, Any]:
         """The coupon of `ref`."""
-        return self.run("select * from campaigns.coupons where code = :code", code=f"CODE{ref}".upper())[0]
+        return self.run("select * from offers.coupons where code = :code", code=f"CODE{ref}".upper())[0]

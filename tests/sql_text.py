@@ -35,8 +35,8 @@ class Text:
 
 
 def texts(folder: Path = SQL) -> Iterator[Text]:
-    """Each named statement, and each file that holds none."""
-    for file in sorted(folder.rglob("*.sql")):
+    """Each named statement, and each file that holds none, but for the snapshot of the schema."""
+    for file in sorted(folder.rglob("*/*.sql")):
         room, path = str(file.parent.relative_to(folder)), str(file.relative_to(folder))
         named = database.named_statements(file)
         for name, _, text in named:

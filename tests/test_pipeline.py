@@ -37,7 +37,7 @@ select m.customer_id, m.message_key, m.campaign, m.version, m.entry_no, m.step, 
     c.code, c.state as coupon, c.expires_at as coupon_expires_at, a.added_in, a.left_at, a.left_reason, a.removed_in
 from delivery.messages as m
 join campaigns.enrolments as e using (customer_id, campaign, entry_no)
-left join campaigns.coupons as c using (customer_id, campaign, entry_no, offer)
+left join offers.coupons as c using (customer_id, campaign, entry_no, offer)
 left join delivery.audience_members as a using (customer_id, message_key)
 order by m.message_key
 """

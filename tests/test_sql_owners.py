@@ -12,7 +12,7 @@ from sql_text import Text, texts, without_comments
 OWNERS = {
     "public.migrations": "core",
     "shop.days": "core",
-    "shop.touched": "core",
+    "shop.changes": "core",
     "shop.suppressions": "contact",
     "shop.erased": "contact",
     "shop.rules": "contact",
@@ -32,9 +32,9 @@ OWNERS = {
     "landing.corrections": "orders",
     "landing.validations": "orders",
     "selections.membership": "selections/refresh",
-    "campaigns.coupons": "offers",
-    "campaigns.redemptions": "offers",
-    "campaigns.coupons_told": "offers",
+    "offers.coupons": "offers",
+    "offers.redemptions": "offers",
+    "offers.coupon_exports": "offers",
     "campaigns.enrolments": "campaigns",
     "campaigns.versions": "campaigns",
     "campaigns.decisions": "campaigns",
@@ -57,13 +57,12 @@ EXCEPTIONS = {
     ("campaigns/plan", "delivery.messages"): "who is due is decided by the campaign's own tables, in one statement",
     ("delivery/claim", "delivery.messages"): "decides and claims in one statement, by what delivery knows",
     ("core/record_day", "shop.days"): "the days have a folder of their own",
-    ("orders/record_touched", "shop.touched"): "the customers are in a temporary table of the load",
+    ("orders/record_changes", "shop.changes"): "the customers are in a temporary table of the load",
 }
 # Folders with statements on tables whose names are known only at run time: {{ table }}.
 ON_GIVEN_TABLES = {
     "orders": "the landing table of a load, and the merge of any feed",
     "selections/refresh": "the table of a selection",
-    "refresh": "the table of a selection",
     "campaigns": "a campaign that is renamed, in every table that names it",
     "privacy": "the rows of a person, in every table that has some",
 }
@@ -107,7 +106,7 @@ def test_each_folder_writes_its_own_tables_only() -> None:
     "statement",
     [
         "update delivery.messages as m set state = 'planned'",
-        "with gone as (delete from campaigns.coupons returning code) select count(*) from gone",
+        "with gone as (delete from offers.coupons returning code) select count(*) from gone",
         "-- One.\ninsert into shop.suppressions (customer_id) values (1) on conflict do update set reason = 'x'",
         "truncate landing.loads",
         'insert\n  into "delivery"."halts" (kind) values (1)',
@@ -143,7 +142,7 @@ select table_schema || '.' || table_name
 from information_schema.tables
 where table_type = 'BASE TABLE'
     and (
-        table_schema in ('shop', 'landing', 'campaigns', 'delivery', 'events')
+        table_schema in ('shop', 'landing', 'offers', 'campaigns', 'delivery', 'events')
         or table_schema || '.' || table_name in ('public.migrations', 'selections.membership')
     )
 """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +11,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from retention.core import database
-from retention.core.settings import Settings, from_environment
-from retention.local import postgres
+from retention.core.settings import Settings
 from retention.orders import sources
 from sql_text import SQL, Text, texts, without_comments
 
@@ -170,24 +168,6 @@ def test_migrating_twice_changes_nothing(settings: Settings, engine: Engine) -> 
     assert catalog(engine) == before
 
 
-def test_migrating_file_by_file_gives_the_same_as_all_at_once(
-    server: str, settings: Settings, engine: Engine, tmp_path: Path
-) -> None:
-    url = postgres.ensure_database(server, f"{str(settings.database_url).rpartition('/')[2]}_by_file")
-    include = tmp_path / "include"
-    (include / "sql" / "schema").mkdir(parents=True)
-    shutil.copytree(SQL / "core", include / "sql" / "core")
-    for file in sorted((SQL / "schema").glob("*.sql")):
-        shutil.copy(file, include / "sql" / "schema")
-        by_file = from_environment({"RETENTION_DATABASE_URL": url, "RETENTION_INCLUDE": str(include)})
-        assert database.migrate(by_file) == [file.stem]
-    try:
-        assert catalog(database.connect(by_file)) == catalog(engine)
-    finally:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text(f"drop database {url.rpartition('/')[2]} with (force)"))
-
-
 def catalog(engine: Engine) -> list[tuple[object, ...]]:
     """Everything our schemas hold: columns with types and defaults, constraints, indexes, views, functions."""
     with engine.connect() as connection:
@@ -197,7 +177,7 @@ def catalog(engine: Engine) -> list[tuple[object, ...]]:
 _CATALOG = """
 with ours as (
     select oid, nspname from pg_namespace
-    where nspname in ('shop', 'landing', 'selections', 'campaigns', 'delivery', 'events', 'results')
+    where nspname in ('shop', 'landing', 'selections', 'offers', 'campaigns', 'delivery', 'events', 'results')
 )
 select 'column' as kind, n.nspname || '.' || c.relname || '.' || a.attname as name, concat_ws(' ', a.attnum,
     format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, pg_get_expr(d.adbin, d.adrelid)) as what

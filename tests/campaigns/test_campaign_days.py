@@ -25,7 +25,7 @@ from shop import NAMESPACE
 
 D = date(2026, 3, 2)
 NOTHING = {"enrolled": 0, "control": 0, "exited": 0, "planned": {}, "skipped": {}}
-TABLES = ("campaigns.versions", "campaigns.enrolments", "campaigns.decisions", "campaigns.coupons", "delivery.messages")
+TABLES = ("campaigns.versions", "campaigns.enrolments", "campaigns.decisions", "offers.coupons", "delivery.messages")
 
 
 ALL = ("email", "sms", "audience")
@@ -290,7 +290,7 @@ def test_control_gets_no_message_no_coupon_and_closes_when_the_last_chance_of_th
     counts = room.run_each(D, after(10))
     assert (counts[0]["enrolled"], counts[0]["control"]) == (2, 2)
     assert room.table("delivery.messages") == []
-    assert room.table("campaigns.coupons") == []
+    assert room.table("offers.coupons") == []
     assert room.rows("select distinct exited_on, exit_reason from campaigns.enrolments") == [(after(10), "finished")]
 
 
@@ -332,7 +332,7 @@ def test_an_exit_skips_what_was_planned_and_voids_its_coupon(room: Any, shop: An
         ("we_miss_you", "accepted", None, room.values("select due_at from delivery.messages order by day")[0]),
         ("nudge", "skipped", "order", days.known_at(after(3), shop.zone)),
     ]
-    assert room.values("select state from campaigns.coupons") == ["void"]
+    assert room.values("select state from offers.coupons") == ["void"]
 
 
 def test_an_old_order_that_becomes_known_after_entry_ends_the_enrolment(room: Any, shop: Any) -> None:
@@ -485,7 +485,7 @@ def test_a_skipped_sms_reserves_no_coupon_and_the_next_step_goes_on(room: Any) -
     counts = room.run_each(D, after(7))
     assert counts[2]["skipped"] == {"no_address": 1}
     assert counts[7]["planned"]["final_offer"] == 1
-    assert room.values("select offer from campaigns.coupons") == ["final"]
+    assert room.values("select offer from offers.coupons") == ["final"]
 
 
 def test_a_step_whose_day_was_never_published_is_planned_on_the_next(room: Any) -> None:
@@ -509,7 +509,7 @@ def test_the_message_key_is_derived_from_what_the_message_is(room: Any) -> None:
 def test_codes_are_one_per_offer_stable_and_made_with_the_secret(room: Any) -> None:
     room.customers(60)
     room.run_each(D, after(2))
-    rows = room.rows("select * from campaigns.coupons")
+    rows = room.rows("select * from offers.coupons")
     assert len({row.code for row in rows}) == 60
     signs = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
     for row in rows:
@@ -544,7 +544,7 @@ def test_what_was_never_sent_is_too_late_and_its_coupon_void(room: Any) -> None:
     room.run_each(D, after(10))
     assert room.rows("select exited_on, exit_reason from campaigns.enrolments") == [(after(10), "finished")]
     assert room.rows("select distinct state, reason from delivery.messages") == [("skipped", "too_late")]
-    assert room.values("select distinct state from campaigns.coupons") == ["void"]
+    assert room.values("select distinct state from offers.coupons") == ["void"]
 
 
 def test_who_cannot_get_the_last_message_is_finished_the_same_day(room: Any, write: Any) -> None:
@@ -569,7 +569,7 @@ def test_people_inside_keep_the_version_they_entered_under(room: Any, write: Any
     room.members([shop.customer("newer")], since=after(1))
     room.run_each(after(1), after(4))
     rows = room.rows(
-        "select customer_ref, day, percent from delivery.messages join campaigns.coupons using (customer_id, campaign, "
+        "select customer_ref, day, percent from delivery.messages join offers.coupons using (customer_id, campaign, "
         "entry_no, offer) join shop.customers using (customer_id) where step = 'nudge' order by day"
     )
     assert rows == [("C0000", after(2), 10), ("newer", after(4), 15)]

@@ -79,11 +79,11 @@ def test_planned_messages_are_decided_again_and_what_was_sent_stays(room: Any) -
 def test_the_code_of_a_message_that_is_not_planned_after_all_is_void(room: Any) -> None:
     [ref] = room.customers(1)
     room.run_each(D, after(2))
-    assert room.values("select state from campaigns.coupons") == ["reserved"]
+    assert room.values("select state from offers.coupons") == ["reserved"]
     room.suppress(ref, "sms", after(1), "hard_bounce")
     again = room.run(after(2))
     assert (again["planned"]["nudge"], again["skipped"]) == (0, {"suppressed": 1})
-    assert room.values("select state from campaigns.coupons") == ["void"]
+    assert room.values("select state from offers.coupons") == ["void"]
 
 
 def test_a_late_order_that_came_after_the_entry_ends_it_though_both_are_of_one_midnight(room: Any, shop: Any) -> None:

@@ -104,7 +104,7 @@ def test_a_campaign_ends_once_its_file_is_missing_on_two_published_days(house: H
     house.shop.publish(after(3))
     with house.engine.begin() as connection:
         connection.execute(text("update delivery.messages set state = 'planned', claim = null where step = 'nudge'"))
-        connection.execute(text("update campaigns.coupons set state = 'reserved', expires_at = null"))
+        connection.execute(text("update offers.coupons set state = 'reserved', expires_at = null"))
     take_away(house)
     for _ in range(3):  # however often it is looked at on one day
         assert "winback" in folder.reconcile(Shop(house.settings, house.engine))
@@ -113,7 +113,7 @@ def test_a_campaign_ends_once_its_file_is_missing_on_two_published_days(house: H
     assert folder.reconcile(Shop(house.settings, house.engine)) == {}
     assert enrolled(house) == [("ada", "winback", 1, D, after(4), "campaign_removed")]
     assert ("nudge", "skipped", "campaign_removed") in states(house)
-    assert house.rows("select distinct state from campaigns.coupons") == [("void",)]
+    assert house.rows("select distinct state from offers.coupons") == [("void",)]
     assert folder.reconcile(Shop(house.settings, house.engine)) == {}
 
 
@@ -296,7 +296,7 @@ def test_nothing_is_left_under_the_old_name_of_a_renamed_campaign(house: House) 
             for name in tables
         }
     assert set(found.values()) == {0}
-    assert {"campaigns.enrolments", "delivery.messages", "delivery.exports", "campaigns.coupons"} <= set(found)
+    assert {"campaigns.enrolments", "delivery.messages", "delivery.exports", "offers.coupons"} <= set(found)
     days = "select distinct split_part(part, ':', 1) from shop.days where stage = 'campaigns' order by 1"
     assert house.rows(days) == [("comeback",), ("lapsed_30_days",)]
     assert house.rows("select name from delivery.halts") == [("comeback",)]

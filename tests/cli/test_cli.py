@@ -134,6 +134,6 @@ def test_db_init_brings_an_empty_database_up_to_date_once(retention: Any, server
         connection.execute("drop database if exists cli_empty with (force)")
         connection.execute("create database cli_empty")
     first = retention("db", "init", "--json", RETENTION_DATABASE_URL=f"{server}/cli_empty")
-    assert "0001.ground" in json.loads(first.stdout.splitlines()[-1])["applied"]
+    assert "0001.baseline" in json.loads(first.stdout.splitlines()[-1])["applied"]
     second = retention("db", "init", "--json", RETENTION_DATABASE_URL=f"{server}/cli_empty")
     assert json.loads(second.stdout.splitlines()[-1]) == {"applied": []}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,7 +22,6 @@ import pytest
 
 from retention import pipeline
 from retention.cli import console as cli
-from retention.core import database
 from retention.core.settings import Settings, from_environment, variable
 from retention.core.shop import opened
 from retention.demo import generator as demo
@@ -222,12 +220,8 @@ def world(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) 
             "RETENTION_CLOCK": "days",
         }
     )
-    older = folder / "older"
-    shutil.copytree(
-        settings.include / "sql" / "schema", older / "sql" / "schema", ignore=shutil.ignore_patterns("0009*", "001*")
-    )
-    shutil.copytree(settings.include / "sql" / "migrations", older / "sql" / "migrations")
-    database.migrate(settings.evolve(include=older, database_url=databases["older"]))
+    with psycopg.connect(databases["older"], autocommit=True) as connection:
+        connection.execute("create schema shop")
     demo.generate(folder / "demo_shop", customers=40, days=3, until=LAST, zone=settings.shop_time_zone)
     pipeline.run_days(opened(settings), LAST - timedelta(days=2), LAST - timedelta(days=1))
     (folder / "file").write_text("a file\n")

@@ -16,10 +16,10 @@ from typing import Any
 import drill_workers as workers
 import psycopg
 from checking_provider import FAULTS, Remote
-from planner import AMSTERDAM, DAY, DEFINITION, MORNING, TEMPLATES
 from psycopg.rows import dict_row
 from sqlalchemy.exc import OperationalError
 
+from planner import AMSTERDAM, DAY, DEFINITION, MORNING, TEMPLATES
 from retention.core import database
 from retention.core.clock import Stopped
 from retention.core.database import run
@@ -53,7 +53,7 @@ TABLES = (
     "shop.changes",
     "campaigns.versions",
     "campaigns.enrolments",
-    "campaigns.coupons",
+    "offers.coupons",
     "delivery.messages",
     "delivery.outbox",
     "delivery.halts",
@@ -64,7 +64,7 @@ TABLES = (
 )
 COPIED = (
     "campaigns.enrolments",
-    "campaigns.coupons",
+    "offers.coupons",
     "delivery.messages",
     "delivery.decisions",
     "events.received",
@@ -179,7 +179,7 @@ class Schedule:
             " cross join (values ('email'), ('sms')) as c (channel)",
             "insert into campaigns.enrolments (customer_id, campaign, entry_no, version, arm, entered_on)"
             f" select customer_id, campaign, 1, 'v1', arm, %(day)s {source}",
-            "insert into campaigns.coupons (customer_id, campaign, entry_no, offer, code, percent, state, reserved_on)"
+            "insert into offers.coupons (customer_id, campaign, entry_no, offer, code, percent, state, reserved_on)"
             f" select customer_id, campaign, 1, 'comeback', upper(ref), 10, 'reserved', %(day)s {source}",
         ):
             self.shop.execute(statement, {"rows": rows, "known": LONG_AGO, "day": DAY})
@@ -215,7 +215,7 @@ class Schedule:
             },
         )
         self.shop.execute(
-            "delete from campaigns.coupons as p where not exists (select from delivery.messages as m"
+            "delete from offers.coupons as p where not exists (select from delivery.messages as m"
             " where m.customer_id = p.customer_id and m.offer = p.offer)"
         )
 
@@ -457,7 +457,7 @@ class Schedule:
         """A coupon is issued if somebody may have it, else void."""
         rows = self.shop.execute(
             "select p.code, p.state, bool_or(m.state = any(%s)) as is_out"
-            " from campaigns.coupons as p join delivery.messages as m on m.customer_id = p.customer_id"
+            " from offers.coupons as p join delivery.messages as m on m.customer_id = p.customer_id"
             " and m.campaign = p.campaign and m.offer = p.offer group by p.code, p.state",
             ([*TAKEN, "unknown"],),
         ).fetchall()

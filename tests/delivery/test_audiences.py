@@ -16,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
-from planner import AMSTERDAM, DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
+from planner import AMSTERDAM, DAY, MORNING, TEMPLATES, Planner
 from retention.core.clock import Stopped
 from retention.core.errors import DeliveryError, InputError, StateError
 from retention.core.settings import Settings

@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from local_provider import Answer, Provider
-from planner import MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
+from local_provider import Answer, Provider
+from planner import MORNING, TEMPLATES, Planner
 from retention.core.clock import Stopped
 from retention.core.errors import InputError
 from retention.core.settings import Settings, from_environment

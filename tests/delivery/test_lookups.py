@@ -11,10 +11,10 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-from local_provider import Provider
-from planner import MORNING, Planner
 from sqlalchemy import Engine
 
+from local_provider import Provider
+from planner import MORNING, Planner
 from retention.cli import console as cli
 from retention.core import channels
 from retention.core.settings import Settings

@@ -13,10 +13,10 @@ from typing import Any
 
 import psutil
 import pytest
-from local_provider import Provider
-from planner import AMSTERDAM, Planner
 from sqlalchemy import Engine
 
+from local_provider import Provider
+from planner import AMSTERDAM, Planner
 from retention.core.settings import Settings
 from shop import ShopData
 

@@ -6,9 +6,9 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from planner import AMSTERDAM, DAY, MORNING, Planner
 from sqlalchemy import Engine
 
+from planner import AMSTERDAM, DAY, MORNING, Planner
 from retention.core.errors import DeliveryError, StateError
 from retention.core.settings import Settings
 from retention.core.shop import Shop

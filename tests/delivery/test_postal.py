@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from planner import DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
+from planner import DAY, MORNING, TEMPLATES, Planner
 from retention.campaigns import definitions, steps
 from retention.core import days
 from retention.core.errors import DeliveryError, InputError

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from planner import DAY, MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
+from planner import DAY, MORNING, TEMPLATES, Planner
 from retention.core.errors import StateError
 from retention.core.settings import Settings
 from retention.core.shop import Shop

@@ -17,10 +17,10 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
-from local_provider import Provider
-from planner import AMSTERDAM, MORNING, Planner
 from sqlalchemy import Engine
 
+from local_provider import Provider
+from planner import AMSTERDAM, MORNING, Planner
 from retention.campaigns import definitions
 from retention.core.clock import Stopped
 from retention.core.errors import DeliveryError

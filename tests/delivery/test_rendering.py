@@ -11,9 +11,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from planner import MORNING, TEMPLATES, Planner
 from sqlalchemy import Engine
 
+from planner import MORNING, TEMPLATES, Planner
 from retention.campaigns import definitions
 from retention.core.settings import Settings
 from retention.core.shop import Shop

@@ -8,10 +8,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from local_provider import Answer, Provider
-from planner import DAY, MORNING, Planner
 from sqlalchemy import Engine, event
 
+from local_provider import Answer, Provider
+from planner import DAY, MORNING, Planner
 from retention.core import database
 from retention.core.clock import Stopped
 from retention.core.settings import Settings
@@ -30,7 +30,7 @@ def test_a_coupon_is_not_taken_back_from_a_message_that_another_worker_is_just_c
     slow = database.connect(live)
 
     def before_commit(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-        if "update campaigns.coupons" in statement:
+        if "update offers.coupons" in statement:
             is_claimed.set()
             wall.sleep(0.5)
 

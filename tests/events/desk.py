@@ -123,8 +123,8 @@ class Desk:
                 "shop.engagement",
                 "shop.changes",
                 "delivery.messages",
-                "campaigns.coupons",
-                "campaigns.redemptions",
+                "offers.coupons",
+                "offers.redemptions",
             )
         ]
 

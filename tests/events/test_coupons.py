@@ -26,7 +26,7 @@ def coupon(desk: Desk, ref: str = "A", state: str = "issued", *, is_sent: bool =
     desk.message(ref, "accepted" if is_sent else "planned", channel)
     desk.run("update delivery.messages set offer = 'comeback' where customer_id = :id", id=desk.id(ref))
     desk.run(
-        "insert into campaigns.coupons (customer_id, campaign, entry_no, offer, code, percent, state, reserved_on,"
+        "insert into offers.coupons (customer_id, campaign, entry_no, offer, code, percent, state, reserved_on,"
         " expires_at) values (:id, 'winback', 1, 'comeback', :code, 10, :state, :day, :end)",
         id=desk.id(ref),
         code=code,
@@ -50,12 +50,12 @@ def order(desk: Desk, ref: str, code: str, order_ref: str = "o1", **changes: Any
 
 
 def outcomes(desk: Desk) -> dict[str, str]:
-    rows = desk.run("select order_ref, outcome from campaigns.redemptions")
+    rows = desk.run("select order_ref, outcome from offers.redemptions")
     return {row["order_ref"]: row["outcome"] for row in rows}
 
 
 def states(desk: Desk) -> list[str]:
-    return [row["state"] for row in desk.run("select state from campaigns.coupons order by code")]
+    return [row["state"] for row in desk.run("select state from offers.coupons order by code")]
 
 
 def later(desk: Desk, **after: float) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def test_an_order_with_the_customers_code_redeems_the_coupon_once(desk: Desk, sa
     counts = later(desk, hours=3)
     assert (counts["redeemed"], counts["not_redeemed"]) == (1, 0)
     assert states(desk) == ["redeemed"]
-    rows = desk.run("select source, campaign, entry_no, offer, redeemed_at, known_at from campaigns.redemptions")
+    rows = desk.run("select source, campaign, entry_no, offer, redeemed_at, known_at from offers.redemptions")
     assert rows == [
         {
             "source": "test",
@@ -156,7 +156,7 @@ def test_the_shop_tells_and_gets_the_same_answer_however_often_it_tells(desk: De
         assert [each["outcome"] for each in answer.json()] == ["redeemed", "redeemed_before", "unknown_code"]
         desk.now += timedelta(minutes=1)
     assert states(desk) == ["redeemed"]
-    rows = desk.run("select source, known_at, redeemed_at from campaigns.redemptions where outcome = 'redeemed'")
+    rows = desk.run("select source, known_at, redeemed_at from offers.redemptions where outcome = 'redeemed'")
     assert rows == [
         {"source": "shop", "known_at": NOW, "redeemed_at": datetime.fromisoformat("2026-11-21T11:30:00+00:00")}
     ]
@@ -238,17 +238,17 @@ NAMES = ["code", "order_ref", "redeemed_at"]
     | JUNK
 )
 def test_nothing_that_the_shop_signs_makes_the_service_fail(desk: Desk, uses: Any) -> None:
-    for table in ("delivery.messages", "campaigns.coupons", "campaigns.redemptions"):
+    for table in ("delivery.messages", "offers.coupons", "offers.redemptions"):
         desk.run(f"delete from {table}")
     coupon(desk)
     assert desk.coupons(uses).status_code in (200, 400)
-    assert len(desk.run("select * from campaigns.redemptions where outcome = 'redeemed'")) <= 1
+    assert len(desk.run("select * from offers.redemptions where outcome = 'redeemed'")) <= 1
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32))
 def test_however_orders_and_telling_meet_a_coupon_is_redeemed_once(desk: Desk, seed: int) -> None:
-    for table in ("delivery.messages", "campaigns.coupons", "campaigns.redemptions", "shop.orders"):
+    for table in ("delivery.messages", "offers.coupons", "offers.redemptions", "shop.orders"):
         desk.run(f"delete from {table}")
     desk.now, dice = NOW, random.Random(seed)
     code = coupon(desk)
@@ -311,8 +311,8 @@ def test_the_shop_gets_what_has_changed_and_nothing_twice(desk: Desk, tmp_path: 
         )
     ]
     assert exported(desk, tmp_path) == []
-    desk.run("update campaigns.coupons set state = 'void' where state = 'reserved'")
-    desk.run("update campaigns.coupons set state = 'redeemed' where state = 'issued'")
+    desk.run("update offers.coupons set state = 'void' where state = 'reserved'")
+    desk.run("update offers.coupons set state = 'redeemed' where state = 'issued'")
     assert [(line["code"], line["state"]) for line in exported(desk, tmp_path)] == [(second, "void")]
     assert exported(desk, tmp_path) == []
     assert len(list(tmp_path.glob("coupons-*.csv"))) == 2

@@ -116,14 +116,14 @@ def test_a_coupon_that_was_never_sent_is_void(desk: Desk) -> None:
     desk.message("A", "accepted")
     desk.run("update delivery.messages set offer = 'comeback'")
     desk.run(
-        "insert into campaigns.coupons (customer_id, campaign, entry_no, offer, code, percent, state, reserved_on,"
+        "insert into offers.coupons (customer_id, campaign, entry_no, offer, code, percent, state, reserved_on,"
         " expires_at) values (:id, 'winback', 1, 'comeback', 'C', 10, 'issued', '2026-11-20', :now)",
         id=desk.id("A"),
         now=NOW,
     )
     desk.sendgrid([desk.event("A", "dropped", reason="Invalid")])
     desk.apply()
-    assert desk.run("select state from campaigns.coupons") == [{"state": "void"}]
+    assert desk.run("select state from offers.coupons") == [{"state": "void"}]
 
 
 def test_a_message_that_was_not_sent_after_all_gives_its_room_under_the_caps_back(desk: Desk) -> None:

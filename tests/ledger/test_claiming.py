@@ -111,7 +111,7 @@ def test_each_rule_is_checked_again_in_the_claim(shop: ShopData, planner: Planne
         " where customer_id = shop.customer_id('test', 'expired')",
         now=MORNING,
     )
-    planner.run("update campaigns.coupons set state = 'void'")
+    planner.run("update offers.coupons set state = 'void'")
     planner.withdraw("withdrawn", "email", known)
     counts = send()
     assert {name: planner.state(key)[1] for name, key in keys.items()} == {

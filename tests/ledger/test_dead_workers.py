@@ -121,7 +121,7 @@ def same(planner: Planner) -> tuple[Any, Any, Any]:
         planner.ledger(
             "message_key, state, reason, attempts, due_at, retry_at, attempted_at, settled_at, claim is null, provider"
         ),
-        planner.run("select code, state, expires_at from campaigns.coupons order by code"),
+        planner.run("select code, state, expires_at from offers.coupons order by code"),
         planner.run("select message_key, subject, text_body, stored_at from delivery.outbox order by message_key"),
     )
 

@@ -15,8 +15,11 @@ PYTHON = "\n".join(
     path.read_text() for room in ("delivery", "ledger") for path in (PROJECT / "include/retention" / room).rglob("*.py")
 )
 SCHEMA = "\n".join(
-    (SQL / f"schema/{name}.sql").read_text()
-    for name in ("0001.ground", "0004.campaigns", "0005.delivery", "0014.paused")
+    table
+    for file in sorted((SQL / "schema").glob("*.sql"))
+    for table in re.findall(
+        r"create table (?:shop\.days|(?:offers|delivery|campaigns)\.\w+) \(.*?\n\);", file.read_text(), re.DOTALL
+    )
 )
 MOVERS = [
     "delivery/claim",

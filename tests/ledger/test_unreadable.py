@@ -27,7 +27,7 @@ CODE = (
     " {{ coupon_expires_at | moment }}{% if last_order_on %}{{ last_order_on | day }}{% endif %}{% endblock %}"
     "{% block html %}{{ coupon_code }}{% endblock %}"
 )
-ORDER, COUPON, MESSAGE = "update shop.orders set ", "update campaigns.coupons set ", "update delivery.messages set "
+ORDER, COUPON, MESSAGE = "update shop.orders set ", "update offers.coupons set ", "update delivery.messages set "
 
 # What stands in the database of one customer. Each is a value that its table takes.
 HOSTILE = {
@@ -114,7 +114,7 @@ def test_unreadable_rows_are_set_aside_and_everybody_else_gets_their_message_onc
     assert (counts["accepted"], counts["skipped"]) == (len(ODD) + 5, len(HOSTILE))
     assert {town[what] in caplog.text for what in HOSTILE} == {True}
     assert "mail.example" not in caplog.text
-    void = planner.run("select count(*) as n from campaigns.coupons where state = 'void'")[0]["n"]
+    void = planner.run("select count(*) as n from offers.coupons where state = 'void'")[0]["n"]
     assert void == len(HOSTILE)
     deliver(Shop(settings, engine, Stopped(MORNING + timedelta(hours=1))))
     assert sent(provider) == sorted(key for what, key in town.items() if what not in HOSTILE)

@@ -423,23 +423,6 @@ def test_a_mapping_of_ones_own_that_checks_nothing_lets_no_impossible_instant_in
     assert [(ref, granted) for ref, granted, _ in consents(engine)] == [("C2", False), ("C3", True)]
 
 
-def test_what_an_older_version_stored_of_the_future_is_taken_back_by_the_migration(engine: Engine) -> None:
-    statement = (Path(__file__).resolve().parents[2] / "include" / "sql" / "schema" / "0015.instants.sql").read_text()
-    with engine.begin() as connection:
-        connection.execute(
-            text(
-                "insert into shop.consents (customer_id, purpose, channel, is_granted, updated_at, known_at)"
-                " values (1, 'marketing', 'email', true, '9999-01-01', :known),"
-                " (2, 'marketing', 'email', true, :known, :known)"
-            ),
-            {"known": KNOWN},
-        )
-        for part in statement.split(";"):
-            if "update" in part:
-                connection.exec_driver_sql(part)
-    assert rows(engine, "select distinct updated_at from shop.consents") == [(KNOWN,)]
-
-
 def test_a_cancellation_taken_at_its_landing_does_not_make_the_history_longer(
     settings: Settings, engine: Engine, tmp_path: Path
 ) -> None:

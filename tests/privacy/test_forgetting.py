@@ -47,9 +47,9 @@ TOTALS = {
     " from delivery.messages group by 1, 2, 3, 4, 5 order by 1, 2, 3, 4, 5",
     "of enrolments": "select count(*) from delivery.messages join campaigns.enrolments"
     " using (customer_id, campaign, entry_no)",
-    "coupons": "select offer, replace(state, 'reserved', 'void'), count(*) from campaigns.coupons group by 1, 2",
-    "redemptions": "select outcome, count(*) from campaigns.redemptions"
-    " join campaigns.coupons using (customer_id, code) join shop.orders as o using (customer_id, order_ref)"
+    "coupons": "select offer, replace(state, 'reserved', 'void'), count(*) from offers.coupons group by 1, 2",
+    "redemptions": "select outcome, count(*) from offers.redemptions"
+    " join offers.coupons using (customer_id, code) join shop.orders as o using (customer_id, order_ref)"
     " where o.coupon_code = code group by 1",
     "decisions": "select decision, reason, count(*) from campaigns.decisions group by 1, 2 order by 1, 2",
     "members": "select selection, entered_on, count(*) from selections.membership group by 1, 2 order by 1, 2",
@@ -171,10 +171,10 @@ def full(town: Town) -> Town:
         "insert into selections.winback values (:who)",
         "insert into selections.membership (selection, customer_id, entered_on) values ('winback', :who, '2026-11-20')",
         "insert into campaigns.decisions values (:who, 'winback', '2026-11-20', 'enrolled', 'selected')",
-        "insert into campaigns.coupons_told select customer_id, campaign, entry_no, offer, state, expires_at, :at"
-        " from campaigns.coupons where customer_id = :who",
-        "insert into campaigns.redemptions select customer_id, code, 'BESTELLING-31', 'demo_shop', campaign, entry_no,"
-        " offer, 'redeemed', cast(:at as timestamptz), :at from campaigns.coupons where customer_id = :who",
+        "insert into offers.coupon_exports select customer_id, campaign, entry_no, offer, state, expires_at, :at"
+        " from offers.coupons where customer_id = :who",
+        "insert into offers.redemptions select customer_id, code, 'BESTELLING-31', 'demo_shop', campaign, entry_no,"
+        " offer, 'redeemed', cast(:at as timestamptz), :at from offers.coupons where customer_id = :who",
         "insert into shop.suppressions values (:who, 'sms', 'invalid_number', :at)",
         "insert into shop.customers_history (customer_id, namespace, customer_ref, email, phone, updated_at, known_at,"
         " superseded_at) select customer_id, namespace, customer_ref, email, phone, updated_at, known_at, :at"

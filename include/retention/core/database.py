@@ -38,6 +38,11 @@ from retention.core.settings import Settings
 
 UNDEFINED = ("3F000", "42P01", "42703", "42883", "42704")  # schema, table, column, function, object or type
 NO_STATEMENTS = ("schema", "selections", "order_selections")  # folders of files that are read as a whole
+TOO_OLD = (
+    "The schema of this database is of a version before the present migrations, and cannot be brought up to date: set "
+    "RETENTION_DATABASE_URL to a new, empty database. For the demo shop: `make stop`, `rm -r .local` (all it kept), "
+    "`make run`."
+)
 CONNECT_SECONDS = 10
 GLOBALS = {"channels": tuple(channels.ADDRESSES.items())}  # what macros ask: each channel's kind of address
 _NAME = re.compile(r"^-- name: *(.*?) *$", re.MULTILINE)
@@ -105,16 +110,20 @@ def _say_what_is_missing(context: ExceptionContext) -> None:
 
 
 def _missing(connection: Connection, include: Path) -> tuple[list[str], bool]:
-    """The migrations that the database has not had, in order, and whether it has had any."""
+    """The migrations that the database has not had, in order, and whether it has had any.
+
+    Raises StateError for a database whose schema was not made by the first of them.
+    """
     names = sorted(file.stem for file in (include / "sql" / "schema").glob("*.sql"))
+    there = connection.execute(
+        text("select to_regclass('public.migrations') as record, to_regnamespace('shop') as schema_of_ours")
+    ).one()
     had: set[str] = set()
-    if _has_table(connection, "migrations"):
+    if there.record:
         had.update(connection.execute(text("select name from public.migrations")).scalars())
+    if there.schema_of_ours and had.isdisjoint(names[:1]):
+        raise StateError(TOO_OLD)
     return [name for name in names if name not in had], bool(had)
-
-
-def _has_table(connection: Connection, name: str) -> bool:
-    return connection.execute(text("select to_regclass(:name)"), {"name": f"public.{name}"}).scalar() is not None
 
 
 def driver_url(url: str) -> str:
@@ -306,7 +315,8 @@ def migrate(settings: Settings) -> list[str]:
     """Apply the migrations of ``sql/schema`` that are missing, in the order of their names; the names of those applied.
 
     Each is one transaction together with its record, so a migration that is killed is done or not begun. Two at once
-    take turns by a lock of their session, which ends with it. Raises StateError without a database, or for an old one.
+    take turns by a lock of their session, which ends with it. Raises StateError without a database, for an old one,
+    and for a schema made by the migrations that stood here before the baseline.
     """
     if not settings.database_url:
         raise StateError("No database to migrate: set RETENTION_DATABASE_URL, or run `retention up`.")
@@ -315,8 +325,6 @@ def migrate(settings: Settings) -> list[str]:
         with connection.begin():
             connection.execute(text("select pg_advisory_lock(:key)"), {"key": lock_key("migrations")})
             run(connection, "core/create_migrations")
-            if _has_table(connection, "_yoyo_migration"):
-                run(connection, "core/take_over_migrations")
             missing, _ = _missing(connection, settings.include)
         for name in missing:
             with connection.begin():

@@ -99,10 +99,10 @@ def redeem_ordered(settings: Settings, connection: Connection, now: datetime) ->
     )
 
 
-def redeem_told(
+def redeem_reported(
     settings: Settings, connection: Connection, uses: Sequence[Use], known_at: datetime
 ) -> list[dict[str, str]]:
-    """Coupons that the shop says were redeemed; for each use its outcome, the same each time it is told."""
+    """Coupons that the shop reports as redeemed; for each use its outcome, the same each time it is reported."""
     lock(connection, "events", "redeem")
     found = run(connection, "offers/coupons_of", codes=sorted({use.code for use in uses})).all()
     owners = Counter(row.code for row in found)
@@ -116,7 +116,9 @@ def redeem_told(
     times = [use.redeemed_at for use in by_key.values()]
     _redeem(
         connection,
-        run(connection, "offers/redeem_told", known_at=known_at, redeemed_ats=times, **known, **_zone(settings)).all(),
+        run(
+            connection, "offers/redeem_reported", known_at=known_at, redeemed_ats=times, **known, **_zone(settings)
+        ).all(),
     )
     outcomes = {
         (row.code, row.order_ref): row.outcome for row in run(connection, "offers/redemption_outcomes", **known)
@@ -138,13 +140,13 @@ def export(engine: Engine, folder: Path, now: datetime) -> Counts:
     """
     with engine.begin() as connection:
         lock(connection, "events", "coupons")
-        rows = run(connection, "offers/coupons_to_tell").all()
+        rows = run(connection, "offers/coupons_to_export").all()
         if not rows:
             return {"file": None, "coupons": {}}
         run(
             connection,
-            "offers/coupons_were_told",
-            told_at=now,
+            "offers/record_coupon_exports",
+            exported_at=now,
             customer_ids=[row.customer_id for row in rows],
             campaigns=[row.campaign for row in rows],
             entry_nos=[row.entry_no for row in rows],
@@ -165,7 +167,7 @@ def export(engine: Engine, folder: Path, now: datetime) -> Counts:
 
 
 def read(content: str, received_at: datetime) -> list[Use]:
-    """The uses that the shop tells of. Raises ValueError, saying what is wrong."""
+    """The uses that the shop reports. Raises ValueError, saying what is wrong."""
     try:
         items = json.loads(content)
     except (ValueError, RecursionError):

@@ -67,7 +67,7 @@ select
 from information_schema.columns as c
 inner join information_schema.tables as t on t.table_schema = c.table_schema and t.table_name = c.table_name
 where t.table_type = 'BASE TABLE'
-    and c.table_schema in ('campaigns', 'delivery', 'events', 'results')
+    and c.table_schema in ('offers', 'campaigns', 'delivery', 'events', 'results')
     and c.table_name not in ('paused', 'versions', 'first_names')
 group by c.table_schema, c.table_name
 having bool_or(c.column_name = 'campaign')

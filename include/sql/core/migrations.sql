@@ -5,13 +5,6 @@ create table if not exists public.migrations (
     applied_at timestamptz not null default now() -- for people; no decision reads it
 );
 
--- name: take_over_migrations
--- What the tool of earlier versions recorded.
-insert into public.migrations (name, applied_at)
-select y.migration_id, y.applied_at_utc at time zone 'UTC'
-from public._yoyo_migration as y
-on conflict (name) do nothing;
-
 -- name: record_migration
 -- This migration is done, in the transaction that did it.
 insert into public.migrations (name)

@@ -126,7 +126,7 @@ judged as materialized (
     left join campaigns.enrolments as e
         on e.customer_id = m.customer_id and e.campaign = m.campaign and e.entry_no = m.entry_no
     left join campaigns.versions as v on v.campaign = m.campaign and v.version = m.version
-    left join campaigns.coupons as p
+    left join offers.coupons as p
         on p.customer_id = m.customer_id and p.campaign = m.campaign and p.entry_no = m.entry_no and p.offer = m.offer
     left join got on got.customer_id = m.customer_id
     left join lateral {{ room("m", "got") }} as l on true
@@ -245,7 +245,7 @@ from (
 left join decided as d on true
 left join shop.customer_versions as c
     on d.state = 'attempting' and c.customer_id = d.customer_id and {{ is_known("c", ":now") }}
-left join campaigns.coupons as coupon
+left join offers.coupons as coupon
     on d.state = 'attempting'
     and coupon.customer_id = d.customer_id
     and coupon.campaign = d.campaign

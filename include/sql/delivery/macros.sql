@@ -38,7 +38,7 @@
         when {{ m }}.offer is not null and coalesce({{ p }}.state, 'void') not in ('reserved', 'issued', 'redeemed')
             then 'coupon_void'
         when {{ p }}.state = 'redeemed' and exists (
-            select from campaigns.redemptions as redemption
+            select from offers.redemptions as redemption
             where redemption.customer_id = {{ p }}.customer_id
                 and redemption.code = {{ p }}.code
                 and redemption.outcome = 'redeemed'

@@ -13,7 +13,7 @@ select
 from delivery.messages as m
 left join shop.customer_versions as c
     on c.customer_id = m.customer_id and c.known_at <= m.attempted_at and c.superseded_at > m.attempted_at
-left join campaigns.coupons as p
+left join offers.coupons as p
     on p.customer_id = m.customer_id and p.campaign = m.campaign and p.entry_no = m.entry_no and p.offer = m.offer
 where m.state = 'unknown'
     and m.channel = any(:channels)

@@ -4,7 +4,7 @@
 -- inner_pad and outer_pad are the secret's two pads, so the secret itself never reaches the database. A reminder of the
 -- same offer finds its code; one that was void for not being sent is reserved again.
 with written as (
-    insert into campaigns.coupons as c (customer_id, campaign, entry_no, offer, code, percent, state, reserved_on)
+    insert into offers.coupons as c (customer_id, campaign, entry_no, offer, code, percent, state, reserved_on)
     select
         m.customer_id,
         m.campaign,
@@ -48,7 +48,7 @@ select count(*) from written;
 -- name: issue_coupons
 -- One row per coupon issued: those of the messages just claimed. From now its time runs: days by the shop's calendar,
 -- hours by the clock. A coupon that an earlier message carried keeps its expiry.
-update campaigns.coupons as p
+update offers.coupons as p
 set state = 'issued',
     expires_at = date_add(
         cast(:now as timestamptz),
@@ -69,7 +69,7 @@ returning p.customer_id, p.campaign, p.entry_no, p.offer, p.expires_at;
 -- name: issue_restored_coupons
 -- One row per coupon that may be out since its message was sent by the database lost: the code must work for whoever got
 -- it. Nobody knows when that was; counted from the restore, no code ends before the time its message gave.
-update campaigns.coupons as p
+update offers.coupons as p
 set state = 'issued',
     expires_at = date_add(
         r.restored_at, cast(v.definition #>> array['offers', p.offer, 'valid_for'] as interval), cast(:shop_zone as text)
@@ -88,7 +88,7 @@ returning p.customer_id;
 -- name: release_coupons
 -- One row per coupon that nobody got: of the entries given, those whose offer no message carried out. It is reserved
 -- again while a message is still planned with it, else void. A function of the ledger, so safe to run again.
-update campaigns.coupons as p
+update offers.coupons as p
 set state = case
         when exists (
             select from delivery.messages as w
@@ -122,7 +122,7 @@ returning p.customer_id, p.state;
 -- name: void_coupons
 -- Voids the codes that were reserved for enrolments that ended on day and never sent. Returns how many.
 with written as (
-    update campaigns.coupons as c
+    update offers.coupons as c
     set state = 'void'
     from campaigns.enrolments as e
     where e.customer_id = c.customer_id
@@ -139,7 +139,7 @@ select count(*) from written;
 -- name: void_all_coupons
 -- Voids the codes of a campaign that was removed which are still reserved: nobody got them. Returns how many.
 with written as (
-    update campaigns.coupons as c
+    update offers.coupons as c
     set state = 'void'
     where c.campaign = :campaign and c.state = 'reserved'
     returning c.customer_id
@@ -149,7 +149,7 @@ select count(*) from written;
 
 -- name: void_undelivered
 -- One row per code that was reserved for a message of :step and that no message brings any more: it is void.
-update campaigns.coupons as c
+update offers.coupons as c
 set state = 'void'
 from delivery.messages as m
 where m.campaign = :campaign

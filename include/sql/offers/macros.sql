@@ -3,14 +3,14 @@
 case
     when {{ w }}.why_not is not null then {{ w }}.why_not
     when {{ w }}.place > 1 or exists (
-        select from campaigns.redemptions as r
+        select from offers.redemptions as r
         where r.customer_id = {{ w }}.customer_id and r.code = {{ w }}.code and r.outcome = 'redeemed'
     ) then 'redeemed_before'
     else 'redeemed'
 end
 {%- endmacro %}
 
--- Why the coupon `p` does not count for the order `u`, in words of campaigns.redemptions; null if it does. A code is out
+-- Why the coupon `p` does not count for the order `u`, in words of offers.redemptions; null if it does. A code is out
 -- from the day (in shop_zone) on which the first message with it was handed over: some shops know only the day of an order.
 {% macro why_not_redeemed(p, u) -%}
 case
@@ -30,7 +30,7 @@ end
 -- Writes what becomes of the uses of coupons that are new here, in order of when we could know of them. Its caller gives
 -- them: from a coupon p and an order u that carried it, with a condition.
 {% macro redeem() -%}
-insert into campaigns.redemptions (
+insert into offers.redemptions (
     customer_id, code, order_ref, source, campaign, entry_no, offer, outcome, redeemed_at, known_at
 )
 select
@@ -64,7 +64,7 @@ from (
             {{ why_not_redeemed("p", "u") }} as why_not
         {{ caller() }}
             and not exists (
-                select from campaigns.redemptions as r
+                select from offers.redemptions as r
                 where r.customer_id = p.customer_id and r.code = p.code and r.order_ref = u.order_ref
             )
     ) as v

@@ -3,14 +3,14 @@
 -- name: coupons_of
 -- One row per coupon with one of :codes. A code is one customer's; two with the same are not told apart.
 select customer_id, code
-from campaigns.coupons
+from offers.coupons
 where code = any(cast(:codes as text[]));
 
 -- name: redeem_ordered
 -- One row per order that came with a coupon code of its customer, was not cancelled, and is new here: redeemed, or why
 -- not. As known at :now; nothing that became known later. Coupons whose time was over by :since are looked at no more.
 {% call redeem() -%}
-from campaigns.coupons as p
+from offers.coupons as p
 inner join lateral (
     select
         o.order_ref,
@@ -28,10 +28,10 @@ inner join lateral (
 where (p.expires_at > :since or (p.expires_at is null and p.reserved_on > cast(:since as date)))
 {%- endcall %};
 
--- name: redeem_told
--- One row per use of a coupon that the shop's own system tells of and that is new here: redeemed, or why not.
+-- name: redeem_reported
+-- One row per use of a coupon that the shop's own system reports and that is new here: redeemed, or why not.
 {% call redeem() -%}
-from campaigns.coupons as p
+from offers.coupons as p
 inner join (
     select
         t.*,
@@ -47,9 +47,9 @@ where p.code is not null
 
 -- name: redeem
 -- One row per coupon that is redeemed from now on: those of :customer_ids with a redemption that counted.
-update campaigns.coupons as p
+update offers.coupons as p
 set state = 'redeemed'
-from campaigns.redemptions as r
+from offers.redemptions as r
 where p.customer_id = any(cast(:customer_ids as bigint[]))
     and r.customer_id = p.customer_id
     and r.code = p.code
@@ -63,5 +63,5 @@ select r.code, r.order_ref, r.outcome
 from unnest(
     cast(:customer_ids as bigint[]), cast(:codes as text[]), cast(:order_refs as text[])
 ) as u (customer_id, code, order_ref)
-inner join campaigns.redemptions as r
+inner join offers.redemptions as r
     on r.customer_id = u.customer_id and r.code = u.code and r.order_ref = u.order_ref;

@@ -7,7 +7,7 @@
 {% macro coupon_code(t) -%}
     case
         when exists (
-            select from campaigns.coupons as p
+            select from offers.coupons as p
             where p.customer_id = {{ t }}.customer_id and p.code = {{ t }}.coupon_code
         ) then {{ word(t ~ ".coupon_code") }}
         else {{ t }}.coupon_code

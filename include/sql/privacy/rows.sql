@@ -6,7 +6,7 @@ select
 from information_schema.tables as t
 inner join information_schema.columns as a on a.table_schema = t.table_schema and a.table_name = t.table_name
 where t.table_type = 'BASE TABLE'
-    and t.table_schema in ('shop', 'selections', 'campaigns', 'delivery', 'events', 'results')
+    and t.table_schema in ('shop', 'selections', 'offers', 'campaigns', 'delivery', 'events', 'results')
     and exists (
         select from information_schema.columns as k
         where k.table_schema = t.table_schema

@@ -243,7 +243,7 @@ class _Service:
             raise Refused(400, "not a list of events") from None
 
     def coupons(self, body: bytes, headers: Any) -> Response:
-        """Redeem the coupons that the shop tells of; what became of each."""
+        """Redeem the coupons that the shop reports; what became of each."""
         received_at = self._now()
         self._check_shop(body, headers, received_at)
         try:
@@ -251,7 +251,7 @@ class _Service:
         except ValueError as problem:
             raise Refused(400, str(problem)) from None
         with self._engine.begin() as connection:
-            return JSONResponse(coupons.redeem_told(self._settings, connection, uses, received_at))
+            return JSONResponse(coupons.redeem_reported(self._settings, connection, uses, received_at))
 
     def inbound(self, request: Request, body: bytes) -> None:
         """Obey a text: STOP and START. Any other text is for somebody else."""
