@@ -25,10 +25,10 @@ WORKER = """
 import os, signal, sys
 from datetime import date, datetime
 from retention.core.clock import Stopped
-from retention.database import connect
-from retention.delivery import outbox
-from retention.delivery.deliver import deliver, play
-from retention.settings import from_environment
+from retention.core.database import connect
+from retention.delivery.channels import outbox
+from retention.delivery.worker import deliver, play
+from retention.core.settings import from_environment
 
 settings = from_environment(os.environ).evolve(batch_size=4)
 what, survives = sys.argv[1], int(sys.argv[2])
