@@ -37,7 +37,8 @@ is enrolled, no message, no coupon, no call to a provider. Try a new campaign so
 To stop a campaign's messages at once: `retention halt --campaign <name>`. Pausing this DAG stops new enrolments only.
 
 **Running it again** is harmless: a part of a day that is done returns what it counted, and nobody is enrolled, planned
-or written to twice.
+or written to twice. The newest published day is computed again when the campaign or its selections have changed, or
+facts have come since: entrants come in, exits end the rest, planned messages are decided again. Nobody is withdrawn.
 """
 
 from airflow.sdk import DAG, Asset, Param, PartitionedAssetTimetable, chain, get_parsing_context, task

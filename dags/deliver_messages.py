@@ -20,8 +20,8 @@ since their file is missing or cannot be read, each with what to do. Each messag
   happens to the task: cleared, retried or killed.
 - *Messages are `unknown`*: the provider may have sent them. They are never sent again by themselves. Evidence settles
   them; about what stays, `settle_unknown` asks the providers, and after a day a person.
-- *Nothing is sent although messages are due*: the newest published day ended more than 24 hours ago (see
-  `sync_orders`), or sending is halted (`retention resume`).
+- *Nothing is sent although messages are due*: the newest published day ended more than 24 hours and
+  RETENTION_FILES_DEADLINE ago (see `sync_orders`), or sending is halted (`retention resume`).
 
 To stop everything at once: `retention halt`; one channel: `retention halt --channel sms`.
 """

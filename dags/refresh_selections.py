@@ -19,8 +19,10 @@ end one event `selections` for the day, which starts the campaigns.
   Correct the SQL, then clear the task with its downstream tasks; or leave it: the next day's run does this day first.
 - *Every task*: the database. See the Retention page and the log of `sync_orders`.
 
-**Running it again** is harmless: a day that is done returns what it counted. Days go in order, and a day older than the
-newest one done is refused, since a membership has one history.
+**Running it again** is harmless: a day that is done returns what it counted. The newest published day is computed again
+when its SQL has changed or facts have come since; the difference is written, and `again` in the counts says why. Days
+go in order, and only published ones; a day older than the newest one done is looked at, not written, since a membership
+has one history.
 """
 
 from airflow.providers.standard.operators.empty import EmptyOperator

@@ -40,8 +40,9 @@ with the day of the installation; what was before is loaded with `retention load
   `include/expectations` and clear `validate`.
 - `publish`: clear it. It is one transaction: all of it or nothing.
 
-**Running it again** is harmless. A day that is done returns its counts; if its files have changed, it is landed,
-validated and published again, and only what differs changes.
+**Running it again** is harmless. A day that is done returns its counts. If its files have changed, or it is the newest
+day and the source's file, a mapping or a suite has, it is validated and published again: only what differs changes, and
+`again` in the counts says why. What comes late counts as known from the end of the newest published day.
 """
 
 from airflow.sdk import DAG, Asset, CronPartitionTimetable, chain, task, task_group

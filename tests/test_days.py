@@ -6,25 +6,27 @@ from sqlalchemy import Engine
 from retention.core import days
 from retention.core.errors import InputError, StateError
 
+A = days.Part("selections", "a")
+
 
 def publish(engine: Engine, *published: str) -> None:
     with engine.begin() as connection:
         for day in published:
-            days.record(connection, "orders", "shop", days.parse(day), "done")
+            days.Part("orders", "shop").record(connection, days.parse(day), "done")
 
 
 def test_a_skipped_day_is_caught_up_first_and_a_done_day_returns_what_it_counted(engine: Engine) -> None:
     publish(engine, "2026-11-01", "2026-11-02", "2026-11-03")
     did: list[date] = []
 
-    def do(connection: object, day: date) -> days.Counts:
-        did.append(day)
+    def do(connection: object, its: days.Run) -> days.Counts:
+        did.append(its.day)
         return {"number": len(did)}
 
-    assert days.in_order(engine, "selections", "a", date(2026, 11, 1), do) == {"number": 1}
-    assert days.in_order(engine, "selections", "a", date(2026, 11, 3), do) == {"number": 3}
+    assert A.run(engine, date(2026, 11, 1), do) == {"number": 1}
+    assert A.run(engine, date(2026, 11, 3), do) == {"number": 3}
     assert did == [date(2026, 11, 1), date(2026, 11, 2), date(2026, 11, 3)]
-    assert days.in_order(engine, "selections", "a", date(2026, 11, 2), do) == {"number": 2}
+    assert A.run(engine, date(2026, 11, 2), do) == {"number": 2}
     assert len(did) == 3
 
 
@@ -32,24 +34,27 @@ def test_a_failed_day_is_recorded_and_done_by_the_next_run(engine: Engine) -> No
     publish(engine, "2026-11-01", "2026-11-02")
     broken = True
 
-    def do(connection: object, day: date) -> days.Counts:
+    def do(connection: object, its: days.Run) -> days.Counts:
         if broken:
             raise StateError("broken on purpose")
-        return {"day": day.isoformat()}
+        return {"day": its.day.isoformat()}
 
     with pytest.raises(StateError, match="on purpose"):
-        days.in_order(engine, "selections", "a", date(2026, 11, 1), do)
+        A.run(engine, date(2026, 11, 1), do)
     broken = False
-    days.in_order(engine, "selections", "a", date(2026, 11, 2), do)
+    A.run(engine, date(2026, 11, 2), do)
     with engine.connect() as connection:
-        assert days.recorded(connection, "selections", "a", date(2026, 11, 1)) == {"day": "2026-11-01"}
+        done = A.done(connection, date(2026, 11, 1))
+        assert done is not None
+        assert done.counts == {"day": "2026-11-01"}
 
 
 def test_a_day_before_the_newest_done_day_is_refused(engine: Engine) -> None:
     publish(engine, "2026-11-02")
-    days.in_order(engine, "selections", "a", date(2026, 11, 2), lambda c, d: {})
+    A.run(engine, date(2026, 11, 2), lambda c, d: {})
+    publish(engine, "2026-11-01")
     with pytest.raises(StateError, match="2026-11-02 is already done"):
-        days.in_order(engine, "selections", "a", date(2026, 11, 1), lambda c, d: {})
+        A.run(engine, date(2026, 11, 1), lambda c, d: {})
 
 
 @pytest.mark.parametrize("text", ["2026-2-1", "yesterday", "2026-02-30", "", "20261121", "2026-11-21x"])

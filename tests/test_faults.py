@@ -270,12 +270,12 @@ def test_no_secret_of_the_settings_is_in_a_log_file(settings: Settings) -> None:
 def test_a_day_that_failed_is_recorded_without_anybodys_data(engine: Engine) -> None:
     run(engine, "insert into shop.days (stage, part, day, state) values ('orders', 's', '2026-11-01', 'done')")
 
-    def do(connection: Any, day: date) -> days.Counts:
+    def do(connection: Any, its: days.Run) -> days.Counts:
         connection.execute(text("select 'anna@mail.example'::int"))
         return {}
 
     with pytest.raises(Exception, match="invalid input syntax"):
-        days.in_order(engine, "selections", "a", date(2026, 11, 1), do)
+        days.Part("selections", "a").run(engine, date(2026, 11, 1), do)
     with engine.connect() as connection:
         message = connection.execute(text("select message from shop.days where part = 'a'")).scalar_one()
     assert "22P02" in message

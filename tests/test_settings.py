@@ -39,6 +39,7 @@ LONG = "x" * 10_000
                 "INACTIVE_DAYS",
                 "EMAIL_DELAY",
                 "PROVIDER_TIMEOUT",
+                "FILES_DEADLINE",
             )
             for number in ("-1", "NaN", "inf", "1e400", "1_0", "²", "١٢", " ", "1000000000", "9" * 5000, "+5")
         ),

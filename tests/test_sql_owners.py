@@ -56,7 +56,7 @@ OWNERS = {
 EXCEPTIONS = {
     ("campaigns/plan", "delivery.messages"): "who is due is decided by the campaign's own tables, in one statement",
     ("delivery/claim", "delivery.messages"): "decides and claims in one statement, by what delivery knows",
-    ("days/record", "shop.days"): "the days have a folder of their own",
+    ("core/record_day", "shop.days"): "the days have a folder of their own",
     ("orders/record_touched", "shop.touched"): "the customers are in a temporary table of the load",
 }
 # Folders with statements on tables whose names are known only at run time: {{ table }}.

@@ -139,7 +139,7 @@ def _play_all(settings: Settings, engine: Engine) -> Counts:
 
 def _unplayed(engine: Engine, until: date) -> list[date]:
     with engine.connect() as connection:
-        return list(run(connection, "chain/unplayed", until=until).scalars())
+        return list(run(connection, "pipeline/unplayed", until=until).scalars())
 
 
 def _waited_for(settings: Settings, engine: Engine, day: date) -> list[str]:
@@ -150,7 +150,7 @@ def _waited_for(settings: Settings, engine: Engine, day: date) -> list[str]:
     with engine.connect() as connection:
         return list(
             run(
-                connection, "chain/waited_for", day=day, campaigns=list(found),
+                connection, "pipeline/waited_for", day=day, campaigns=list(found),
                 selections=[each.selection for each in found.values()],
             ).scalars()
         )  # fmt: skip

@@ -15,7 +15,6 @@ import psycopg
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from retention.contact import law
 from retention.core import channels, database, days
 from retention.core.database import Table
 from retention.core.documents import nearest
@@ -103,8 +102,7 @@ def _values(settings: Settings, connection: Connection, name: str, day: date) ->
         "day": day,
         **dict.fromkeys(("known_by", "now", "at", "called_at", "before", "until"), over),
         "from": days.known_at(day - timedelta(days=1), settings.shop_time_zone),
-        **law.zones(connection, settings),
-        "addresses": json.dumps(channels.ADDRESSES),
+        "shop_zone": settings.shop_time_zone.key,
         "channels": list(channels.NAMES),
         "providers": json.dumps(dict.fromkeys(channels.NAMES, "outbox")),
         **dict.fromkeys(("is_blocked", "is_alone"), False),

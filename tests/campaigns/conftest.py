@@ -52,13 +52,17 @@ class Room:
         """So many customers who may be written to and are in winback: copies of one."""
         refs = [f"C{number:04d}" for number in range(count)]
         self.shop.customer(refs[0], **fields)
-        for table, copied in (("shop.customers", "customer_id, customer_ref"), ("shop.consents", "customer_id")):
-            changed = {"customer_id": "shop.customer_id(:namespace, r)", "customer_ref": "r"}
+        for table in ("shop.customers", "shop.consents"):
+            names = self.values(
+                "select attname from pg_attribute where attrelid = cast(:table as regclass) and attnum > 0"
+                " and attgenerated = '' and not attisdropped order by attnum",
+                table=table,
+            )
+            copied = {"customer_id": "shop.customer_id(:namespace, r)", "customer_ref": "r"}
             self.execute(
-                f"insert into {table} select (jsonb_populate_record(t, jsonb_build_object("
-                + ", ".join(f"'{name}', {changed[name]}" for name in copied.split(", "))
-                + f"))).* from {table} t, unnest(cast(:refs as text[])) r where t.customer_id = "
-                "shop.customer_id(:namespace, :first)",
+                f"insert into {table} ({', '.join(names)}) select {', '.join(copied.get(n, 't.' + n) for n in names)}"
+                f" from {table} as t, unnest(cast(:refs as text[])) as r"
+                " where t.customer_id = shop.customer_id(:namespace, :first)",
                 namespace=NAMESPACE, refs=refs[1:], first=refs[0],
             )  # fmt: skip
         self.members(refs)
@@ -69,7 +73,7 @@ class Room:
         self.shop.publish(day)
         with self.engine.begin() as connection:
             for selection in selections or ("winback", BASE):
-                days.record(connection, "selections", selection, day, "done")
+                days.Part("selections", selection).record(connection, day, "done")
 
     def run(self, day: date, campaign: str = "winback") -> days.Counts:
         """Publish, refresh and run the day."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
+
+from retention.contact import law
+from retention.selections import refresh
 from shop import NAMESPACE
 
 D = date(2026, 3, 6)  # a Friday; the clocks of New York go forward on the night to Sunday, Honolulu's never change
@@ -53,7 +57,7 @@ def test_a_text_is_due_and_expires_within_the_hours_of_the_law(room: Any, shop: 
     assert sms[3:] == (datetime(2026, 3, 9, 8, tzinfo=NEW_YORK), datetime(2026, 3, 11, 21, tzinfo=NEW_YORK))
 
 
-def test_an_address_from_a_sale_is_planned_for_where_the_law_knows_it(room: Any, shop: Any) -> None:
+def test_an_address_from_a_sale_is_enough_to_enter_where_the_law_knows_it(room: Any, shop: Any) -> None:
     for country in ("DE", "PL", None):
         shop.customer(str(country), country=country, consents=())
         shop.order(str(country), date(2024, 5, 1))
@@ -66,5 +70,49 @@ def test_an_address_from_a_sale_is_planned_for_where_the_law_knows_it(room: Any,
         namespace=NAMESPACE, refs=refs,
     )  # fmt: skip
     room.members(refs)
-    assert room.run(D)["skipped"] == {"no_consent": 3}
-    assert [row[0] for row in planned(room) if row[1] == "planned"] == ["DE"]
+    assert room.run(D)["enrolled"] == 1
+    assert [row[:2] for row in planned(room)] == [("DE", "planned")]
+    assert answers(room) == {"DE": "selected", "PL": "no_consent", "None": "no_consent", "never bought": "no_consent"}
+
+
+def test_nobody_needs_to_agree_where_the_law_asks_for_nothing(room: Any, shop: Any) -> None:
+    with (room.settings.include / "rules.csv").open("a") as rules:
+        rules.write("AT,email,legitimate_interest,,,2026-03-01,art. 1\n")
+    shop.customer("silent", consents=(), country="AT")
+    shop.customer("objects", consents=(), country="AT")
+    shop._insert("shop.consents", customer_id="objects", purpose="marketing", channel="email", is_granted=False,
+                 updated_at=datetime(2026, 1, 1, tzinfo=UTC), known_at=datetime(2026, 1, 2, tzinfo=UTC))  # fmt: skip
+    shop.publish(D)
+    with room.engine.begin() as connection:
+        law.put_in_force(connection, room.settings.include)
+    refresh.refresh(room.settings, room.engine, "send_base", D, now=datetime(2026, 3, 8, tzinfo=NEW_YORK))
+    room.members(["silent", "objects"], ["winback"])
+    assert room.run(D)["enrolled"] == 1
+    assert answers(room) == {"silent": "selected", "objects": "no_consent"}
+
+
+@pytest.mark.parametrize("channel", ["sms", "postal"])
+def test_a_campaign_that_begins_on_another_channel_does_not_ask_for_consent_by_mail(
+    room: Any, shop: Any, write: Any, channel: str
+) -> None:
+    """A customer without an address for its first step does not enter. Dutch law asks for no consent to post."""
+    write("{step: we_miss_you, day: 0, channel: email}", f"{{step: we_miss_you, day: 0, channel: {channel}}}")
+    folder = room.settings.include / "messages" / "winback"
+    for file in folder.glob("we_miss_you.*"):
+        way_out = '{% include "opt_out.txt.j2" %}' if channel == "sms" else ""
+        file.write_text(f"{{% block text %}}Hello. {way_out}{{% endblock %}}")
+    home = {"street": "Kerkstraat 1", "postal_code": "1012 AB", "city": "Amsterdam"}
+    shop.customer("yes", consents=(channel,), email=None, **home)
+    shop.customer("mail only", consents=("email",), **home)
+    shop.customer("nowhere", consents=(channel, "email"), phone=None)
+    room.members(["yes", "mail only", "nowhere"], ["winback"])
+    room.run(D)
+    others = {"sms": "no_consent", "postal": "selected"}[channel]
+    assert answers(room) == {"yes": "selected", "mail only": others, "nowhere": "no_address"}
+
+
+def answers(room: Any) -> dict[str, str]:
+    """Why each member of the selection was enrolled or not."""
+    return dict(map(tuple, room.rows(
+        "select customer_ref, reason from campaigns.decisions join shop.customers using (customer_id)"
+    )))  # fmt: skip

@@ -40,7 +40,7 @@ PAUSES = (timedelta(minutes=5), timedelta(minutes=90), timedelta(days=1, minutes
 MOMENTS = 45  # statements, commits and calls of one delivery, about
 TABLES = (
     "shop.customers", "shop.consents", "shop.consents_history", "shop.orders", "shop.suppressions",
-    "shop.engagement", "shop.touched", "campaigns.versions", "campaigns.enrolments", "campaigns.coupons",
+    "shop.engagement", "shop.changes", "campaigns.versions", "campaigns.enrolments", "campaigns.coupons",
     "delivery.messages", "delivery.outbox", "delivery.halts", "delivery.restores", "delivery.decisions",
     "events.received", "shop.days",
 )  # fmt: skip

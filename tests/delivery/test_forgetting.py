@@ -167,7 +167,9 @@ def full(town: Town) -> Town:
         "insert into campaigns.redemptions select customer_id, code, 'BESTELLING-31', 'demo_shop', campaign, entry_no,"
         " offer, 'redeemed', cast(:at as timestamptz), :at from campaigns.coupons where customer_id = :who",
         "insert into shop.suppressions values (:who, 'sms', 'invalid_number', :at)",
-        "insert into shop.customers_history select c.*, :at from shop.customers as c where customer_id = :who"
+        "insert into shop.customers_history (customer_id, namespace, customer_ref, email, phone, updated_at, known_at,"
+        " superseded_at) select customer_id, namespace, customer_ref, email, phone, updated_at, known_at, :at"
+        " from shop.customers where customer_id = :who"
         " on conflict do nothing",
         "insert into shop.engagement values (:who, '2026-11-21', null, :at)",
         "insert into events.received (customer_id, event_key, provider, kind, occurred_at, received_at)"

@@ -334,13 +334,13 @@ def test_a_customer_of_a_small_campaign_gets_a_card(
     shop.publish(DAY)
     with engine.begin() as connection:
         for selection in ("winback", "send_base"):
-            days.record(connection, "selections", selection, DAY, "done")
+            days.Part("selections", selection).record(connection, DAY, "done")
             connection.exec_driver_sql(
                 "insert into selections.membership (selection, customer_id, entered_on)"
                 f" select '{selection}', customer_id, '{LONG_AGO}' from shop.customers"
             )
     counts = steps.run_day(settings, engine, "cards", DAY)
-    assert (counts["planned"], counts["skipped"]) == ({"card": 1}, {"no_address": 1})
+    assert (counts["enrolled"], counts["planned"], counts["skipped"]) == (1, {"card": 1}, {})
     assert play(settings, engine, DAY)["accepted"] == 1
     [table] = (settings.local / "audiences" / "cards_card").glob("*/cards.csv")
     assert [row["recipient"] for row in csv.DictReader(table.open())] == ["Ada de Vries"]

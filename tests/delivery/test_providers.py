@@ -405,7 +405,7 @@ def test_a_refusal_of_a_number_says_whom_nobody_may_write_to_any_more(
     assert deliver(live, engine, wall=Stopped(MORNING))["refused"] == 1
     rows = planner.run("select channel, reason, known_at, lifted_at from shop.suppressions")
     assert [tuple(row.values()) for row in rows] == ([(*suppression, MORNING, None)] if suppression else [])
-    touched = planner.run("select customer_id, day from shop.touched where day = :day", day=MORNING.date())
+    touched = planner.run("select customer_id, day from shop.changes where day = :day", day=MORNING.date())
     assert [row["customer_id"] for row in touched] == ([planner.one(sms)["customer_id"]] if suppression else [])
     provider.answer = provider.accept
     deliver(live, engine, wall=Stopped(MORNING + timedelta(hours=7)))

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from retention import pipeline
 from retention.core.clock import Stopped
+from retention.core.days import known_at
 from retention.core.errors import InputError
 from retention.core.settings import Settings
 from retention.delivery import worker as delivery
@@ -156,6 +157,19 @@ def test_what_expires_while_the_orders_are_too_old_is_recorded_and_nothing_is_se
     assert planner.state(late) == ("skipped", "too_late")
     assert planner.state(waits) == ("planned", None)
     assert provider.requests == []
+
+
+@pytest.mark.parametrize(
+    ("deadline", "hours", "is_blocked"), [(6, 30, False), (6, 31, True), (0, 25, True), (12, 36, False)]
+)
+def test_while_the_next_days_files_may_still_come_nothing_is_held_back(
+    settings: Settings, engine: Engine, planner: Planner, shop: Shop, deadline: int, hours: int, is_blocked: bool
+) -> None:
+    """Else every night, until the files are there, no American would be written to in daytime."""
+    planner.message(shop.customer("ada", time_zone="America/Los_Angeles", country="US"))
+    ended = known_at(DAY, shop.zone)
+    counts = deliver(settings.evolve(files_deadline=deadline), engine, at=ended + timedelta(hours=hours))
+    assert ("blocked" in counts) == is_blocked
 
 
 def people(provider: Provider) -> list[dict[str, Any]]:

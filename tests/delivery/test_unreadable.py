@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -49,6 +48,7 @@ HOSTILE = {
     "to expire in the year 9999": MESSAGE + "expires_at = '9999-12-31'",
     "to expire in the year 294276": MESSAGE + "expires_at = '294276-12-31 23:59:59+00'",
     "attempted as often as can be counted": MESSAGE + "attempts = 2147483647",
+    "a customer of a zone that was published as none": "update shop.customers set time_zone = 'Mars/Olympus'",
     "of a version that is not there": MESSAGE + "version = 'v9'",
     "of an offer that the campaign does not have": MESSAGE + "offer = 'x'",
 }
@@ -57,7 +57,6 @@ ALSO = {"of an offer that the campaign does not have": COUPON + "offer = 'x'"}
 # What is odd and stops nobody, not even its own message.
 ODD = {
     "a customer of no language": "update shop.customers set language = '../../x'",
-    "a customer of no zone": "update shop.customers set time_zone = 'Mars/Olympus'",
     "a customer of no country": "update shop.customers set country = 'Atlantis'",
     "a customer with a long name": "update shop.customers set first_name = repeat('Ada ', 100000)",
     "a customer since ever": "update shop.customers set registered_at = '-infinity', updated_at = '-infinity'",
@@ -177,25 +176,6 @@ def test_where_no_claim_can_be_read_at_all_the_fault_is_ours_and_the_queue_is_le
         deliver(settings.evolve(batch_size=4), engine, at=MORNING)
     states = planner.run("select state, count(*) as n from delivery.messages group by state order by state")
     assert states == [{"state": "planned", "n": 10}, {"state": "skipped", "n": 20}]
-
-
-def test_a_value_that_only_python_cannot_read_sets_its_message_aside(
-    settings: Settings, engine: Engine, planner: Planner, shop: Shop, caplog: pytest.LogCaptureFixture
-) -> None:
-    odd = planner.message(
-        shop.customer("ada", consents=("audience",), email="a\x1cb@mail.example", phone=None),
-        step="ads",
-        channel="audience",
-    )
-    planner.run(
-        "update campaigns.versions set definition = definition || cast(:steps as jsonb)",
-        steps=json.dumps({"steps": [{"step": "ads", "until_day": 7}]}),
-    )
-    fine = planner.message(shop.customer("bob", consents=("audience",)), step="ads", channel="audience")
-    deliver(settings, engine, at=MORNING)
-    assert planner.state(fine) == ("accepted", None)
-    assert planner.state(odd) == ("refused", "unreadable")
-    assert odd in caplog.text
 
 
 def test_a_row_that_cannot_be_made_a_message_is_refused_and_the_others_are_made(

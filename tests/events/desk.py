@@ -105,7 +105,7 @@ class Desk:
         """All that a request can change."""
         return [
             self.run(f"select * from {table} order by 1, 2")
-            for table in ("events.received", "shop.suppressions", "shop.engagement", "shop.touched",
+            for table in ("events.received", "shop.suppressions", "shop.engagement", "shop.changes",
                           "delivery.messages", "campaigns.coupons", "campaigns.redemptions")
         ]  # fmt: skip
 

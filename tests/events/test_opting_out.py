@@ -106,7 +106,7 @@ def test_a_stop_holds_for_everybody_with_that_number_and_for_nobody_else(desk: D
 def test_a_report_suppresses_at_once(desk: Desk, kind: str, more: dict[str, str], channel: str, reason: str) -> None:
     desk.sendgrid([desk.event("A", kind, **more), desk.event("B", "delivered")])
     assert desk.suppressions() == {("A", channel, reason)}
-    assert desk.run("select customer_id, day from shop.touched") == [{"customer_id": desk.id("A"), "day": NOW.date()}]
+    assert desk.run("select customer_id, day from shop.changes") == [{"customer_id": desk.id("A"), "day": NOW.date()}]
 
 
 def test_a_full_mailbox_suppresses_nobody(desk: Desk) -> None:

@@ -119,7 +119,7 @@ def test_a_backfill_runs_every_stage_of_each_day_once_and_nothing_runs_by_itself
     stack.trigger(running, "deliver_messages")
     with engine.connect() as connection:
         deadline = time.monotonic() + 60
-        while days.recorded(connection, "delivery", "", LAST) is None:
+        while days.Part("delivery", "").done(connection, LAST) is None:
             assert time.monotonic() < deadline, "the messages were not sent"
             time.sleep(0.5)
 

@@ -50,7 +50,7 @@ def test_every_landed_row_is_accepted_or_rejected(
     content = out.getvalue().encode("utf-8", "replace") + b"".join(piece + b"\n" for piece in junk)
     (here / "orders.csv").write_bytes(content)
     with engine.begin() as connection:
-        for table in ("orders", "orders_history", "customers", "customer_stats", "days", "touched"):
+        for table in ("orders", "orders_history", "customers", "customer_stats", "days", "changes"):
             connection.execute(text(f"delete from shop.{table}"))
     try:
         counts = sync.sync(settings, engine, "demo_shop", DAY)

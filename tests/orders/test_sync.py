@@ -256,7 +256,7 @@ def test_days_and_one_history_leave_the_same_versions(settings: Settings, engine
     assert sync.load(settings, engine, "demo_shop", str(files))["customers_touched"] == 0
     assert rows(engine, versions) == by_days
     with engine.begin() as connection:
-        for table in ("orders", "orders_history", "customers", "customer_stats", "days", "touched"):
+        for table in ("orders", "orders_history", "customers", "customer_stats", "days", "changes"):
             connection.execute(text(f"delete from shop.{table}"))
     sync.load(settings, engine, "demo_shop", str(files))
     assert rows(engine, versions) == by_days

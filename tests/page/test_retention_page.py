@@ -38,7 +38,7 @@ def record(engine: Engine) -> Callable[..., None]:
 
     def write(stage: str, part: str, day: date = DAY, state: str = "done", message: str = "", **counts: Any) -> None:
         with engine.begin() as connection:
-            days.record(connection, stage, part, day, state, counts, message)
+            days.Part(stage, part).record(connection, day, state, counts, message)
 
     return write
 

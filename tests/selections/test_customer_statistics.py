@@ -55,7 +55,19 @@ def test_the_median_gap_is_the_middle_one_or_the_mean_of_the_two_in_the_middle(s
 
 def test_the_median_gap_goes_by_when_orders_were_made_and_not_by_when_they_came(shop: Shop, statistics) -> None:
     order_on(shop, shop.customer("c"), 30, 0, 10)
-    assert statistics("median_gap_days") == {"c": Decimal("15.0")}
+    shop.customer("known late")
+    for offset, known in ((0, 90), (10, 70), (30, 80)):
+        known_at = datetime.combine(START + timedelta(days=known), time(), tzinfo=shop.zone)
+        shop.order("known late", START + timedelta(days=offset), known_at=known_at)
+    assert statistics("median_gap_days") == {"c": Decimal("15.0"), "known late": Decimal("15.0")}
+
+
+def test_orders_of_one_day_follow_each_other_by_their_instants(shop: Shop, statistics) -> None:
+    order_on(shop, shop.customer("c"), 0)
+    for order_ref, hour in (("z", 10), ("a", 12)):
+        at = datetime.combine(START + timedelta(days=4), time(hour), tzinfo=shop.zone)
+        shop.order("c", at, order_ref=order_ref)
+    assert statistics("last_gap_days") == {"c": 0}
 
 
 def test_the_median_gap_is_between_complete_orders_of_one_customer(shop: Shop, statistics) -> None:

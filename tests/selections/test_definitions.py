@@ -224,3 +224,38 @@ def test_an_unknown_selection_lists_those_there_are(workshop) -> None:
                  lambda: workshop.members("wynback")):  # fmt: skip
         with pytest.raises(InputError, match=r"no selection 'wynback'; there are: .*winback"):
             call()
+
+
+CONTACTABLE = """{% from "contact/macros.sql" import contactable %}
+select c.customer_id
+from customers as c
+where {{ contactable("c", "'sms'", known_by, shop_zone, facts="") }}
+    and c.age > 17"""
+
+
+def test_a_selection_may_ask_whether_a_customer_may_be_contacted(workshop, shop: Shop) -> None:
+    shop.customer("yes")
+    shop.customer("no", consents=("email",))
+    shop.publish(date(2026, 11, 20))
+    workshop.write("reachable", CONTACTABLE.replace("c.age > 17", "true"), "refresh: full")
+    assert workshop.members("reachable", date(2026, 11, 20)) == ["yes"]
+
+
+def test_a_mistake_below_a_macro_is_told_with_its_line(workshop, shop: Shop) -> None:
+    shop.publish(date(2026, 11, 20))
+    workshop.write("reachable", CONTACTABLE, "refresh: full")
+    with pytest.raises(InputError, match=r"line 7: column c\.age does not exist"):
+        workshop.refresh("reachable", date(2026, 11, 20))
+
+
+def test_who_may_be_contacted_depends_on_the_day_so_all_of_it_is_refreshed(workshop) -> None:
+    workshop.write("reachable", CONTACTABLE)
+    with pytest.raises(InputError, match=r"uses known_by outside the window macros, so .* needs the line"):
+        read_all(workshop.settings.include)
+
+
+@pytest.mark.parametrize("name", ["delivery/claim.sql", "selections/winback.sql", "../rules.csv", "contact/../x.sql"])
+def test_a_selection_brings_in_macros_and_nothing_else(workshop, name: str) -> None:
+    workshop.write("reachable", f'{{% include "{name}" %}}')
+    with pytest.raises(InputError, match="there is no template"):
+        read_all(workshop.settings.include)

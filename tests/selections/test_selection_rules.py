@@ -309,3 +309,23 @@ def test_one_time_buyers_have_exactly_one_complete_order_of_whatever_age(worksho
     workshop.select(DAY, "one_time_buyers")
     alone = [f"one, and one {status}" for status in ("cancelled", "pending", "refunded")]
     assert workshop.members("one_time_buyers") == ["1", *alone]
+
+
+def test_send_base_reads_whether_an_address_is_right_as_it_was_known_then(workshop, shop: Shop) -> None:
+    zone = workshop.settings.shop_time_zone
+    shop.customer("C", email="c..c@mail.example")
+    with workshop.engine.begin() as connection:
+        connection.execute(
+            text(
+                "insert into shop.customers_history (customer_id, namespace, customer_ref, email, updated_at, known_at,"
+                " superseded_at) select customer_id, namespace, customer_ref, email, updated_at, known_at, :then"
+                " from shop.customers"
+            ),
+            {"then": datetime(2026, 11, 12, tzinfo=zone)},
+        )
+        connection.execute(
+            text("update shop.customers set email = 'c@mail.example', known_at = :then"),
+            {"then": datetime(2026, 11, 12, tzinfo=zone)},
+        )
+    shop.publish_each(date(2026, 11, 10), date(2026, 11, 12))
+    assert [bool(workshop.members("send_base", date(2026, 11, day))) for day in (10, 11, 12)] == [False, True, True]

@@ -179,10 +179,13 @@ def test_the_present_and_the_same_day_as_of_later_agree(workshop, restarted, sho
     assert as_of == live
 
 
-def test_a_day_after_the_newest_published_one_works_on_the_present(workshop, shop: Shop) -> None:
+def test_a_day_after_the_newest_published_one_is_refused_and_leaves_no_trace(workshop, shop: Shop) -> None:
     lapse(shop, "C", FIRST - timedelta(days=365))
     shop.publish(FIRST)
-    assert workshop.select(day_of(1), "winback")["winback"]["size"] == 1
+    for call in (workshop.select, lambda day: workshop.refresh("customers", day)):
+        with pytest.raises(InputError, match="2026-11-02 is not published: the newest published day is 2026-11-01"):
+            call(day_of(1))
+    assert workshop.rows("select * from shop.days where stage = 'selections'") == []
 
 
 def test_a_day_published_only_after_a_selection_went_past_it_is_not_done_late(workshop, shop: Shop) -> None:
@@ -237,7 +240,7 @@ def test_a_sync_in_between_makes_the_day_a_past_one(workshop, shop: Shop, monkey
     synced: list[str] = []
 
     def sync_first(connection: Any, name: str, *rest: Any, **values: Any) -> int:
-        if name == "refresh/fill" and not synced:
+        if name == "selections/refresh/fill" and not synced:
             synced.append(name)
             shop.order("C", day_of(1))
             shop.publish(day_of(1))

@@ -50,3 +50,6 @@ which = Name("true")
 # Words of SQL that stand for themselves nowhere.
 column = Name("extra")
 sequence = Name("row_numbers")
+
+# Each channel, and the kind of address it needs.
+channels = (("email", "email"), ("sms", "phone"), ("audience", "email_or_phone"), ("postal", "street"))

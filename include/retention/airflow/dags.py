@@ -25,7 +25,6 @@ from retention.core.errors import DataError, ExpectationFailed, InputError, NotR
 from retention.core.settings import Settings, decimal, from_environment, shown, words
 
 log = logging.getLogger(__name__)
-MOST_HOURS = 24 * 7  # that files are waited for: a sensor ends after a week
 
 
 def pool() -> str:
@@ -124,9 +123,8 @@ def day_to_sync() -> date:
 
 
 def files_deadline(settings: Settings, day: date) -> datetime:
-    """Until when the files of `day` are waited for: RETENTION_FILES_DEADLINE hours (6) after the day ended."""
-    hours = decimal("RETENTION_FILES_DEADLINE", os.environ.get("RETENTION_FILES_DEADLINE") or "6", most=MOST_HOURS)
-    return days.known_at(day, settings.shop_time_zone) + timedelta(hours=hours)
+    """Until when the files of `day` are waited for: RETENTION_FILES_DEADLINE hours after the day ended."""
+    return days.known_at(day, settings.shop_time_zone) + timedelta(hours=settings.files_deadline)
 
 
 def answered(pair: Sequence[Any]) -> tuple[Any, str, str]:

@@ -89,6 +89,11 @@ class Campaign:
     selection_sql: str = field(repr=False, default="")
 
     @property
+    def first_step(self) -> Step:
+        """The step whose channel decides who may enter: who cannot get it does not begin."""
+        return self.steps[0]
+
+    @property
     def last_step(self) -> Step:
         """The step after which an enrolment is over."""
         return self.steps[-1]

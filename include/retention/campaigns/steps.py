@@ -1,8 +1,8 @@
 """The day of a campaign: enrol who enters, exit who bought, plan the steps that are due, close what is over.
 
 Each part of a day is one short transaction, done in order and recorded in ``shop.days``: part ``<name>:enrol``,
-``<name>:exit``, ``<name>:<step>``, and ``<name>`` once the whole day is done. Nothing begins while an earlier published
-day of the campaign is not finished. People inside go on with the version they entered under.
+``<name>:exit``, ``<name>:<step>``, ``<name>:finish``, and ``<name>`` once the whole day is done. Nothing begins while
+an earlier published day of the campaign is not finished. People inside go on with the version they entered under.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -18,12 +19,13 @@ from sqlalchemy import Connection, Engine
 from retention.campaigns import definitions, folder
 from retention.campaigns.definitions import Campaign, Step
 from retention.contact import law
-from retention.core import channels, days, faults
+from retention.core import database, days
 from retention.core.database import Fragment, count, one, run, sql
-from retention.core.days import Counts
+from retention.core.days import Counts, Part, Run
 from retention.core.errors import InputError, StateError
 from retention.core.settings import Settings
 from retention.offers import coupons
+from retention.selections import refresh, worlds
 
 log = logging.getLogger(__name__)
 STAGE = "campaigns"
@@ -36,52 +38,99 @@ def run_day(
     """Do `day` of the campaign, earlier days first; what it counted: {enrolled, control, exited, planned, skipped}.
 
     `enrolled` counts both arms, `control` those of them who will get nothing. A day already done returns its recorded
-    counts. `test`: the same statements on the same data, rolled back; not a row is left. Raises StateError when the
-    campaign's selection or send_base has not done the day, InputError for a day that is not over at `now` (the real
-    instant).
+    counts. Of the newest published day they stand only while campaign and selections are the same and no fact has
+    come; else entrants are added, exits end the rest and planned messages are decided again, and `again` says why.
+    `test`: the same on the same data, whatever is recorded, and undone; not a row is left. Raises StateError when the
+    campaign's selection or send_base has not done the day, InputError for a day that is not published, or not over at
+    `now` (the real instant).
     """
-    days.require_over(settings, day, now)
     if test:
-        return _rehearse(settings, engine, definitions.read(settings.include, name), day)
+        return {key: value for key, value in rehearse(settings, engine, name, day, now).items() if key in _counts()}
+    _require(settings, engine, day, now)
     campaign = _read(settings, engine, name)
     catch_up(settings, engine, name, day)
     return _whole_day(settings, engine, campaign, day)
+
+
+def rehearse(settings: Settings, engine: Engine, name: str, day: date, now: datetime | None = None) -> Counts:
+    """What `run_day` would do on `day`, whatever is recorded: computed, looked at, undone.
+
+    Beside the counts of the day: who `entered` and `left` with it, with ten references each, how many stay the `same`,
+    and how many are `excluded` from entering, by reason. A selection that never did the day is computed for it.
+    """
+    _require(settings, engine, day, now)
+    with database.rehearsal(engine) as trial:
+        campaign = _read(settings, trial, name)
+        while (earlier := _pending(trial, campaign, day)) is not None:
+            _assume(settings, trial, campaign, earlier)
+            _whole_day(settings, trial, campaign, earlier)
+        _assume(settings, trial, campaign, day)
+        with trial.begin() as connection:
+            run(connection, "campaigns/keep_before", campaign=name)
+        counts = _whole_day(settings, trial, campaign, day, is_afresh=True)
+        with trial.connect() as connection:
+            rows = run(connection, "campaigns/rehearsal_difference", campaign=name).all()
+            excluded = run(connection, "campaigns/excluded", campaign=name, selection=campaign.selection, day=day).all()
+    found = {row.verdict: {"customers": row.customers, "sample": row.sample or []} for row in rows}
+    nobody: Counts = {"customers": 0, "sample": []}
+    return {
+        **{key: value for key, value in counts.items() if key != days.AGAIN},
+        "entered": found.get("entered", nobody),
+        "left": found.get("left", nobody),
+        "same": found.get("same", nobody)["customers"],
+        "excluded": {row.reason: row.customers for row in excluded},
+    }
 
 
 def catch_up(settings: Settings, engine: Engine, name: str, day: date) -> Counts:
     """Do every earlier published day that the campaign has not finished, oldest first; their counts, added up."""
     campaign = _read(settings, engine, name)
     total = _counts()
-    while True:
-        with engine.connect() as connection:
-            earlier = _first_unfinished(connection, name, day)
-        if earlier is None:
-            return total
+    while (earlier := _pending(engine, campaign, day)) is not None:
         _add(total, _whole_day(settings, engine, campaign, earlier))
+    return total
 
 
 def enrol(settings: Settings, engine: Engine, name: str, day: date, now: datetime | None = None) -> Counts:
     """Enrol who may enter on `day`. Raises StateError while an earlier day is unfinished or a selection is missing.
 
-    Raises InputError for a day that is not over at `now` (the real instant).
+    Raises InputError for a day that is not published, or not over at `now` (the real instant).
     """
-    days.require_over(settings, day, now)
-    return _enrol_in_order(settings, engine, _read(settings, engine, name), day)
+    _require(settings, engine, day, now)
+    return _Day(settings, engine, _read(settings, engine, name), day).enrol()
 
 
 def exit(settings: Settings, engine: Engine, name: str, day: date) -> Counts:
     """End the enrolments of who ordered, unsubscribed or left, as known when `day` ended. Needs `enrol` of that day."""
-    return _exit_in_order(settings, engine, _read(settings, engine, name), day)
+    return _Day(settings, engine, _read(settings, engine, name), day).exit()
 
 
 def plan(settings: Settings, engine: Engine, name: str, step: str, day: date) -> Counts:
     """Plan the messages of `step` due on `day`, in every version with somebody inside. Needs `exit` of that day."""
-    return _plan_in_order(settings, engine, _read(settings, engine, name), step, day)
+    return _Day(settings, engine, _read(settings, engine, name), day).plan(step)
 
 
 def finish(settings: Settings, engine: Engine, name: str, day: date) -> Counts:
     """Close the enrolments that are over and the day itself; the whole day's counts. Needs every step of that day."""
-    return _finish_in_order(settings, engine, _read(settings, engine, name), day)
+    return _Day(settings, engine, _read(settings, engine, name), day).finish()
+
+
+def _require(settings: Settings, engine: Engine, day: date, now: datetime | None) -> None:
+    """Raises InputError for a day that is not over, or not published."""
+    days.require_over(settings, day, now)
+    with engine.connect() as connection:
+        days.require_published(connection, day)
+
+
+def _pending(engine: Engine, campaign: Campaign, day: date) -> date | None:
+    with engine.connect() as connection:
+        return _whole(campaign).pending(connection, day)
+
+
+def _assume(settings: Settings, trial: Engine, campaign: Campaign, day: date) -> None:
+    """For a rehearsal: the selections that the campaign needs have done `day`."""
+    for selection in (campaign.selection, SEND_BASE):
+        refresh.assume(settings, trial, selection, day)
 
 
 def _read(settings: Settings, engine: Engine, name: str) -> Campaign:
@@ -93,114 +142,136 @@ def _read(settings: Settings, engine: Engine, name: str) -> Campaign:
     return campaign
 
 
-def _whole_day(settings: Settings, engine: Engine, campaign: Campaign, day: date) -> Counts:
-    with engine.connect() as connection:
-        done = days.recorded(connection, STAGE, campaign.name, day)
-    if done is not None:
+def _whole(campaign: Campaign) -> Part:
+    """The campaign in ``shop.days``: it has done a day when each of its parts has."""
+    return Part(STAGE, campaign.name)
+
+
+def _whole_day(settings: Settings, engine: Engine, campaign: Campaign, day: date, *, is_afresh: bool = False) -> Counts:
+    its = _Day(settings, engine, campaign, day, is_afresh)
+    if (done := its.standing()) is not None:
         return done
-    try:
-        _enrol_in_order(settings, engine, campaign, day)
-        _exit_in_order(settings, engine, campaign, day)
+    its.enrol()
+    with _whole(campaign).failure_recorded(engine, day):
+        its.exit()
         for step in campaign.steps:
-            _plan_in_order(settings, engine, campaign, step.step, day)
-        return _finish_in_order(settings, engine, campaign, day)
-    except Exception as problem:
-        with engine.begin() as connection:
-            if days.recorded(connection, STAGE, f"{campaign.name}:enrol", day) is not None:
-                days.record(connection, STAGE, campaign.name, day, "failed", message=faults.summary(problem))
-        raise
+            its.plan(step.step)
+        return its.finish()
 
 
-def _enrol_in_order(settings: Settings, engine: Engine, campaign: Campaign, day: date) -> Counts:
-    part = f"{campaign.name}:enrol"
-    with engine.begin() as connection:
-        if (done := days.recorded(connection, STAGE, part, day)) is not None:
-            return done
-        _refuse_past(connection, part, day)
-        _refuse_unfinished(connection, campaign.name, day)
-        _refuse_unselected(connection, campaign, day)
-        # The day counts as begun from here, so that one that stops half-way is caught up.
-        days.record(connection, STAGE, campaign.name, day, "running")
-    return _in_order(engine, part, day, lambda connection, on: _enrol(connection, settings, campaign, on))
+@dataclass(frozen=True)
+class _Day:
+    """One day of one campaign: its parts, each after those before it."""
+
+    settings: Settings
+    engine: Engine
+    campaign: Campaign
+    day: date
+    is_afresh: bool = False
+
+    def standing(self) -> Counts | None:
+        """What is recorded of the whole day, where that stands."""
+        whole = _whole(self.campaign)
+        return whole.ask(
+            self.engine, self.day, self.campaign.version, self._all_parts(), is_afresh=self.is_afresh
+        ).counts
+
+    def enrol(self) -> Counts:
+        whole = _whole(self.campaign)
+        with self.engine.begin() as connection:
+            days.require_published(connection, self.day)
+            if not self.is_afresh:
+                whole.refuse_past(connection, self.day)
+                self._refuse_unfinished(connection)
+            for selection in self._selections():
+                selection.require(
+                    connection, self.day, f"Campaign {self.campaign.name}: the selection {selection.name}",
+                    f"run `retention select --day {self.day}` first",
+                )  # fmt: skip
+            # The day counts as begun from here, so that one that stops half-way is caught up.
+            whole.record(connection, self.day, "running")
+        return self._run("enrol", _enrol)
+
+    def exit(self) -> Counts:
+        self._refuse_before("exit", ["enrol"])
+        return self._run("exit", _exit)
+
+    def plan(self, step: str) -> Counts:
+        if self.campaign.find(step) is None:
+            known = ", ".join(each.step for each in self.campaign.steps)
+            raise InputError(f"Campaign {self.campaign.name} has no step {step!r}; its steps are {known}.")
+        self._refuse_before(step, ["enrol", "exit"])
+        return self._run(step, _plan)
+
+    def finish(self) -> Counts:
+        before = ["enrol", "exit", *(step.step for step in self.campaign.steps)]
+        self._refuse_before("finish", before)
+        self._run("finish", _finish)
+
+        def add_up(connection: Connection, its: Run) -> Counts:
+            total = _counts()
+            for name in (*before, "finish"):
+                if (done := self._part(name).done(connection, its.day)) is not None:
+                    _add(total, done.counts)
+            return total
+
+        return _whole(self.campaign).run(
+            self.engine, self.day, add_up, content=self.campaign.version, builds_on=self._all_parts(),
+            is_afresh=self.is_afresh,
+        )  # fmt: skip
+
+    def _run(self, name: str, do: Callable[[Connection, Settings, Campaign, str, Run], Counts]) -> Counts:
+        def one_day(connection: Connection, its: Run) -> Counts:
+            return _add(_counts(**its.before), do(connection, self.settings, self.campaign, name, its))
+
+        counts = self._part(name).run(
+            self.engine, self.day, one_day, content=self.campaign.version, builds_on=self._selections(),
+            is_afresh=self.is_afresh,
+        )  # fmt: skip
+        log.info("%s:%s %s: %s", self.campaign.name, name, self.day, json.dumps(counts))
+        return counts
+
+    def _part(self, name: str) -> Part:
+        return Part(STAGE, f"{self.campaign.name}:{name}")
+
+    def _selections(self) -> list[Part]:
+        return [worlds.part(name) for name in (self.campaign.selection, SEND_BASE)]
+
+    def _all_parts(self) -> list[Part]:
+        names = ["enrol", "exit", *(step.step for step in self.campaign.steps), "finish"]
+        return [*self._selections(), *map(self._part, names)]
+
+    def _refuse_before(self, what: str, needed: list[str]) -> None:
+        with self.engine.connect() as connection:
+            for name in needed:
+                self._part(name).require(
+                    connection, self.day, f"Campaign {self.campaign.name}: {what} comes after {name}, which",
+                    f"run `retention campaign {self.campaign.name} --day {self.day}`, which does",
+                )  # fmt: skip
+            if not self.is_afresh:
+                self._refuse_unfinished(connection)
+
+    def _refuse_unfinished(self, connection: Connection) -> None:
+        earlier = _whole(self.campaign).pending(connection, self.day)
+        if earlier is not None:
+            raise StateError(
+                f"Campaign {self.campaign.name}: {earlier} is not finished, so {self.day} cannot begin; "
+                f"catch up first, or run `retention campaign {self.campaign.name} --day {self.day}`, which does."
+            )
 
 
-def _exit_in_order(settings: Settings, engine: Engine, campaign: Campaign, day: date) -> Counts:
-    _refuse_before(engine, campaign, day, "exit", ["enrol"])
-    part = f"{campaign.name}:exit"
-    return _in_order(engine, part, day, lambda connection, on: _exit(connection, settings, campaign, on))
-
-
-def _plan_in_order(settings: Settings, engine: Engine, campaign: Campaign, step: str, day: date) -> Counts:
-    if campaign.find(step) is None:
-        known = ", ".join(each.step for each in campaign.steps)
-        raise InputError(f"Campaign {campaign.name} has no step {step!r}; its steps are {known}.")
-    _refuse_before(engine, campaign, day, step, ["enrol", "exit"])
-    part = f"{campaign.name}:{step}"
-    return _in_order(engine, part, day, lambda connection, on: _plan(connection, settings, campaign, step, on))
-
-
-def _finish_in_order(settings: Settings, engine: Engine, campaign: Campaign, day: date) -> Counts:
-    parts = ["enrol", "exit", *(step.step for step in campaign.steps)]
-    _refuse_before(engine, campaign, day, "finish", parts)
-
-    def do(connection: Connection, on: date) -> Counts:
-        total = _counts()
-        for part in parts:
-            _add(total, days.recorded(connection, STAGE, f"{campaign.name}:{part}", on) or _counts())
-        return _add(total, _finish(connection, settings, campaign, on))
-
-    return _in_order(engine, campaign.name, day, do)
-
-
-def _in_order(engine: Engine, part: str, day: date, do: Callable[[Connection, date], Counts]) -> Counts:
-    counts = days.in_order(engine, STAGE, part, day, do)
-    log.info("%s %s: %s", part, day, json.dumps(counts))
-    return counts
-
-
-def _rehearse(settings: Settings, engine: Engine, campaign: Campaign, day: date) -> Counts:
-    """The day, and what is before it, in one transaction that is rolled back."""
-    with engine.connect() as connection, connection.begin() as transaction:
-        if campaign.renamed_from:
-            folder.carry_over(connection, settings, campaign.renamed_from, campaign.name)
-        if (done := days.recorded(connection, STAGE, campaign.name, day)) is not None:
-            return done
-        _refuse_past(connection, f"{campaign.name}:enrol", day)
-        while (earlier := _first_unfinished(connection, campaign.name, day)) is not None:
-            _rehearse_day(connection, settings, campaign, earlier)
-        counts = _rehearse_day(connection, settings, campaign, day)
-        transaction.rollback()
-    return counts
-
-
-def _rehearse_day(connection: Connection, settings: Settings, campaign: Campaign, day: date) -> Counts:
-    _refuse_unselected(connection, campaign, day)
-    work: dict[str, Callable[[], Counts]] = {
-        "enrol": lambda: _enrol(connection, settings, campaign, day),
-        "exit": lambda: _exit(connection, settings, campaign, day),
-    }
-    for each in campaign.steps:
-        work[each.step] = lambda name=each.step: _plan(connection, settings, campaign, name, day)  # type: ignore[misc]
-    total = _counts()
-    for part, do in work.items():
-        done = days.recorded(connection, STAGE, f"{campaign.name}:{part}", day)
-        _add(total, do() if done is None else done)
-    _add(total, _finish(connection, settings, campaign, day))
-    days.record(connection, STAGE, campaign.name, day, "done", total)
-    return total
-
-
-def _enrol(connection: Connection, settings: Settings, campaign: Campaign, day: date) -> Counts:
-    _refuse_unselected(connection, campaign, day)
+def _enrol(connection: Connection, settings: Settings, campaign: Campaign, part: str, its: Run) -> Counts:
+    day = its.day
+    law.put_in_force(connection, settings.include)
     is_present = day == days.newest_published(connection)
     last_order = "campaigns/_last_order_present" if is_present else "campaigns/_last_order_as_of"
     entered = one(
         connection, "campaigns/enrol", {"last_order": Fragment(sql(_include(connection), last_order))},
-        campaign=campaign.name, version=campaign.version, entry_limit=campaign.entry_limit,
-        control_bound=int(campaign.control * 2**32 / 100), day=day, known_by=_known_by(settings, day),
-        **_entry_rules(campaign),
+        campaign=campaign.name, version=campaign.version, entry_limit=_room(connection, campaign, day),
+        entered_change=its.watermark, control_bound=int(campaign.control * 2**32 / 100), day=day,
+        **_entry_rules(settings, campaign, day),
     )  # fmt: skip
-    run(connection, "campaigns/decide", campaign=campaign.name, day=day, **_entry_rules(campaign))
+    run(connection, "campaigns/decide", campaign=campaign.name, day=day, **_entry_rules(settings, campaign, day))
     if entered["enrolled"]:
         run(
             connection, "campaigns/keep_version", campaign=campaign.name, version=campaign.version, day=day,
@@ -210,16 +281,24 @@ def _enrol(connection: Connection, settings: Settings, campaign: Campaign, day: 
     return _counts(**entered)
 
 
-def _entry_rules(campaign: Campaign) -> dict[str, Any]:
+def _room(connection: Connection, campaign: Campaign, day: date) -> int | None:
+    """How many may still enter on `day`; None where there is no limit."""
+    if campaign.entry_limit is None:
+        return None
+    return max(0, campaign.entry_limit - count(connection, "campaigns/entered", campaign=campaign.name, day=day))
+
+
+def _entry_rules(settings: Settings, campaign: Campaign, day: date) -> dict[str, Any]:
     rule = campaign.re_entry
     return {
         "selection": campaign.selection, "re_entry_never": rule.never, "re_entry_months": rule.months,
-        "re_entry_days": rule.days,
+        "re_entry_days": rule.days, "channel": campaign.first_step.channel,
+        "known_by": _known_by(settings, day), "shop_zone": settings.shop_time_zone.key,
     }  # fmt: skip
 
 
-def _exit(connection: Connection, settings: Settings, campaign: Campaign, day: date) -> Counts:
-    ended = 0
+def _exit(connection: Connection, settings: Settings, campaign: Campaign, part: str, its: Run) -> Counts:
+    ended, day = 0, its.day
     for version in _open_versions(connection, campaign.name):
         ended += count(
             connection, "campaigns/exit", campaign=campaign.name, version=version.version, day=day,
@@ -229,35 +308,42 @@ def _exit(connection: Connection, settings: Settings, campaign: Campaign, day: d
     return _counts(exited=ended, skipped=folder.leave(connection, settings, campaign.name, day))
 
 
-def _plan(connection: Connection, settings: Settings, campaign: Campaign, name: str, day: date) -> Counts:
-    total = _counts(planned={name: 0})
+def _plan(connection: Connection, settings: Settings, campaign: Campaign, part: str, its: Run) -> Counts:
+    total = _counts(planned={part: 0})
     for version in _open_versions(connection, campaign.name):
-        step = version.find(name)
+        step = version.find(part)
         if step is not None:
-            _add(total, _plan_version(connection, settings, version, step, day))
+            _add(total, _plan_version(connection, settings, version, step, its.day))
     return total
 
 
 def _plan_version(connection: Connection, settings: Settings, version: Campaign, step: Step, day: date) -> Counts:
-    done_until = one(connection, "days/newest_done", stage=STAGE, part=version.name)["day"]
+    done_until = _whole(version).newest_done(connection, before=day)
     law.put_in_force(connection, settings.include)
     rows = run(
         connection, "campaigns/plan", campaign=version.name, version=version.version, step=step.step,
-        step_day=step.day, channel=step.channel, address=channels.get(step.channel).address,
+        step_day=step.day, channel=step.channel,
         offer=step.offer, day=day, done_until=done_until,
         known_by=_known_by(settings, day), window_start=version.window_start, window_end=version.window_end,
-        grace_days=version.grace_days, **law.zones(connection, settings),
+        grace_days=version.grace_days, shop_zone=settings.shop_time_zone.key,
     )  # fmt: skip
-    written = {row.reason: row.messages for row in rows}
-    planned = written.pop(None, 0)
+    planned, skipped, taken_back = 0, dict[str, int](), 0
+    for row in rows:
+        if row.reason is None:
+            planned += row.messages if row.is_new else 0
+        else:
+            skipped[row.reason] = skipped.get(row.reason, 0) + row.messages
+            taken_back += 0 if row.is_new else row.messages
     if step.offer and planned:
         percent = version.offers[step.offer].percent
         coupons.reserve(settings, connection, version.name, version.version, step.step, day, percent)
-    return _counts(planned={step.step: planned}, skipped=written)
+    if step.offer and taken_back:
+        coupons.void_undelivered(connection, version.name, version.version, step.step)
+    return _counts(planned={step.step: planned - taken_back}, skipped=skipped)
 
 
-def _finish(connection: Connection, settings: Settings, campaign: Campaign, day: date) -> Counts:
-    total = _counts()
+def _finish(connection: Connection, settings: Settings, campaign: Campaign, part: str, its: Run) -> Counts:
+    total, day = _counts(), its.day
     versions = list(_open_versions(connection, campaign.name))
     for version in versions:
         for step in version.steps:
@@ -286,46 +372,6 @@ def _include(connection: Connection) -> Any:
     return connection.get_execution_options()["include"]
 
 
-def _first_unfinished(connection: Connection, name: str, day: date) -> date | None:
-    pending: date | None = one(connection, "days/first_pending", stage=STAGE, part=name, day=day)["day"]
-    return pending
-
-
-def _refuse_past(connection: Connection, part: str, day: date) -> None:
-    newest = one(connection, "days/newest_done", stage=STAGE, part=part)["day"]
-    if newest is not None and newest > day:
-        raise StateError(
-            f"{part}: {newest} is already done, so {day} can no longer be done: "
-            "a day that was left out is caught up before the next one, never after."
-        )
-
-
-def _refuse_unfinished(connection: Connection, name: str, day: date) -> None:
-    earlier = _first_unfinished(connection, name, day)
-    if earlier is not None:
-        raise StateError(
-            f"Campaign {name}: {earlier} is not finished, so {day} cannot begin; "
-            f"catch up first, or run `retention campaign {name} --day {day}`, which does."
-        )
-
-
-def _refuse_unselected(connection: Connection, campaign: Campaign, day: date) -> None:
-    for selection in (campaign.selection, SEND_BASE):
-        if days.recorded(connection, "selections", selection, day) is None:
-            raise StateError(
-                f"Campaign {campaign.name}: the selection {selection} has not done {day}; "
-                f"run `retention select --day {day}` first."
-            )
-
-
-def _refuse_before(engine: Engine, campaign: Campaign, day: date, what: str, needed: list[str]) -> None:
-    with engine.connect() as connection:
-        for part in needed:
-            if days.recorded(connection, STAGE, f"{campaign.name}:{part}", day) is None:
-                raise StateError(f"Campaign {campaign.name}, {day}: {what} comes after {part}, which is not done.")
-        _refuse_unfinished(connection, campaign.name, day)
-
-
 def _counts(**given: Any) -> Counts:
     return {"enrolled": 0, "control": 0, "exited": 0, "planned": {}, "skipped": {}, **given}
 
@@ -333,6 +379,8 @@ def _counts(**given: Any) -> Counts:
 def _add(total: Counts, more: Counts) -> Counts:
     """Add `more` to `total`, in place; the total."""
     for key, value in more.items():
+        if key == days.AGAIN:
+            continue
         if isinstance(value, dict):
             for name, number in value.items():
                 total[key][name] = total[key].get(name, 0) + number

@@ -26,6 +26,7 @@ from retention.core import channels, clock, database, days, faults
 from retention.core.errors import InputError, StateError
 from retention.core.settings import MOST_WORKERS, Settings, from_environment, shown
 
+DRY_RUN = "compute it afresh, show what would differ, write nothing"
 LOG_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -100,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     sync.add_argument("--source", required=True)
     sync.add_argument("--day", required=True, type=_day)
     sync.add_argument("--path", help="another folder or file than the source's own")
+    sync.add_argument("--dry-run", action="store_true", help=DRY_RUN)
 
     load = command("load", _load, "load a whole history of a source")
     load.add_argument("--source", required=True)
@@ -113,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     select = command("select", _select, "refresh the selections for a day")
     select.add_argument("--day", required=True, type=_day)
     select.add_argument("names", nargs="*", metavar="NAME", help="only these, and what they refer to")
+    select.add_argument("--dry-run", action="store_true", help=DRY_RUN)
 
     members = command("members", _members, "the customers in a selection: their references, one a line")
     members.add_argument("name")
@@ -124,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--day", type=_day)
     which.add_argument("--remove", action="store_true", help="end a campaign whose file is deleted, now")
     campaign.add_argument("--test", action="store_true", help="a full run on real data that leaves no trace")
+    campaign.add_argument("--dry-run", action="store_true", help=DRY_RUN)
 
     deliver = command("deliver", _deliver, "send what is due")
     deliver.add_argument("--campaign")
@@ -255,8 +259,9 @@ def _sync(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.orders import sync
 
     settings, engine = _database(settings)
+    do = sync.rehearse if options.dry_run else sync.sync
     with _progress() as progress:
-        return sync.sync(settings, engine, options.source, options.day, options.path, progress=progress)
+        return do(settings, engine, options.source, options.day, options.path, progress=progress)
 
 
 def _load(settings: Settings, options: argparse.Namespace) -> Any:
@@ -271,7 +276,8 @@ def _select(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.selections import refresh
 
     settings, engine = _database(settings)
-    return refresh.select(settings, engine, options.day, options.names or None)
+    do = refresh.rehearse if options.dry_run else refresh.select
+    return do(settings, engine, options.day, options.names or None)
 
 
 def _members(settings: Settings, options: argparse.Namespace) -> Any:
@@ -291,11 +297,13 @@ def _campaign(settings: Settings, options: argparse.Namespace) -> Any:
     from retention import pipeline
     from retention.campaigns import folder, steps
 
-    if options.remove and options.test:
-        raise InputError("--test belongs to --day: a removal is not rehearsed.")
+    if options.remove and (options.test or options.dry_run):
+        raise InputError("--test and --dry-run belong to --day: a removal is not rehearsed.")
     settings, engine = _database(settings)
     if options.remove:
         return folder.remove(settings, engine, options.name)
+    if options.dry_run:
+        return steps.rehearse(settings, engine, options.name, options.day)
     if not options.test:
         pipeline.catch_up(settings, engine, options.name, options.day)
     return steps.run_day(settings, engine, options.name, options.day, test=options.test)

@@ -25,17 +25,17 @@ def is_any(connection: Connection) -> bool:
     return bool(one(connection, "contact/is_anybody_erased")["is_any"])
 
 
-def suppress(connection: Connection, settings: Settings, now: datetime | None = None) -> int:
-    """Suppress whoever has an address or a number of somebody erased; how many are new.
+def suppress(connection: Connection, settings: Settings, now: datetime | None = None) -> list[int]:
+    """Suppress whoever has an address or a number of somebody erased; whose suppression is new.
 
     `now`: of all customers, known from then. None: of those in the stage, known from when they are.
     """
     if not is_any(connection):
-        return 0
+        return []
     inner_pad, outer_pad = hmac_pads(settings.secret)
     which = "true" if now else "c.customer_id in (select s.customer_id from stage_customers as s)"
     found = run(
         connection, "contact/suppress_erased", {"which": Fragment(which)},
         known_at=now, inner_pad=inner_pad, outer_pad=outer_pad,
     )  # fmt: skip
-    return len(found.all())
+    return list(found.scalars())

@@ -15,14 +15,12 @@ from dataclasses import asdict, dataclass
 from datetime import date, time
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection
 
 from retention.core import channels
 from retention.core.database import lock, run
 from retention.core.errors import InputError
-from retention.core.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -83,25 +81,19 @@ def read(include: Path) -> list[Rule]:
 
 def put_in_force(connection: Connection, include: Path) -> None:
     """From now on the rules of the file hold and no others. Call it in a transaction. Raises InputError as `read`."""
-    rules, zones = read(include), country_zones()
+    rules = read(include)
     if [Rule(**row) for row in run(connection, "contact/rules").mappings()] != rules:
         lock(connection, "law")
         run(connection, "contact/forget_rules")
         run(connection, "contact/write_rules", rules=json.dumps([asdict(rule) for rule in rules], default=str))
         log.info("%s rules are in force", len(rules))
+    known = set(run(connection, "contact/known_zones").scalars())
+    zones = [(country, zone) for country, zone in country_zones() if zone in known]
     if {(row.country, row.zone) for row in run(connection, "contact/zones")} != set(zones):
         lock(connection, "law")
         run(connection, "contact/forget_zones")
         countries, names = zip(*zones, strict=True)
         run(connection, "contact/write_zones", countries=list(countries), zones=list(names))
-
-
-def zones(connection: Connection, settings: Settings) -> dict[str, Any]:
-    """What a statement that asks for a customer's zone binds: the zones that PostgreSQL knows, and the shop's."""
-    return {
-        "zones": list(run(connection, "contact/known_zones").scalars()),
-        "shop_zone": settings.shop_time_zone.key,
-    }
 
 
 @lru_cache(maxsize=1)

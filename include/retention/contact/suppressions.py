@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from retention.core import changes
 from retention.core.database import run
 from retention.core.settings import Settings
 
@@ -24,5 +25,5 @@ def suppress(
             reasons=[reason for _, (_, reason) in refused],
             known_ats=[now] * len(refused),
         )
-        if ids := sorted({row.customer_id for row in new}):
-            run(connection, "core/touch", customer_ids=ids, day=now.astimezone(settings.shop_time_zone).date())
+        ids = sorted({row.customer_id for row in new})
+        changes.record(connection, ids, now.astimezone(settings.shop_time_zone).date(), "suppressions")

@@ -12,22 +12,34 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from jinja2 import BaseLoader, FileSystemLoader, TemplateNotFound
-from sqlalchemy import Connection, CursorResult, Engine, ExceptionContext, NullPool, create_engine, event, text
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    Engine,
+    ExceptionContext,
+    NullPool,
+    StaticPool,
+    create_engine,
+    event,
+    text,
+)
 
-from retention.core import sandbox
+from retention.core import channels, sandbox
 from retention.core.errors import InputError, StateError
 from retention.core.settings import Settings
 
 UNDEFINED = ("3F000", "42P01", "42703", "42883", "42704")  # schema, table, column, function, object or type
 NO_STATEMENTS = ("schema", "selections", "order_selections")  # folders of files that are read as a whole
 CONNECT_SECONDS = 10
+GLOBALS = {"channels": tuple(channels.ADDRESSES.items())}  # what macros ask: each channel's kind of address
 _NAME = re.compile(r"^-- name: *(.*?) *$", re.MULTILINE)
 
 
@@ -223,6 +235,67 @@ def customer_table(connection: Connection, name: str, columns: str) -> None:
         )
 
 
+@contextmanager
+def rehearsal(engine: Engine) -> Iterator[Engine]:
+    """An engine on which everything runs as on `engine`, commits included, and nothing stays: one real transaction.
+
+    Its transactions are savepoints of that one, which is rolled back at the end. For one thread.
+    """
+    url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    shared = _Rehearsed.connect(url, prepare_threshold=None, application_name="retention")
+    trial = create_engine(engine.url, hide_parameters=True, **shared.arguments())
+    trial = trial.execution_options(**engine.get_execution_options(), shared=shared)
+    trial.dialect.do_begin = lambda dbapi_connection: shared.begin()  # type: ignore[method-assign]
+    for listener in (_quote_no_values, _say_what_is_missing):
+        event.listen(trial, "handle_error", listener)
+    try:
+        yield trial
+    finally:
+        shared.end()
+
+
+def engine_arguments(engine: Engine) -> dict[str, Any]:
+    """What another engine for the same database is made with beside the URL: inside a rehearsal, its connection."""
+    shared = engine.get_execution_options().get("shared")
+    return shared.arguments() if shared else {}
+
+
+class _Rehearsed(psycopg.Connection[Any]):
+    """A connection on which transactions are savepoints, and which stays open until its `end`."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._depth = 0
+
+    def arguments(self) -> dict[str, Any]:
+        """How an engine comes to use it."""
+        return {"creator": lambda: self, "poolclass": StaticPool, "pool_reset_on_return": None}
+
+    def begin(self) -> None:
+        """Begin a transaction inside those that are open."""
+        self._depth += 1
+        self.execute(f"savepoint rehearsed_{self._depth}")
+
+    def commit(self) -> None:
+        if self._depth:
+            self.execute(f"release savepoint rehearsed_{self._depth}")
+            self._depth -= 1
+
+    def rollback(self) -> None:
+        if self._depth:
+            self.execute(f"rollback to savepoint rehearsed_{self._depth}")
+            self.execute(f"release savepoint rehearsed_{self._depth}")
+            self._depth -= 1
+
+    def close(self) -> None:
+        """Stay open: whoever closes it is done with it, the rehearsal is not."""
+
+    def end(self) -> None:
+        """Undo everything."""
+        super().rollback()
+        super().close()
+
+
 def migrate(settings: Settings) -> list[str]:
     """Apply the migrations of ``sql/schema`` that are missing, in the order of their names; the names of those applied.
 
@@ -255,7 +328,9 @@ def _check_version(settings: Settings) -> None:
 
 @lru_cache(maxsize=8)
 def _environment(folder: Path) -> sandbox.Sandbox:
-    return sandbox.Sandbox(loader=_Statements(folder), autoescape=False)
+    environment = sandbox.Sandbox(loader=_Statements(folder), autoescape=False)
+    environment.globals.update(GLOBALS)
+    return environment
 
 
 class _Statements(BaseLoader):

@@ -1,26 +1,35 @@
-"""Days: what a day is, from when a fact is known, and the order in which each stage does its days.
+"""Days: what a day is, from when a fact is known, and the protocol by which each stage does its days.
 
 A day D is a calendar day in the shop's time zone, half-open [D 00:00, D+1 00:00). Which days a stage has done stands in
-``shop.days``, not in the scheduler: a skipped day is caught up once, and a manual run cannot overtake.
+``shop.days``, not in the scheduler: a skipped day is caught up once, and a manual run cannot overtake. Beside it stand
+the definition that did the day, a hash, and the watermark, the newest change it had seen. The newest published day is
+computed again when either has moved on; an older day stays as it was done.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 
-from retention.core import clock, faults
-from retention.core.database import lock, one, run
+from retention.core import changes, clock, database, faults
+from retention.core.database import lock
 from retention.core.errors import InputError, StateError
 from retention.core.settings import Settings
 
+log = logging.getLogger(__name__)
 Counts = dict[str, Any]
+AGAIN = "again"  # the key in the counts of a day computed again: why
+ASKED, MADE_OTHERWISE, KNOWS_MORE = "it is asked for", "what it is made by has changed", "facts have come since"
 FIRST, LAST = date(1970, 1, 1), date(2199, 12, 31)  # of the days that anybody can mean; windows reach a century further
 INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})"
@@ -83,61 +92,206 @@ def require_over(settings: Settings, day: date, now: datetime | None = None) -> 
 
 def newest_published(connection: Connection) -> date | None:
     """The newest day whose orders are published, None in an empty shop."""
-    day: date | None = one(connection, "days/newest_published")["day"]
+    day: date | None = database.one(connection, "core/newest_published")["day"]
     return day
 
 
-def recorded(connection: Connection, stage: str, part: str, day: date) -> Counts | None:
-    """The counts of a day that `part` of `stage` has done, None if it has not."""
-    row = run(connection, "days/recorded", stage=stage, part=part, day=day).mappings().first()
-    return dict(row["counts"]) if row else None
+def refuse_ahead(connection: Connection, day: date) -> None:
+    """Raises InputError, naming the newest published day, for a day after it."""
+    newest = newest_published(connection)
+    if newest is None:
+        raise InputError(f"{day} is not published, and no other day is: sync the shop's orders first.")
+    if day > newest:
+        raise InputError(f"{day} is not published: the newest published day is {newest}. Sync the days up to it first.")
 
 
-def record(
-    connection: Connection,
-    stage: str,
-    part: str,
-    day: date,
-    state: str,
-    counts: Counts | None = None,
-    message: str = "",
-) -> None:
-    """Write what became of a day: state running, done or failed."""
-    run(connection, "days/record", stage=stage, part=part, day=day, state=state,
-        counts=json.dumps(counts or {}), message=message[:2000])  # fmt: skip
+def require_published(connection: Connection, day: date) -> None:
+    """Raises InputError, naming the newest published day, for a day that is not published."""
+    refuse_ahead(connection, day)
+    if not database.one(connection, "core/is_published", day=day)["is_published"]:
+        raise InputError(
+            f"{day} was never published by itself, so nothing can be done for it. The newest published day is "
+            f"{newest_published(connection)}."
+        )
 
 
-def in_order(engine: Engine, stage: str, part: str, day: date, do: Callable[[Connection, date], Counts]) -> Counts:
-    """Do every earlier published day that `part` of `stage` began or skipped, oldest first, then `day`; its counts.
+def fingerprint(*texts: str) -> str:
+    """The definition that `texts` make: the first 12 hex digits of their hash."""
+    return hashlib.sha256("\x1f".join(texts).encode()).hexdigest()[:12]
 
-    Each day is one transaction together with its record, so a crash leaves a day done or not begun. A day already done
-    returns its recorded counts. Raises StateError for a day older than the newest one done: time does not run back.
-    """
-    while True:
-        with engine.begin() as connection:
-            lock(connection, "stage", stage, part)
-            done = recorded(connection, stage, part, day)
-            if done is not None:
-                return done
-            newest = one(connection, "days/newest_done", stage=stage, part=part)["day"]
-            if newest is not None and newest > day:
-                raise StateError(
-                    f"{stage} {part}: {newest} is already done, so {day} can no longer be done: "
-                    "a day that was left out is caught up before the next one, never after."
-                )
-            next_day = one(connection, "days/first_pending", stage=stage, part=part, day=day)["day"] or day
-        with engine.begin() as connection:
-            record(connection, stage, part, next_day, "running")
+
+@dataclass(frozen=True)
+class Done:
+    """What a day that is done has left in ``shop.days``."""
+
+    counts: Counts
+    definition: str
+    watermark: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Whether what is recorded of a day stands, and what the day would be done by now."""
+
+    done: Done | None
+    why: str | None  # why it is to be done; None: what is recorded stands
+    definition: str
+    watermark: int
+
+    @property
+    def counts(self) -> Counts | None:
+        """What is recorded, where it stands."""
+        return self.done.counts if self.done and self.why is None else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run of a part for one day."""
+
+    day: date
+    before: Counts  # what it has counted for the day already: nothing, unless it is done again
+    watermark: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a stage, which does its days in order: a source, a selection, a campaign or a piece of one."""
+
+    stage: str
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.stage} {self.name}".strip()
+
+    def done(self, connection: Connection, day: date) -> Done | None:
+        """What it has left of `day`, None if it has not done it."""
+        row = database.run(connection, "core/day_done", stage=self.stage, part=self.name, day=day).first()
+        return Done(dict(row.counts), row.definition, row.watermark) if row else None
+
+    def newest_done(self, connection: Connection, before: date | None = None) -> date | None:
+        """The newest day it has done, of all or of those before `before`."""
+        found = database.one(connection, "core/newest_day_done", stage=self.stage, part=self.name, before=before)
+        day: date | None = found["day"]
+        return day
+
+    def pending(self, connection: Connection, day: date) -> date | None:
+        """The oldest published day before `day` that it has begun or skipped and is still to do."""
+        found = database.one(connection, "core/first_pending_day", stage=self.stage, part=self.name, day=day)
+        pending: date | None = found["day"]
+        return pending
+
+    def require(self, connection: Connection, day: date, what: str, help: str) -> None:
+        """Raises StateError unless it has done `day`: `what` has not, and `help` says what to do, where that helps."""
+        if self.done(connection, day) is not None:
+            return
+        newest = self.newest_done(connection)
+        if newest is not None and newest > day:
+            help = f"it has gone on to {newest} and does no older day any more: do {newest}, or a day after it"
+        raise StateError(f"{what} has not done {day}; {help}.")
+
+    def record(
+        self, connection: Connection, day: date, state: str, counts: Counts | None = None, message: str = "", *,
+        definition: str = "", watermark: int | None = None,
+    ) -> None:  # fmt: skip
+        """Write what became of a day: state running, done or failed. A day that is done stays so."""
+        database.run(connection, "core/record_day", stage=self.stage, part=self.name, day=day, state=state,
+            counts=json.dumps(counts or {}), message=message[:2000], definition=definition,
+            watermark=watermark)  # fmt: skip
+
+    @contextmanager
+    def failure_recorded(self, engine: Engine, day: date) -> Iterator[None]:
+        """What is raised inside is recorded as why the day failed, and raised again."""
         try:
-            with engine.begin() as connection:
-                lock(connection, "stage", stage, part)
-                counts = recorded(connection, stage, part, next_day)
-                if counts is None:
-                    counts = do(connection, next_day)
-                    record(connection, stage, part, next_day, "done", counts)
+            yield
         except Exception as problem:
             with engine.begin() as connection:
-                record(connection, stage, part, next_day, "failed", message=faults.summary(problem))
+                self.record(connection, day, "failed", message=faults.summary(problem))
             raise
-        if next_day == day:
-            return counts
+
+    def refuse_past(self, connection: Connection, day: date) -> None:
+        """Raises StateError for a day never done and older than the newest one done: time does not run back."""
+        newest = self.newest_done(connection)
+        if newest is not None and newest > day and self.done(connection, day) is None:
+            raise StateError(
+                f"{self}: {newest} is already done, so {day} can no longer be done. Do a day after {newest}; "
+                f"--dry-run shows what {day} would give."
+            )
+
+    def ask(
+        self,
+        engine: Engine,
+        day: date,
+        content: str | None,
+        builds_on: Sequence[Part] = (),
+        *,
+        is_afresh: bool = False,
+    ) -> Standing:
+        """Whether `day` is to be done, again or for the first time.
+
+        The newest published day is, when what does it has changed, or facts have come; an older one stands. A part
+        that has no `content` does no day twice. `is_afresh`: whatever is recorded, the day is to be done.
+        """
+        newest_change = changes.newest(engine)
+        with engine.connect() as connection:
+            done = self.done(connection, day)
+            below = [each for part in builds_on if (each := part.done(connection, day))]
+            is_newest = day == newest_published(connection)
+        definition = fingerprint(content or "", *(each.definition for each in below))
+        why = None
+        if done is None or is_afresh:
+            why = ASKED
+        elif content is not None and is_newest and done.definition != definition:
+            why = MADE_OTHERWISE
+        elif content is not None and is_newest and (done.watermark is None or done.watermark < newest_change):
+            why = KNOWS_MORE
+        if done and why is None:
+            log.info("%s, %s: as recorded", self, day)
+        elif done:
+            log.info("%s, %s: computed again, since %s", self, day, why)
+        seen = [each.watermark for each in below if each.watermark is not None]
+        return Standing(done=done, why=why, definition=definition, watermark=min([newest_change, *seen]))
+
+    def run(
+        self,
+        engine: Engine,
+        day: date,
+        do: Callable[[Connection, Run], Counts],
+        *,
+        content: str | None = None,
+        builds_on: Sequence[Part] = (),
+        is_afresh: bool = False,
+    ) -> Counts:
+        """Do every earlier published day that it began or skipped, oldest first, then `day`; its counts.
+
+        Each day is one transaction together with its record, so a crash leaves a day done or not begun. `content` is
+        what does the day, `builds_on` are the parts whose work it reads: see `ask`. Raises InputError for a day that
+        is not published, StateError for one older than the newest done.
+        """
+        with engine.connect() as connection:
+            require_published(connection, day)
+            if not is_afresh:
+                self.refuse_past(connection, day)
+        while (earlier := self._pending(engine, day)) is not None:
+            self._do(engine, earlier, do, self.ask(engine, earlier, content, builds_on))
+        return self._do(engine, day, do, self.ask(engine, day, content, builds_on, is_afresh=is_afresh))
+
+    def _pending(self, engine: Engine, day: date) -> date | None:
+        with engine.connect() as connection:
+            return self.pending(connection, day)
+
+    def _do(self, engine: Engine, day: date, do: Callable[[Connection, Run], Counts], standing: Standing) -> Counts:
+        if standing.counts is not None:
+            return standing.counts
+        with engine.begin() as connection:
+            self.record(connection, day, "running")
+        with self.failure_recorded(engine, day), engine.begin() as connection:
+            lock(connection, "stage", self.stage, self.name)
+            done = self.done(connection, day)
+            if done is not None and done != standing.done:
+                return done.counts  # another run has done it meanwhile
+            before = {key: value for key, value in (done.counts if done else {}).items() if key != AGAIN}
+            counts = do(connection, Run(day=day, before=before, watermark=standing.watermark))
+            if done is not None:
+                counts = {**counts, AGAIN: standing.why}
+            self.record(connection, day, "done", counts, definition=standing.definition, watermark=standing.watermark)
+        return counts

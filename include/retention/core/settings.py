@@ -23,6 +23,7 @@ DELIVERIES = ("outbox", "live")
 LOCAL_SECRET = "local-secret-for-the-outbox-only"
 DEMO_SHOP_URL = "https://demo-shop.example"
 MOST_WORKERS = 64
+MOST_HOURS = 24 * 7  # that files are waited for: a sensor of Airflow ends after a week
 UNSEEN = ("Cc", "Cs", "Zl", "Zp")  # control characters, bytes that are no UTF-8, line ends
 NO_ZONES = ("posix", "right", "localtime", "posixrules", "Factory")  # of this machine only: PostgreSQL knows none
 
@@ -64,6 +65,7 @@ class Settings:
     twilio_base_url: str = "https://api.twilio.com"
     twilio_from: str | None = None
     provider_timeout: float = 10.0  # seconds until a call counts as unanswered
+    files_deadline: float = 6.0  # hours after a day's end until which its files are waited for
 
     def __post_init__(self) -> None:
         for name, check in CHECKS.items():
@@ -107,6 +109,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         values["trusted_proxies"] = tuple(_network("RETENTION_TRUSTED_PROXIES", each) for each in value.split(","))
     if value := environ.get("RETENTION_PROVIDER_TIMEOUT"):
         values["provider_timeout"] = decimal("RETENTION_PROVIDER_TIMEOUT", value)
+    if value := environ.get("RETENTION_FILES_DEADLINE"):
+        values["files_deadline"] = decimal("RETENTION_FILES_DEADLINE", value, most=MOST_HOURS)
     return Settings(**values)  # type: ignore[arg-type]
 
 
@@ -303,9 +307,10 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
     "twilio_base_url": _url,
     "twilio_from": _text(),
     "provider_timeout": _number(0.001, 3600),
+    "files_deadline": _number(0, MOST_HOURS),
 }
 WHOLE_NUMBERS = [each.name for each in fields(Settings) if each.type == "int"]
-TEXTS = [name for name in CHECKS if name not in (*WHOLE_NUMBERS, "provider_timeout")]
+TEXTS = [name for name in CHECKS if name not in (*WHOLE_NUMBERS, "provider_timeout", "files_deadline")]
 
 
 @lru_cache(maxsize=8)

@@ -23,7 +23,7 @@ from retention.contact import law
 from retention.core import channels, clock, database, days
 from retention.core.clock import Clock
 from retention.core.database import one
-from retention.core.days import Counts
+from retention.core.days import Counts, Part, Run
 from retention.core.errors import DeliveryError, InputError
 from retention.core.settings import DEMO_SHOP_URL, Settings
 from retention.delivery.channels.base import Channel, ChannelRefused, Outgoing
@@ -37,7 +37,7 @@ from retention.ledger.outcomes import Outcome, refused, returned
 
 log = logging.getLogger(__name__)
 
-FRESH = timedelta(hours=24)  # how long after its end the newest published day is still good enough to send on
+DAY_LONG = timedelta(hours=24)
 NOTHING = Rendered(Content(language="", text=""))  # to be in an audience is no message
 KEYS = ("accepted", "refused", "unknown", "deferred", "skipped")
 
@@ -118,11 +118,11 @@ def play(
     _check_meant(settings, "days", send_for_real)
     settings = settings.evolve(clock="days", workers=1)  # in one order, whoever plays the day
 
-    def do(connection: Connection, each: date) -> Counts:
+    def do(connection: Connection, its: Run) -> Counts:
         if settings.delivery == "live":
             return _send_now(settings, engine, wall)
-        start, until = days.known_at(each, settings.shop_time_zone), days.known_at(
-            each + timedelta(days=1), settings.shop_time_zone
+        start, until = days.known_at(its.day, settings.shop_time_zone), days.known_at(
+            its.day + timedelta(days=1), settings.shop_time_zone
         )  # fmt: skip
         with engine.connect() as own:
             ledger = Ledger(settings, own)
@@ -135,7 +135,7 @@ def play(
         _export(settings, engine, until - timedelta(seconds=1))
         return one(connection, "ledger/played", **{"from": start, "until": until})
 
-    return days.in_order(engine, "delivery", "", day, do)
+    return Part("delivery").run(engine, day, do)
 
 
 def _send_now(settings: Settings, engine: Engine, wall: Clock) -> Counts:
@@ -433,9 +433,11 @@ def _why_blocked(settings: Settings, connection: Connection, now: datetime) -> s
         return f"no day has been published by {now.isoformat()}; sync the shop's orders first."
     # In UTC, since Python subtracts two times of one zone by their clocks, an hour off when summer time ends.
     age = now.astimezone(UTC) - days.known_at(newest, zone).astimezone(UTC)
-    if age <= FRESH:
+    # The files of the next day may come until their deadline: until then nobody is late.
+    if age <= DAY_LONG + timedelta(hours=settings.files_deadline):
         return None
     return (
-        f"the newest day published is {newest}; it ended more than 24 hours before {now.isoformat()}. "
+        f"the newest day published is {newest}; it ended more than 24 hours and the "
+        f"{settings.files_deadline:g} of RETENTION_FILES_DEADLINE before {now.isoformat()}. "
         "Sync the days since, then deliver again."
     )

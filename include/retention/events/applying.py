@@ -12,11 +12,10 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, Engine
 
-from retention.core import clock
+from retention.core import changes, clock
 from retention.core.database import count, lock, one, run
 from retention.core.days import Counts
 from retention.core.settings import Settings
-from retention.events.receiving import touch
 from retention.ledger.claims import Ledger, give_back
 from retention.offers.coupons import redeem_ordered
 
@@ -66,7 +65,7 @@ def _apply_batch(settings: Settings, connection: Connection, now: datetime, size
     engaged = list(
         run(connection, "events/engage", batch=batch, shop_zone=settings.shop_time_zone.key).scalars()
     )  # fmt: skip
-    touch(settings, connection, engaged, now)
+    changes.record(connection, engaged, now.astimezone(settings.shop_time_zone).date(), "engagement")
     counts["applied"] += taken
     counts["engaged"] += len(engaged)
     return taken

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
+from retention.core import changes
 from retention.core.database import lock, run
 from retention.core.settings import Settings
 from retention.events.reports import STOPPED, UNSUBSCRIBED, Event, text_sent
@@ -63,7 +63,7 @@ def obey_text(
     if asked == "stop":
         return _suppress(settings, connection, [(each, *STOPPED, received_at) for each in new])
     lifted = list(run(connection, "contact/lift_stopped", customer_ids=new, known_at=received_at).scalars())
-    touch(settings, connection, lifted, received_at)
+    changes.record(connection, lifted, received_at.astimezone(settings.shop_time_zone).date(), "suppressions")
     return len(lifted)
 
 
@@ -103,15 +103,9 @@ def _suppress(settings: Settings, connection: Connection, rows: Sequence[Suppres
         customer_ids=[row[0] for row in rows], channels=[row[1] for row in rows], reasons=[row[2] for row in rows],
         known_ats=[row[3] for row in rows],
     ).all()  # fmt: skip
-    by_day: dict[date, list[Row[Any]]] = {}
+    by_day: dict[date, list[int]] = {}
     for row in written:
-        by_day.setdefault(row.known_at.astimezone(settings.shop_time_zone).date(), []).append(row)
-    for rows_of_day in by_day.values():
-        touch(settings, connection, [row.customer_id for row in rows_of_day], rows_of_day[0].known_at)
+        by_day.setdefault(row.known_at.astimezone(settings.shop_time_zone).date(), []).append(row.customer_id)
+    for day, customer_ids in by_day.items():
+        changes.record(connection, customer_ids, day, "suppressions")
     return len(written)
-
-
-def touch(settings: Settings, connection: Connection, customer_ids: Iterable[int], at: datetime) -> None:
-    """These customers have a changed fact since the day of `at`."""
-    if ids := sorted(set(customer_ids)):
-        run(connection, "core/touch", customer_ids=ids, day=at.astimezone(settings.shop_time_zone).date())

@@ -20,8 +20,7 @@ from uuid import uuid4
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
-from retention.contact import law, suppressions
-from retention.core.channels import ADDRESSES
+from retention.contact import suppressions
 from retention.core.database import lock, one, run
 from retention.core.settings import Settings
 from retention.ledger.outcomes import Outcome
@@ -104,8 +103,7 @@ class Ledger:
         self._settings = settings
         self.connection = connection
         self._in_a_row = 0  # messages set aside since the last claim that could be read
-        with connection.begin():
-            self._zones = law.zones(connection, settings)
+        self._shop_zone = settings.shop_time_zone.key
 
     @contextlib.contextmanager
     def claim_held(self) -> Iterator[str]:
@@ -148,12 +146,10 @@ class Ledger:
             "after_key": after[1],
             "is_blocked": is_blocked,
         }
-        addresses = json.dumps(ADDRESSES)
         rest = {
             "called_at": called_at,
             "known_by": now,
             "providers": json.dumps(dict(providers)),
-            "addresses": addresses,
         }
         size, is_alone = self._settings.batch_size, False
         with self.connection.begin():
@@ -173,19 +169,19 @@ class Ledger:
                     size, is_alone = max(size // 2, 1), size == 1
 
     def _claim(self, **parameters: Any) -> Claimed | None:
-        page = self._run("delivery/claim", **parameters, **self._zones)
+        page = self._run("delivery/claim", **parameters, shop_zone=self._shop_zone)
         if not page:
             return None
         decided = [row for row in page if row["state"]]
         coupons.release(self.connection, [row for row in decided if row["state"] == "skipped"])
         attempting = [row for row in decided if row["state"] == "attempting"]
         if any(row["offer"] for row in attempting):
-            issued = coupons.issue(self.connection, parameters["claim"], parameters["now"], self._zones["shop_zone"])
+            issued = coupons.issue(self.connection, parameters["claim"], parameters["now"], self._shop_zone)
             expiries = {_offer(row): row["expires_at"] for row in issued}
             for row in attempting:
                 row["coupon_expires_at"] = expiries.get(_offer(row), row["coupon_expires_at"])
         if any(row["state"] == "unknown" for row in decided):
-            coupons.issue_restored(self.connection, self._zones["shop_zone"])
+            coupons.issue_restored(self.connection, self._shop_zone)
         _log_unreadable(row["message_key"] for row in decided if row["reason"] == "unreadable")
         messages = [DueMessage(**{name: row[name] for name in _COLUMNS}) for row in attempting]
         return Claimed(messages, _count(decided), (page[0]["page_at"], page[0]["page_key"]))
@@ -266,7 +262,7 @@ class Ledger:
         parameters = {"from": start, "until": until, "after": after}
         with self.connection.begin():
             instant: datetime | None = one(
-                self.connection, "ledger/next_instant", **parameters, **self._zones
+                self.connection, "ledger/next_instant", **parameters, shop_zone=self._shop_zone
             )["instant"]  # fmt: skip
         return instant
 

@@ -68,7 +68,7 @@ def _wait(settings: Settings, day: date) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:
         with engine.connect() as connection:
-            if all(days.recorded(connection, stage, part, day) is not None for stage, part in parts):
+            if all(days.Part(stage, part).done(connection, day) is not None for stage, part in parts):
                 break
         time.sleep(1)
     else:
@@ -76,7 +76,7 @@ def _wait(settings: Settings, day: date) -> None:
     stack.trigger(settings, "deliver_messages")
     while time.monotonic() < deadline:
         with engine.connect() as connection:
-            if days.recorded(connection, "delivery", "", day) is not None:
+            if days.Part("delivery", "").done(connection, day) is not None:
                 return
         time.sleep(1)
     raise StateError(f"The messages of {day} were not sent within {WAIT_SECONDS:.0f} seconds; see deliver_messages.")

@@ -46,6 +46,11 @@ def reserve(
     )  # fmt: skip
 
 
+def void_undelivered(connection: Connection, campaign: str, version: str, step: str) -> None:
+    """Void the coupons reserved for messages of the step that are not planned after all, unless another brings them."""
+    run(connection, "offers/void_undelivered", campaign=campaign, version=version, step=step)
+
+
 def issue(connection: Connection, claim: str, now: datetime, shop_zone: str) -> Sequence[RowMapping]:
     """Issue the coupons of the messages of `claim`, their ends fixed by `now`; whose they are and when they end."""
     return run(connection, "offers/issue_coupons", claim=claim, now=now, shop_zone=shop_zone).mappings().all()

@@ -18,12 +18,12 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from retention.contact import erasures, law
-from retention.core import database, days
+from retention.core import changes, database, days
 from retention.core.database import Fragment, Table
 from retention.core.days import Counts
 from retention.core.errors import DataError, ExpectationFailed, InputError, StateError
 from retention.core.settings import Settings
-from retention.orders import erased, landing, rates, validation
+from retention.orders import erased, landing, rates, sources, validation
 from retention.orders.sources import Feed, Source
 from retention.orders.validation import PUBLISHING_RULES
 
@@ -95,11 +95,14 @@ KINDS = {
 }  # fmt: skip
 
 
-def publish(settings: Settings, engine: Engine, source: Source, day: date | None, at: datetime) -> Counts:
+def publish(
+    settings: Settings, engine: Engine, source: Source, day: date | None, at: datetime, again: str | None = None
+) -> Counts:
     """Publish the landed and validated load of `day` (None: the history), and record the day; its counts.
 
     `at` is the instant of the landing: nothing that its files tell of happened later, and what is dated more than a day
-    after it is refused. A file whose path names a day has that day's end for it.
+    after it is refused. A file whose path names a day has that day's end for it. `again` is why a day that was done is
+    published once more.
 
     Raises StateError when the load is not validated or the books do not balance, ExpectationFailed when too many rows
     are refused, DataError when a row cannot be published. Then nothing of the load is in the shop.
@@ -114,7 +117,7 @@ def publish(settings: Settings, engine: Engine, source: Source, day: date | None
         _check_shares(settings, source, day, books, rules)
         try:
             with connection.begin():
-                return _write(connection, settings, source, day, loads, books)
+                return _write(connection, settings, source, day, at, loads, books, again)
         except DBAPIError as problem:
             if not str(getattr(problem.orig, "sqlstate", "")).startswith(("22", "23", "54")):
                 raise
@@ -192,7 +195,8 @@ def _stage_feed(
     zone = settings.shop_time_zone
     database.run(connection, "orders/forget_refused", load_id=load["load_id"], rules=list(PUBLISHING_RULES))
     database.run(connection, "orders/clear_stage_files")
-    files = [_file(file, day, at, zone) for file in load["files"]]
+    newest = days.newest_published(connection)
+    files = [_file(file, day, at, newest, zone) for file in load["files"]]
     database.run(connection, "orders/add_stage_files", files=json.dumps(files))
     part = landing.partition(source, feed, landing.load_key(day))
     include = connection.get_execution_options()["include"]
@@ -220,8 +224,11 @@ def _stage_feed(
     return database.count(connection, "orders/count_staged_rows", {"table": f"stage_{feed.name}"})
 
 
-def _file(file: dict[str, Any], day: date | None, at: datetime, zone: Any) -> dict[str, Any]:
-    """A file with the instants between which its rows happened, and the one they are known from if its day is known."""
+def _file(file: dict[str, Any], day: date | None, at: datetime, published: date | None, zone: Any) -> dict[str, Any]:
+    """A file with the instants between which its rows happened, and the one they are known from if its day is known.
+
+    Nobody knew what comes after a later day was `published` before the end of that day.
+    """
     of_day = day or (date.fromisoformat(file["day"]) if file["day"] else None)
     landed_at = days.known_at(of_day, zone) if of_day else at
     newest = days.known_at(of_day + AHEAD, zone) if of_day else at + AHEAD
@@ -231,6 +238,7 @@ def _file(file: dict[str, Any], day: date | None, at: datetime, zone: Any) -> di
         "day": of_day.isoformat() if of_day else None,
         "starts_at": days.starts_at(of_day, zone).isoformat() if of_day else None,
         "known_at": landed_at.isoformat() if of_day else None,
+        "not_before": days.known_at(published, zone).isoformat() if published else None,
         "landed_at": landed_at.isoformat(),
         "newest_at": (newest - timedelta(microseconds=1)).isoformat(),
     }
@@ -377,14 +385,15 @@ def _check_shares(settings: Settings, source: Source, day: date | None, books: B
 
 
 def _write(
-    connection: Connection, settings: Settings, source: Source, day: date | None, loads: dict[str, dict[str, Any]],
-    books: Books,
+    connection: Connection, settings: Settings, source: Source, day: date | None, at: datetime,
+    loads: dict[str, dict[str, Any]], books: Books, again: str | None,
 ) -> Counts:  # fmt: skip
     run = database.run
+    changes.begin_publishing(connection)
     run(connection, "orders/more_memory")
     had_orders = _has_orders(connection, source)
     _merge(connection, "customers")
-    erasures.suppress(connection, settings)
+    suppressed = erasures.suppress(connection, settings)
     run(connection, "orders/add_minimal_customers", namespace=source.namespace)
     run(connection, "orders/earlier_minimal_customers")
     repeated = database.count(connection, "orders/count_stage", {"table": "stage_repeated"}) > 0
@@ -396,8 +405,8 @@ def _write(
         )
     _replace_lines(connection, source, had_orders)
     _merge(connection, "consents")
-    last = day or database.run(connection, "orders/last_day", shop_zone=str(settings.shop_time_zone)).scalar()
-    touched = _refresh_statistics(connection, last)
+    last = day or _last_day(connection, settings, loads[source.feeds["orders"].landing])
+    touched = _refresh_statistics(connection)
     for name, book in books.items():
         run(connection, "orders/finish_publish", load_id=loads[name]["load_id"], accepted=book["accepted"],
             rejected=book["rejected"])  # fmt: skip
@@ -406,10 +415,27 @@ def _write(
     }
     counts |= {f"orders_{verdict}": number for verdict, number in orders.items()}
     counts["customers_touched"] = touched
-    newest = database.one(connection, "days/newest_done", stage="orders", part=source.name)["day"]
+    if again:
+        counts[days.AGAIN] = again
+    learnt_on = last or at.astimezone(settings.shop_time_zone).date()
+    changes.begin_recording(connection)
+    run(connection, "orders/record_changes", day=learnt_on)
+    changes.record(connection, suppressed, learnt_on, "suppressions")
+    part = days.Part("orders", source.name)
+    newest = part.newest_done(connection)
     if last is not None and (day or newest is None or newest <= last):
-        days.record(connection, "orders", source.name, last, "done", counts)
+        part.record(
+            connection, last, "done", counts, definition=sources.definition(settings.include, source),
+            watermark=database.one(connection, "core/newest_change")["change_no"],
+        )  # fmt: skip
     return counts
+
+
+def _last_day(connection: Connection, settings: Settings, load: dict[str, Any]) -> date | None:
+    """The last day of which a history holds an order: of its file's path, or of the order's own last change."""
+    told = {file["number"]: file["day"] for file in load["files"]}
+    found = database.run(connection, "orders/last_days", shop_zone=str(settings.shop_time_zone))
+    return max((date.fromisoformat(told[row.file_no]) if told[row.file_no] else row.day for row in found), default=None)
 
 
 def _merge(connection: Connection, name: str, *, compare: bool = True, repeated: bool = True) -> dict[str, int]:
@@ -471,7 +497,7 @@ def _merge_names(name: str, kind: Kind) -> dict[str, str]:
         ),
         "join": joined("t", "s"), "several_join": joined("m", "s"),
         "assignments": Fragment(", ".join(f"{column} = excluded.{column}" for column in kind.content)),
-        "with_orders": Fragment("true" if name == "orders" else "false"),
+        "what": Fragment(f"'{name}'"),
     }  # fmt: skip
 
 
@@ -495,8 +521,8 @@ def _replace_lines(connection: Connection, source: Source, had_orders: bool) -> 
     run(connection, "orders/insert_new_lines", {"only_changed": only})
 
 
-def _refresh_statistics(connection: Connection, day: date | None) -> int:
-    """Statistics of the customers whose orders changed, and the day's list of the touched; how many those are."""
+def _refresh_statistics(connection: Connection) -> int:
+    """Statistics of the customers whose orders changed; how many were touched by anything."""
     run = database.run
     run(connection, "orders/create_touched_customers")
     run(connection, "orders/analyze_stage", {"table": "stage_touched_customers"})
@@ -509,6 +535,4 @@ def _refresh_statistics(connection: Connection, day: date | None) -> int:
             "order_lines": Fragment("shop.order_lines"),
         }
         run(connection, "orders/refresh_statistics", names)
-    if day is not None:
-        run(connection, "orders/record_touched", day=day)
     return int(counts["customers"])

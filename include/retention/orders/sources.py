@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from retention.core import documents
+from retention.core import days, documents
 from retention.core.errors import InputError
 from retention.core.settings import shown, zone
 
@@ -132,6 +132,15 @@ def read(include: Path, name: str) -> Source:
 def read_all(include: Path) -> dict[str, Source]:
     """Every source by name."""
     return {path.stem: read(include, path.stem) for path in sorted((include / "sources").glob("*.yaml"))}
+
+
+def definition(include: Path, source: Source) -> str:
+    """The definition of a day of `source`: the hash of its YAML, its mappings and its suites."""
+    files = [include / "sources" / f"{source.name}.yaml"]
+    for feed in source.feeds.values():
+        files.append(include / "sql" / "orders" / "mappings" / f"{feed.mapping}.sql")
+        files.append(include / "expectations" / f"{feed.suite}.yaml")
+    return days.fingerprint(*(file.read_text(encoding="utf-8") for file in dict.fromkeys(files)))
 
 
 def is_column(name: str) -> bool:

@@ -6,25 +6,25 @@ was, and the day is recorded as failed; the next run does it again.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, text
 
-from retention.core import clock, days, faults
-from retention.core.database import one
-from retention.core.days import Counts
+from retention.core import changes, clock, database, days
+from retention.core.days import MADE_OTHERWISE, Counts, Done, Part
 from retention.core.errors import DataError, InputError, StateError
 from retention.core.settings import Settings
-from retention.orders import erased, files, landing, publishing, validation
-from retention.orders.files import Progress
+from retention.orders import erased, files, landing, publishing, sources, validation
+from retention.orders.files import File, Progress
 from retention.orders.sources import Source, read
 
 STAGE = "orders"
+Found = dict[str, list[File]]  # the files of each feed
 log = logging.getLogger(__name__)
 
 
@@ -39,14 +39,41 @@ def sync(
 ) -> Counts:
     """Land, validate and publish `day`, after every earlier day since the last one done; the day's counts.
 
-    A day already done returns its recorded counts, unless its files changed. Raises NotReady while files are missing or
-    still being written, DataError, ExpectationFailed, StateError for a day before the newest that was never done, or
-    InputError for one that is not over at `now` (the real instant).
+    A day already done returns its recorded counts, unless its files changed, or it is the newest one and the source,
+    a mapping or a suite did. Raises NotReady while files are missing or still being written, DataError,
+    ExpectationFailed, StateError for a day before the newest that was never done, or InputError for one that is not
+    over at `now` (the real instant).
     """
-    days.require_over(settings, day, now)
-    _require_order(engine, _daily(settings, source), day)
-    catch_up(settings, engine, source, day, path, progress, now)
-    return _day(settings, engine, _daily(settings, source), day, path, progress)
+    with _turn(settings, engine, source, day, path, progress, now) as its:
+        its.catch_up(day)
+        return its.do(day)
+
+
+def rehearse(
+    settings: Settings,
+    engine: Engine,
+    source: str,
+    day: date,
+    path: str | None = None,
+    progress: Progress | None = None,
+    now: datetime | None = None,
+) -> Counts:
+    """What `sync` would count for `day`, whatever is recorded; computed, looked at, undone.
+
+    Beside the counts: `sample`, the references of ten customers whom it touches, and `excluded`, rejected rows by rule.
+    """
+    with _turn(settings, engine, source, day, path, progress, now), database.rehearsal(engine) as trial:
+        its = SourceDays(settings, trial, _daily(settings, source), path, progress)
+        its.catch_up(day)
+        before = changes.newest(trial)
+        counts = its.do(day, is_afresh=True)
+        with trial.connect() as connection:
+            sample = database.run(connection, "core/sample_changes", since=before).scalars().all()
+            excluded: dict[str, int] = {}
+            for load in its.loads(day).values():
+                rules = database.run(connection, "orders/rejected_by_rule", load_id=load["load_id"]).mappings()
+                excluded |= {row["rule"]: excluded.get(row["rule"], 0) + row["rows"] for row in rules}
+    return {**counts, "sample": list(sample), "excluded": excluded}
 
 
 def catch_up(
@@ -62,13 +89,8 @@ def catch_up(
 
     Raises InputError for a day that is not over at `now` (the real instant).
     """
-    days.require_over(settings, day, now)
-    of = _daily(settings, source)
-    caught_up = []
-    while (missing := _first_missing(engine, of, day)) is not None:
-        _day(settings, engine, of, missing, path, progress)
-        caught_up.append(missing.isoformat())
-    return {"caught_up": caught_up}
+    with _turn(settings, engine, source, day, path, progress, now) as its:
+        return {"caught_up": its.catch_up(day)}
 
 
 def load(
@@ -89,12 +111,15 @@ def load(
     """
     if until is not None:
         days.require_over(settings, until, at)
-    of = read(settings.include, source)
-    with turn(engine, of):
-        _land(settings, engine, of, None, path, progress, at)
-        _validate(settings, engine, of, None)
+    its = SourceDays(settings, engine, read(settings.include, source), path, progress)
+    with turn(engine, its.source):
+        found = its.files(None)
+        if told := [file.day for each in found.values() for file in each if file.day]:
+            days.require_over(settings, max(told), at)
+        its.land(None, found)
+        its.validate(None)
         end = days.known_at(until, settings.shop_time_zone) if until else at or clock.now()
-        return publishing.publish(settings, engine, of, None, end)
+        return publishing.publish(settings, engine, its.source, None, end)
 
 
 def land(
@@ -110,88 +135,196 @@ def land(
 
     Raises InputError for a day that is not over at `now` (the real instant).
     """
-    days.require_over(settings, day, now)
-    of = _daily(settings, source)
-    _require_order(engine, of, day)
-    with turn(engine, of), _failure_recorded(engine, of, day):
-        return _land(settings, engine, of, day, path, progress)
+    with _turn(settings, engine, source, day, path, progress, now) as its, its.part.failure_recorded(engine, day):
+        found = its.files(day)
+        if its.differs(day, found):
+            return its.land(day, found)
+        return {name: load["landed"] for name, load in its.loads(day).items()}
 
 
 def validate(settings: Settings, engine: Engine, source: str, day: date) -> Counts:
     """Validate the landed rows of `day`: {feed: rejected rows}. Raises ExpectationFailed when a critical one fails."""
-    of = _daily(settings, source)
-    with turn(engine, of), _failure_recorded(engine, of, day):
-        return _validate(settings, engine, of, day)
+    its = SourceDays(settings, engine, _daily(settings, source))
+    with turn(engine, its.source), its.part.failure_recorded(engine, day):
+        return its.validate(day)
 
 
 def publish(settings: Settings, engine: Engine, source: str, day: date) -> Counts:
     """Publish the validated rows of `day`: the counts of `sync`. Raises StateError while an earlier day is missing."""
-    of = _daily(settings, source)
-    _require_order(engine, of, day)
-    with turn(engine, of), _failure_recorded(engine, of, day):
-        if (missing := _first_missing(engine, of, day)) is not None:
+    its = SourceDays(settings, engine, _daily(settings, source))
+    its.refuse_past(day)
+    with turn(engine, its.source), its.part.failure_recorded(engine, day):
+        if (missing := its.first_missing(day)) is not None:
             raise StateError(f"{source}: {missing} comes before {day} and has not been published yet: sync it first.")
-        done = _recorded(engine, of, day)
-        if done is not None and _is_published(engine, of, day):
-            return done
-        return _publish(settings, engine, of, day)
+        done = its.done(day)
+        if done is None or not its.is_published(day):
+            return its.publish(day)
+        return its.publish(day, MADE_OTHERWISE) if its.is_made_otherwise(day, done) else done.counts
 
 
-def _day(
-    settings: Settings, engine: Engine, source: Source, day: date, path: str | None, progress: Progress | None
-) -> Counts:
-    with turn(engine, source), _failure_recorded(engine, source, day):
-        done = _recorded(engine, source, day)
-        if done is not None and not _has_changed(settings, engine, source, day, path):
-            return done
-        with engine.begin() as connection:
-            days.record(connection, STAGE, source.name, day, "running")
-        _land(settings, engine, source, day, path, progress)
-        _validate(settings, engine, source, day)
-        return _publish(settings, engine, source, day)
+@contextmanager
+def turn(engine: Engine, source: Source) -> Iterator[None]:
+    """One run of a source at a time, over all its transactions."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        key = database.lock_key("source", source.name)
+        connection.execute(text("select pg_advisory_lock(:key)"), {"key": key})
+        yield  # the lock goes with the connection
 
 
-def _land(
-    settings: Settings,
-    engine: Engine,
-    source: Source,
-    day: date | None,
-    path: str | None,
-    progress: Progress | None,
-    now: datetime | None = None,
-) -> Counts:
-    found = {feed.name: files.find(settings, source, feed, day, path) for feed in source.landed}
-    if not any(found.values()):
-        raise DataError(f"{source.name}: there is no file of any feed.")
-    if day is None and (told := [file.day for each in found.values() for file in each if file.day]):
-        days.require_over(settings, max(told), now)
-    if day and not _is_new(engine, source, day, found):
-        return {name: load["landed"] for name, load in _loads(engine, source, day).items()}
-    counts = {}
-    for feed in source.landed:
-        if found[feed.name]:
-            counts[feed.name] = landing.land(engine, source, feed, day, found[feed.name], progress)["landed"]
-        else:
-            with engine.begin() as connection:
-                landing.forget(connection, source, feed, day)
-    return counts
+@dataclass(frozen=True)
+class SourceDays:
+    """The days of one source: the protocol of `days.Part`, and the files that decide what a day holds."""
+
+    settings: Settings
+    engine: Engine
+    source: Source
+    path: str | None = None
+    progress: Progress | None = None
+
+    @property
+    def part(self) -> Part:
+        """The source in ``shop.days``."""
+        return Part(STAGE, self.source.name)
+
+    def catch_up(self, day: date) -> list[str]:
+        """Do every calendar day after the last one done and before `day`; which they are."""
+        done = []
+        while (missing := self.first_missing(day)) is not None:
+            self.do(missing)
+            done.append(missing.isoformat())
+        return done
+
+    def do(self, day: date, *, is_afresh: bool = False) -> Counts:
+        """Land, validate and publish `day`, unless what is recorded stands; its counts."""
+        done = self.done(day)
+        with self.part.failure_recorded(self.engine, day):
+            found = self.files(day) if done is None else self._files_still_there(day)
+            why = days.ASKED if is_afresh else self._why_again(day, done, found)
+            if done is not None and why is None:
+                log.info("%s, %s: as recorded", self.part, day)
+                return done.counts
+            with self.engine.begin() as connection:
+                self.part.record(connection, day, "running")
+            if found and self.differs(day, found):
+                self.land(day, found)
+            self.validate(day)
+            return self.publish(day, why if done else None)
+
+    def done(self, day: date) -> Done | None:
+        """What is recorded of `day`, if it is done."""
+        with self.engine.connect() as connection:
+            return self.part.done(connection, day)
+
+    def first_missing(self, day: date) -> date | None:
+        """The first day after the last one done, if it is before `day`; None for a source that never began."""
+        newest = self._newest_done()
+        missing = newest + timedelta(days=1) if newest else day
+        return missing if missing < day else None
+
+    def refuse_past(self, day: date) -> None:
+        """Raises StateError for a day before the newest one done that was never done itself."""
+        newest = self._newest_done()
+        if newest and day < newest and self.done(day) is None:
+            raise StateError(
+                f"{self.source.name}: {newest} is already published, so {day} can no longer be synced on its own: "
+                f"bring its facts in with `retention load --source {self.source.name} --path ...`."
+            )
+
+    def files(self, day: date | None) -> Found:
+        """The files of each feed. Raises NotReady while they are not complete, DataError where there is none."""
+        found = {feed.name: files.find(self.settings, self.source, feed, day, self.path) for feed in self.source.landed}
+        if not any(found.values()):
+            raise DataError(f"{self.source.name}: there is no file of any feed.")
+        return found
+
+    def differs(self, day: date, found: Found) -> bool:
+        """Whether the files are other ones than those that were landed for `day`."""
+        loads = self.loads(day)
+        if set(loads) != {name for name, those in found.items() if those}:
+            return True
+        for name, load in loads.items():
+            landed = [(file["name"], file["bytes"]) for file in load["files"]]
+            if landed != [(file.name, file.size) for file in found[name]]:
+                return True
+        return any(
+            file["fingerprint"] != files.fingerprint(there)
+            for name, load in loads.items()
+            for file, there in zip(load["files"], found[name], strict=True)
+        )
+
+    def loads(self, day: date | None) -> dict[str, dict[str, Any]]:
+        """What has been landed, by feed."""
+        with self.engine.connect() as connection:
+            return landing.loads(connection, self.source, day)
+
+    def is_published(self, day: date) -> bool:
+        """Whether all that has been landed for `day` is published."""
+        return all(load["accepted"] is not None for load in self.loads(day).values())
+
+    def is_made_otherwise(self, day: date, done: Done) -> bool:
+        """Whether the newest day was done by another source file, mapping or suite. Older days stay as they were."""
+        definition = sources.definition(self.settings.include, self.source)
+        return done.definition != definition and day == self._newest_done() and bool(self.loads(day))
+
+    def land(self, day: date | None, found: Found) -> Counts:
+        """Land the files: {feed: rows}."""
+        counts = {}
+        for feed in self.source.landed:
+            if found[feed.name]:
+                load = landing.land(self.engine, self.source, feed, day, found[feed.name], self.progress)
+                counts[feed.name] = load["landed"]
+            else:
+                with self.engine.begin() as connection:
+                    landing.forget(connection, self.source, feed, day)
+        return counts
+
+    def validate(self, day: date | None) -> Counts:
+        """Validate what was landed: {feed: rejected rows}."""
+        loads, load_key = self.loads(day), landing.load_key(day)
+        if not loads:
+            raise StateError(f"{self.source.name} {load_key}: nothing has been landed yet.")
+        with self.engine.begin() as connection:
+            erased.set_aside(connection, self.settings, self.source, load_key=load_key)
+        return {
+            feed.name: validation.validate(self.settings, self.engine, self.source, feed, day)["rejected"]
+            for feed in self.source.landed
+            if feed.name in loads
+        }
+
+    def publish(self, day: date, again: str | None = None) -> Counts:
+        """Publish what was validated, and record the day; `again` is why, for one that was done before."""
+        at = days.known_at(day, self.settings.shop_time_zone)
+        return publishing.publish(self.settings, self.engine, self.source, day, at, again)
+
+    def _why_again(self, day: date, done: Done | None, found: Found | None) -> str | None:
+        """Why a day that is done is to be done again; None where it stands."""
+        if found and (self.differs(day, found) or not self.is_published(day)):
+            return "its files have changed"
+        return MADE_OTHERWISE if done and self.is_made_otherwise(day, done) else None
+
+    def _files_still_there(self, day: date) -> Found | None:
+        """The files of a day that is done; None where they have been cleared away: what was landed of them stands."""
+        try:
+            return self.files(day)
+        except DataError:
+            return None
+
+    def _newest_done(self) -> date | None:
+        with self.engine.connect() as connection:
+            return self.part.newest_done(connection)
 
 
-def _validate(settings: Settings, engine: Engine, source: Source, day: date | None) -> Counts:
-    loads = _loads(engine, source, day)
-    if not loads:
-        raise StateError(f"{source.name} {landing.load_key(day)}: nothing has been landed yet.")
-    with engine.begin() as connection:
-        erased.set_aside(connection, settings, source, load_key=landing.load_key(day))
-    return {
-        feed.name: validation.validate(settings, engine, source, feed, day)["rejected"]
-        for feed in source.landed
-        if feed.name in loads
-    }
-
-
-def _publish(settings: Settings, engine: Engine, source: Source, day: date) -> Counts:
-    return publishing.publish(settings, engine, source, day, days.known_at(day, settings.shop_time_zone))
+@contextmanager
+def _turn(
+    settings: Settings, engine: Engine, source: str, day: date, path: str | None, progress: Progress | None,
+    now: datetime | None,
+) -> Iterator[SourceDays]:  # fmt: skip
+    """The days of a source, in its turn, once `day` may be done."""
+    days.require_over(settings, day, now)
+    its = SourceDays(settings, engine, _daily(settings, source), path, progress)
+    with turn(engine, its.source):
+        its.refuse_past(day)
+        yield its
 
 
 def _daily(settings: Settings, name: str) -> Source:
@@ -199,86 +332,3 @@ def _daily(settings: Settings, name: str) -> Source:
     if not source.daily:
         raise InputError(f"Source {name} has no files per day: load its history with `retention load --source {name}`.")
     return source
-
-
-def _first_missing(engine: Engine, source: Source, day: date) -> date | None:
-    """The first day after the last one done, if it is before `day`; None for a source that never began."""
-    newest = _newest(engine, source)
-    missing = newest + timedelta(days=1) if newest else day
-    return missing if missing < day else None
-
-
-def _require_order(engine: Engine, source: Source, day: date) -> None:
-    newest = _newest(engine, source)
-    if newest and day < newest and _recorded(engine, source, day) is None:
-        raise StateError(
-            f"{source.name}: {newest} is already published, so {day} can no longer be synced on its own: "
-            f"bring its facts in with `retention load --source {source.name} --path ...`."
-        )
-
-
-def _newest(engine: Engine, source: Source) -> date | None:
-    with engine.connect() as connection:
-        newest: date | None = one(connection, "days/newest_done", stage=STAGE, part=source.name)["day"]
-        return newest
-
-
-def _recorded(engine: Engine, source: Source, day: date) -> Counts | None:
-    with engine.connect() as connection:
-        return days.recorded(connection, STAGE, source.name, day)
-
-
-def _loads(engine: Engine, source: Source, day: date | None) -> dict[str, dict[str, Any]]:
-    with engine.connect() as connection:
-        return landing.loads(connection, source, day)
-
-
-def _is_published(engine: Engine, source: Source, day: date) -> bool:
-    loads = _loads(engine, source, day)
-    return all(load["accepted"] is not None for load in loads.values())
-
-
-def _has_changed(settings: Settings, engine: Engine, source: Source, day: date, path: str | None) -> bool:
-    """Whether the files of a day that is done are there and differ from those that were landed."""
-    try:
-        found = {feed.name: files.find(settings, source, feed, day, path) for feed in source.landed}
-    except DataError:
-        return False  # cleared away since: what was recorded stands
-    loads = _loads(engine, source, day)
-    if not loads:  # recorded by the load of a history
-        return any(found.values())
-    return _is_new(engine, source, day, found) or not _is_published(engine, source, day)
-
-
-def _is_new(engine: Engine, source: Source, day: date, found: dict[str, list[files.File]]) -> bool:
-    loads = _loads(engine, source, day)
-    if set(loads) != {name for name, those in found.items() if those}:
-        return True
-    for name, load in loads.items():
-        landed = [(file["name"], file["bytes"]) for file in load["files"]]
-        if landed != [(file.name, file.size) for file in found[name]]:
-            return True
-    return any(
-        file["fingerprint"] != files.fingerprint(there)
-        for name, load in loads.items()
-        for file, there in zip(load["files"], found[name], strict=True)
-    )
-
-
-@contextmanager
-def turn(engine: Engine, source: Source) -> Iterator[None]:
-    """One run of a source at a time, over all its transactions."""
-    key = int.from_bytes(hashlib.sha256(f"source\x1f{source.name}".encode()).digest()[:8], "big", signed=True)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("select pg_advisory_lock(:key)"), {"key": key})
-        yield  # the lock goes with the connection
-
-
-@contextmanager
-def _failure_recorded(engine: Engine, source: Source, day: date) -> Iterator[None]:
-    try:
-        yield
-    except Exception as problem:
-        with engine.begin() as connection:
-            days.record(connection, STAGE, source.name, day, "failed", message=faults.summary(problem))
-        raise

@@ -165,7 +165,7 @@ def validate(settings: Settings, engine: Engine, source: Source, feed: Feed, day
     _create_view(settings, engine, source, feed, day, suite, load, columns, view)
     try:
         expectations, notes = _expectations(engine, source, feed, day, suite, columns, settings, load["landed"])
-        result = _ask(settings, view, suite, expectations)
+        result = _ask(settings, engine, view, suite, expectations)
         with engine.begin() as connection:
             broken = [rule for rule in suite.rules if _unexpected(result, rule.name)]
             _quarantine(connection, load, broken, columns, view, result)
@@ -292,11 +292,15 @@ def _band(engine: Engine, source: Source, feed: Feed, day: date, one: dict[str, 
             "max_value": int(usual * _share(one["to"])) + SLACK}  # fmt: skip
 
 
-def _ask(settings: Settings, view: Table, suite: Suite, expectations: list[dict[str, Any]]) -> dict[str, Any]:
+def _ask(
+    settings: Settings, engine: Engine, view: Table, suite: Suite, expectations: list[dict[str, Any]]
+) -> dict[str, Any]:
     """Great Expectations' own answer as JSON. Raises StateError when an expectation could not be evaluated."""
     gx, context = _great_expectations()
     source = context.data_sources.add_or_update_postgres(
-        "retention", connection_string=database.driver_url(settings.database_url or "")
+        "retention",
+        connection_string=database.driver_url(settings.database_url or ""),
+        kwargs=database.engine_arguments(engine),
     )
     schema, _, name = view.partition(".")
     with warnings.catch_warnings():  # the schema belongs in the URL by now; ours may bring options of its own

@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from retention.contact import erasures
-from retention.core import clock
+from retention.core import changes, clock
 from retention.core.database import Fragment, Table, count, identifier, lock, one, run, sql
 from retention.core.days import Counts
 from retention.core.errors import DeliveryError, InputError, StateError
@@ -37,6 +37,7 @@ KEPT: dict[str, tuple[str, ...]] = {
     "shop.orders_history": ("order_ref", "coupon_code"),
     "shop.order_lines": ("order_ref",),
     "shop.customer_stats": (),
+    "shop.changes": (),
     "campaigns.enrolments": (),
     "campaigns.decisions": (),
     "campaigns.coupons": ("code",),
@@ -118,12 +119,14 @@ def _sources(settings: Settings) -> list[Source]:
 def _silence(settings: Settings, engine: Engine, person: _Person, now: datetime) -> int:
     """Committed first and in turn with the claims: no later claim takes a message of theirs; how many were planned."""
     who = {"customer_id": person.customer_id}
+    today = now.astimezone(settings.shop_time_zone).date()
     with engine.connect() as connection, connection.begin():
         lock(connection, "delivery", "claim")
         run(connection, "contact/suppress_forgotten", now=now, **who)
-        run(connection, "campaigns/end_erased", today=now.astimezone(settings.shop_time_zone).date(), **who)
+        run(connection, "campaigns/end_erased", today=today, **who)
         skipped = run(connection, "ledger/skip_erased", now=now, **who).mappings().all()
         give_back(connection, skipped)
+        changes.record(connection, [person.customer_id], today, "erasures")
     return len(skipped)
 
 
@@ -176,7 +179,9 @@ def _erase_landed(
         connection, "orders/blank_rejections", sources=[source.name for source in mine],
         words=[person.ref, *written], addresses=written,
     )  # fmt: skip
-    return {"landed": landed, "same_address": erasures.suppress(connection, settings, now)}
+    same_address = erasures.suppress(connection, settings, now)
+    changes.record(connection, same_address, now.astimezone(settings.shop_time_zone).date(), "suppressions")
+    return {"landed": landed, "same_address": len(same_address)}
 
 
 def _erase(settings: Settings, connection: Connection, person: _Person, now: datetime) -> Counts:

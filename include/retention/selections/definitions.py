@@ -41,6 +41,7 @@ class Definition:
     order_selections: tuple[str, ...]
     file: Path
     source: str  # the file's text
+    content: str  # its SQL on a day that stands for all, with what the macros bring in, and its parent
 
 
 def read_all(include: Path) -> dict[str, Definition]:
@@ -108,16 +109,18 @@ def _read(include: Path, file: Path) -> Definition:
     rule = render(include, file, _stand_in())
     _check_text(include, file, rule, keys.get("refresh", "candidates"))
     parent = keys.get("parent")
+    inline = render(include, file, _stand_in(orders_inline=True))
     return Definition(
         name=file.stem,
         about=about,
         parent=parent,
         references=tuple(dict.fromkeys([*([parent] if parent else []), *rule.references])),
         refresh=keys.get("refresh", "candidates"),
-        edges=render(include, file, _stand_in(orders_inline=True)).edges,
+        edges=inline.edges,
         order_selections=rule.order_selections,
         file=file,
         source=source,
+        content=f"{inline.sql}\nparent: {parent}",
     )
 
 

@@ -15,12 +15,12 @@ from sqlalchemy import Connection, Engine
 
 from retention.core import database, days, faults
 from retention.core.database import Table
-from retention.core.days import Counts
+from retention.core.days import Counts, Run
 from retention.core.errors import InputError, RetentionError, StateError
 from retention.core.settings import Settings
 from retention.selections import worlds
 from retention.selections.definitions import Definition, closure, get, read_each
-from retention.selections.worlds import MEMBERS, STAGE
+from retention.selections.worlds import MEMBERS, World, part
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +28,14 @@ log = logging.getLogger(__name__)
 def refresh(settings: Settings, engine: Engine, name: str, day: date, now: datetime | None = None) -> Counts:
     """Bring the selection `name` up to `day`: {size, entered, left, seconds}.
 
-    Every earlier published day that it has not done comes first; a day already done returns its recorded counts. A day
-    before the newest one done is computed as it was known then and written nowhere: `entered` and `left` are None.
-    What it refers to must have done the day. Raises InputError when the selection's SQL is wrong or the day is not over
-    at `now` (the real instant), StateError when a selection it refers to has not done the day; the database is then as
-    before.
+    Every earlier published day that it has not done comes first; a day already done returns its recorded counts. Of
+    the newest published day they stand only while its SQL is the same and no fact has come; else the difference is
+    applied, and `again` says why. A day before the newest one done is computed as it was known then and written
+    nowhere: `entered` and `left` are None. What it refers to must have done the day. Raises InputError when the
+    selection's SQL is wrong, or the day is not published or not over at `now` (the real instant), StateError when a
+    selection it refers to has not done the day; the database is then as before.
     """
-    days.require_over(settings, day, now)
+    _require(settings, engine, day, now)
     definitions, broken = read_each(settings.include)
     if name in broken:
         _record_failed(engine, name, day, broken[name])
@@ -48,10 +49,10 @@ def select(
     """Refresh all selections, or `names` and what they refer to, in order; the counts of each.
 
     One that fails holds up only those that depend on it. Raises at the end, naming those that failed: InputError when
-    their SQL is to blame, StateError otherwise. InputError at once for a day that is not over at `now` (the real
-    instant).
+    their SQL is to blame, StateError otherwise. InputError at once for a day that is not published, or not over at
+    `now` (the real instant).
     """
-    days.require_over(settings, day, now)
+    _require(settings, engine, day, now)
     definitions, broken = read_each(settings.include)
     counts: dict[str, Counts] = {}
     failed: dict[str, RetentionError] = {name: broken[name] for name in broken if names is None or name in names}
@@ -78,6 +79,60 @@ def select(
     return counts
 
 
+def rehearse(
+    settings: Settings, engine: Engine, day: date, names: list[str] | None = None, now: datetime | None = None
+) -> dict[str, Counts]:
+    """What all selections, or `names` and what they refer to, would hold on `day`, against what is recorded.
+
+    Computed afresh and undone: of each {size, entered, left, same, excluded}, with the references of ten customers of
+    those who entered and left, and how many the parent keeps out. Raises InputError as `select` does.
+    """
+    _require(settings, engine, day, now)
+    definitions, broken = read_each(settings.include)
+    for name in broken if names is None else [name for name in names if name in broken]:
+        raise broken[name]
+    with engine.connect() as connection:
+        with worlds.opened(connection, settings, definitions, day, is_afresh=True) as world:
+            found = {
+                name: _difference(world, definitions[name])
+                for name in closure(definitions, definitions if names is None else names)
+            }
+        connection.rollback()
+    return found
+
+
+def assume(settings: Settings, engine: Engine, name: str, day: date) -> None:
+    """For a rehearsal: the selection, where it never did `day`, holds from `day` on whom it would have held then."""
+    definitions, broken = read_each(settings.include)
+    if name in broken:
+        raise broken[name]
+    with engine.begin() as connection:
+        if part(name).done(connection, day) is not None:
+            return
+        with worlds.opened(connection, settings, definitions, day, may_compute=True) as world:
+            computed, _ = world.compute(name)
+            database.run(connection, "selections/refresh/assume_nobody", selection=name)
+            database.run(connection, "selections/refresh/assume", {"computed": computed}, selection=name, day=day)
+        part(name).record(connection, day, "done")
+
+
+def _difference(world: World, definition: Definition) -> Counts:
+    """A selection computed afresh, against who is recorded to be in it on the day."""
+    table, size = world.members(definition.name)
+    rows = database.run(
+        world.connection, "selections/refresh/difference", {"computed": table}, selection=definition.name, day=world.day
+    )
+    found = {row.verdict: {"customers": row.customers, "sample": row.sample or []} for row in rows}
+    nobody: Counts = {"customers": 0, "sample": []}
+    return {
+        "size": size,
+        "entered": found.get("entered", nobody),
+        "left": found.get("left", nobody),
+        "same": found.get("same", nobody)["customers"],
+        "excluded": {f"not_in_{definition.parent}": world.excluded[definition.name]} if definition.parent else {},
+    }
+
+
 def members(settings: Settings, engine: Engine, name: str, day: date | None = None) -> Iterator[str]:
     """The customer_refs in the selection on `day` (by default the last day it did), sorted.
 
@@ -89,10 +144,10 @@ def members(settings: Settings, engine: Engine, name: str, day: date | None = No
         raise broken[name]
     get(definitions, name)
     with engine.connect() as connection:
-        at = day or worlds.newest_done(connection, name)
+        at = day or part(name).newest_done(connection)
         if at is None:
             raise StateError(f"The selection {name} was never refreshed: run `retention select --day D {name}`.")
-        if days.recorded(connection, STAGE, name, at) is not None:
+        if part(name).done(connection, at) is not None:
             yield from _refs(connection, "selections/refresh/members", selection=name, day=at)
             return
         with worlds.opened(connection, settings, definitions, at, may_compute=True) as world:
@@ -113,14 +168,25 @@ def _refresh(
 ) -> Counts:
     name = definition.name
     with engine.connect() as connection:
-        newest = worlds.newest_done(connection, name)
-        if newest and day < newest and days.recorded(connection, STAGE, name, day) is None:
+        newest = part(name).newest_done(connection)
+        if newest and day < newest and part(name).done(connection, day) is None:
             return _look_back(connection, settings, definitions, name, day)
 
-    def do(connection: Connection, one_day: date) -> Counts:
-        return _write(connection, settings, definitions, name, one_day)
+    def do(connection: Connection, its: Run) -> Counts:
+        return _write(connection, settings, definitions, name, its)
 
-    return days.in_order(engine, STAGE, name, day, do)
+    return part(name).run(
+        engine, day, do,
+        content=f"{definition.content}\ninactive_days: {settings.inactive_days}",
+        builds_on=[part(each) for each in definition.references],
+    )  # fmt: skip
+
+
+def _require(settings: Settings, engine: Engine, day: date, now: datetime | None) -> None:
+    """Raises InputError for a day that is not over, or later than the newest published one."""
+    days.require_over(settings, day, now)
+    with engine.connect() as connection:
+        days.refuse_ahead(connection, day)
 
 
 def _look_back(
@@ -135,17 +201,22 @@ def _look_back(
 
 
 def _write(
-    connection: Connection, settings: Settings, definitions: Mapping[str, Definition], name: str, day: date
+    connection: Connection, settings: Settings, definitions: Mapping[str, Definition], name: str, its: Run
 ) -> Counts:
     began = perf_counter()
+    day, values = its.day, {"selection": name, "day": its.day}
     tables = {"table": Table(f"selections.{name}"), "work": Table(f"selections.work_{name}")}
     for table in tables.values():
         database.customer_table(connection, table, MEMBERS)
     size = _fill_work(connection, settings, definitions, name, day, tables["work"])
     database.run(connection, "selections/refresh/leave", tables)
     database.run(connection, "selections/refresh/enter", tables)
-    left = database.count(connection, "selections/refresh/close_membership", tables, selection=name, day=day)
-    entered = database.count(connection, "selections/refresh/open_membership", tables, selection=name, day=day)
+    entered, left = its.before.get("entered", 0), its.before.get("left", 0)
+    if its.before:
+        left -= database.count(connection, "selections/refresh/reopen_membership", tables, **values)
+        entered -= database.count(connection, "selections/refresh/undo_membership", tables, **values)
+    left += database.count(connection, "selections/refresh/close_membership", tables, **values)
+    entered += database.count(connection, "selections/refresh/open_membership", tables, **values)
     database.run(connection, "selections/refresh/clear_work", tables)
     counts = {"size": size, "entered": entered, "left": left, "seconds": _seconds_since(began)}
     log.info("selection %s, %s: %s", name, day, counts)
@@ -173,9 +244,9 @@ def _fill_work(
 def _record_failed(engine: Engine, name: str, day: date, problem: RetentionError) -> None:
     """Leave a trace of a day that is still to do: the next run catches it up, even if it was the selection's first."""
     with engine.begin() as connection:
-        newest = worlds.newest_done(connection, name)
+        newest = part(name).newest_done(connection)
         if newest is None or newest < day:
-            days.record(connection, STAGE, name, day, "failed", message=faults.summary(problem))
+            part(name).record(connection, day, "failed", message=faults.summary(problem))
 
 
 def _seconds_since(began: float) -> float:

@@ -9,7 +9,9 @@
                                         `after`, `before`: days ago, `before_ahead`: days ahead
     {{ between_months('s.last_order_on', after=12, before=6) }}     the same in calendar months
     {{ since('s.last_order_on', months=6, within=7) }}  six months have passed, on one of the last seven days
-    {{ day }}, {{ known_by }}, {{ inactive_days }}      literals; the first two need `-- refresh: full`
+    {{ day }}, {{ known_by }}, {{ inactive_days }}, {{ shop_zone }}     literals; the first two need `-- refresh: full`
+    {% from "contact/macros.sql" import contactable %}  whether a customer may be contacted: the macros of a room, which
+                                        `facts=""` makes read this selection's world
 
 A column that ends in ``_at`` is an instant and meets the midnights of the shop's zone; any other is a date.
 """
@@ -28,7 +30,7 @@ import jinja2
 from jinja2 import meta, nodes
 
 from retention.core import days, sandbox
-from retention.core.database import identifier
+from retention.core.database import GLOBALS, identifier
 from retention.core.errors import InputError
 from retention.selections.windows import Edge, Span, Window, between, since
 
@@ -38,7 +40,7 @@ DAY_WORDS = frozenset({"day", "known_by"})
 _COLUMN = re.compile(r"(?:[a-z_][a-z0-9_]*\.)?[a-z_][a-z0-9_]*")
 _TAG = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _BROUGHT_IN = "\x1e"  # stands for a line end that a macro brought in: it is not one of the file's lines
-_jinja = sandbox.Sandbox(autoescape=False, keep_trailing_newline=True)
+_MACROS = re.compile(r"[a-z_]+/macros\.sql")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +134,7 @@ class _Macros:
         if not selections:
             del context["selection"]
         try:
-            parsed = _parsed(source, str(file))
+            parsed = _parsed(self.include, source, str(file))
             if not self.open:
                 self.words |= parsed.words
             self.references += parsed.selections
@@ -154,6 +156,7 @@ class _Macros:
             "day": f"date '{self.occasion.day}'",
             "known_by": f"timestamptz '{known_by.isoformat(sep=' ')}'",
             "inactive_days": self.occasion.inactive_days,
+            "shop_zone": f"'{self.occasion.zone.key}'",
         }
 
     def selection(self, name: str) -> str:
@@ -249,13 +252,37 @@ class _Parsed:
     selections: tuple[str, ...]  # the names in selection(...), also where an occasion does not come by
 
 
+class _Sandbox(sandbox.Sandbox):
+    """What a macro gives, too, brings no lines of the file."""
+
+    def weighed(self, value: object) -> object:
+        value = super().weighed(value)
+        return value.replace("\n", _BROUGHT_IN) if isinstance(value, str) else value
+
+
+@lru_cache(maxsize=8)
+def _environment(include: Path) -> _Sandbox:
+    """Selections may bring in the macros of rooms, and nothing else."""
+
+    def load(name: str) -> str | None:
+        file = include / "sql" / name
+        return read(include, file) if _MACROS.fullmatch(name) and file.is_file() else None
+
+    environment = _Sandbox(loader=jinja2.FunctionLoader(load), autoescape=False, keep_trailing_newline=True)
+    environment.globals.update(GLOBALS)
+    return environment
+
+
 @lru_cache(maxsize=256)  # a day renders the same few files over and over
-def _parsed(source: str, filename: str) -> _Parsed:
-    _jinja.parse(source)  # a tag that is never closed is found here: looking for its end takes long
+def _parsed(include: Path, source: str, filename: str) -> _Parsed:
+    environment = _environment(include)
+    environment.parse(source)  # a tag that is never closed is found here: looking for its end takes long
     source = _TAG.sub(_on_one_line, source)
-    tree = _jinja.parse(source)
+    tree = environment.parse(source)
     return _Parsed(
-        template=_jinja.template_class.from_code(_jinja, _jinja.compile(source, filename=filename), {}),
+        template=environment.template_class.from_code(
+            environment, environment.compile(source, filename=filename), environment.make_globals(None)
+        ),
         words=frozenset(meta.find_undeclared_variables(tree)),
         selections=tuple(_named_selections(tree)),
     )

@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 
 from retention.core import database, days
 from retention.core.database import Fragment, Table
+from retention.core.days import Part
 from retention.core.errors import InputError, StateError
 from retention.core.settings import Settings
 from retention.selections import rendering
@@ -43,14 +44,13 @@ _FACTS = (  # a view each, of what was known
 
 def situation(connection: Connection, definitions: Mapping[str, Definition], name: str) -> tuple[object, ...]:
     """What a world for `name` is chosen by: the newest published day, and how far each selection below it is."""
-    newest = [newest_done(connection, one) for one in closure(definitions, [name]) if one != name]
+    newest = [part(one).newest_done(connection) for one in closure(definitions, [name]) if one != name]
     return (days.newest_published(connection), *newest)
 
 
-def newest_done(connection: Connection, name: str) -> date | None:
-    """The newest day that a selection has done."""
-    day: date | None = database.one(connection, "days/newest_done", stage=STAGE, part=name)["day"]
-    return day
+def part(name: str) -> Part:
+    """The selection in ``shop.days``."""
+    return Part(STAGE, name)
 
 
 def statement(
@@ -101,6 +101,8 @@ class World:
     definitions: Mapping[str, Definition]
     day: date
     may_compute: bool  # selections that are still to do the day: compute them here, or refuse
+    is_afresh: bool = False  # compute each selection here, whatever is recorded
+    excluded: dict[str, int] = field(default_factory=dict)  # of each one computed afresh: kept out by its parent
     schema: str = field(default_factory=lambda: f"as_of_{uuid4().hex[:16]}")
     search_path: str = '"shop"'
     _tables: dict[str, str] = field(default_factory=dict)
@@ -122,14 +124,19 @@ class World:
         )
         rule = rendering.render(self.settings.include, definition.file, occasion)
         self._search()
-        return _fill(
+        parent = self._tables[definition.parent] if definition.parent else None
+        size = _fill(
             self.connection,
             definition,
             rule,
             into=into,
-            parent=self._tables[definition.parent] if definition.parent else None,
+            parent=None if self.is_afresh else parent,
             where=shown(self.settings.include, definition.file),
         )
+        if self.is_afresh and parent:
+            names = {"members": Table(into), "parent": Table(parent)}
+            self.excluded[name] = database.count(self.connection, "selections/refresh/keep_to_parent", names)
+        return size - self.excluded.get(name, 0)
 
     def compute(self, name: str) -> tuple[str, int]:
         """The members of `name` on this day in a table of this world, and how many they are. Raises as `fill` does."""
@@ -141,16 +148,23 @@ class World:
     def _table(self, name: str) -> str:
         return database.qualified(self._tables[name])
 
+    def members(self, name: str) -> tuple[str, int]:
+        """`compute`, and let the selections that follow read what it gave."""
+        self._tables[name], size = self.compute(name)
+        return self._tables[name], size
+
     def _open_selection(self, name: str) -> None:
         if name in self._tables:
             return
-        newest = newest_done(self.connection, name)
-        if newest == self.day:
+        newest = part(name).newest_done(self.connection)
+        if self.is_afresh:
+            self.members(name)
+        elif newest == self.day:
             self._tables[name] = Table(f"selections.{name}")
-        elif days.recorded(self.connection, STAGE, name, self.day) is not None:
+        elif part(name).done(self.connection, self.day) is not None:
             self._tables[name] = self._membership_of(name)
         elif self.may_compute or (newest and newest > self.day):
-            self._tables[name], _ = self.compute(name)
+            self.members(name)
         else:
             raise StateError(
                 f"The selection {name} has not done {self.day} yet: refresh it first, "
@@ -201,9 +215,13 @@ def opened(
     day: date,
     *,
     may_compute: bool = False,
+    is_afresh: bool = False,
 ) -> Iterator[World]:
     """The world of `day`, dropped at the end; after an error the transaction it lives in must be rolled back."""
-    world = World(connection=connection, settings=settings, definitions=definitions, day=day, may_compute=may_compute)
+    world = World(
+        connection=connection, settings=settings, definitions=definitions, day=day, may_compute=may_compute,
+        is_afresh=is_afresh,
+    )  # fmt: skip
     newest = days.newest_published(connection)
     if newest is not None and day < newest:
         world.open_facts()
@@ -218,7 +236,7 @@ def _fill(
     if parent:
         names["parent"] = parent
     try:
-        return database.count(connection, "refresh/fill", names)
+        return database.count(connection, "selections/refresh/fill", names)
     except sqlalchemy.exc.OperationalError:
         raise  # the server or a time limit, not the rule
     except sqlalchemy.exc.DBAPIError as problem:
@@ -226,7 +244,9 @@ def _fill(
         if not isinstance(cause, psycopg.Error):
             raise
         statement = database.sql(
-            connection.get_execution_options()["include"], "refresh/fill", {**names, "rule": Fragment(rule.sql)}
+            connection.get_execution_options()["include"],
+            "selections/refresh/fill",
+            {**names, "rule": Fragment(rule.sql)},
         )
         raise InputError(_explained(where, definition, rule, cause, statement.index(rule.sql))) from None
 

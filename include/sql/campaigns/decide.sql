@@ -1,50 +1,63 @@
 -- Writes why each member of the selection was enrolled on day or not, where that differs from what was written last.
--- Who is inside the campaign already needs no answer. Runs after enrol.sql. The last answers are joined, not looked up
+-- Customers inside the campaign already need no answer. Runs after enrol.sql. The last answers are joined, not looked up
 -- one by one: a look-up would go through a table that grows while this statement fills it.
+{% from "contact/macros.sql" import is_known, why_not_contactable %}
 insert into campaigns.decisions (customer_id, campaign, decided_on, decision, reason)
 select
     answer.customer_id,
     :campaign,
     :day,
-    case
-        when answer.reason in ('selected', 'control') then 'enrolled'
-        when answer.reason = 'not_in_send_base' then 'refused'
-        when answer.reason = 're_entry' and cast(:re_entry_never as boolean) then 'refused'
-        else 'waits'
-    end,
+    answer.decision,
     answer.reason
 from (
     select
-        member.customer_id,
+        a.customer_id,
+        a.reason,
         case
-            when past.entered_on = :day and past.arm = 'control' then 'control'
-            when past.entered_on = :day then 'selected'
-            when base.customer_id is null then 'not_in_send_base'
-            when past.must_wait then 're_entry'
-            else 'entry_limit'
-        end as reason
-    from selections.membership as member
-    left join selections.membership as base
-        on base.customer_id = member.customer_id
-            and base.selection = 'send_base'
-            and base.entered_on <= :day
-            and (base.left_on is null or base.left_on > :day)
-    cross join lateral (
+            when a.reason in ('selected', 'control') then 'enrolled'
+            when a.reason = 'entry_limit' then 'waits'
+            when a.reason = 're_entry' and not cast(:re_entry_never as boolean) then 'waits'
+            else 'refused'
+        end as decision
+    from (
         select
-            max(e.entered_on) as entered_on,
-            min(e.arm) as arm,
-            bool_or(e.exited_on is null) as is_open,
-            bool_or(
-                cast(:re_entry_never as boolean)
-                or cast(e.entered_on + make_interval(months => :re_entry_months, days => :re_entry_days) as date) > :day
-            ) as must_wait
-        from campaigns.enrolments as e
-        where e.customer_id = member.customer_id and e.campaign = :campaign
-    ) as past
-    where member.selection = :selection
-        and member.entered_on <= :day
-        and (member.left_on is null or member.left_on > :day)
-        and (past.entered_on is null or not past.is_open or past.entered_on = :day)
+            member.customer_id,
+            case
+                when past.entered_on = :day and past.arm = 'control' then 'control'
+                when past.entered_on = :day then 'selected'
+                else coalesce(
+                    {{ why_not_contactable("c", "cast(:channel as text)") }},
+                    case
+                        when :channel = 'email' and base.customer_id is null then 'not_in_send_base'
+                        when past.must_wait then 're_entry'
+                        else 'entry_limit'
+                    end
+                )
+            end as reason
+        from selections.membership as member
+        left join shop.customer_versions as c on c.customer_id = member.customer_id and {{ is_known("c") }}
+        left join selections.membership as base
+            on base.customer_id = member.customer_id
+                and base.selection = 'send_base'
+                and base.entered_on <= :day
+                and (base.left_on is null or base.left_on > :day)
+        cross join lateral (
+            select
+                max(e.entered_on) as entered_on,
+                min(e.arm) as arm,
+                bool_or(e.exited_on is null) as is_open,
+                bool_or(
+                    cast(:re_entry_never as boolean)
+                    or cast(e.entered_on + make_interval(months => :re_entry_months, days => :re_entry_days) as date) > :day
+                ) as must_wait
+            from campaigns.enrolments as e
+            where e.customer_id = member.customer_id and e.campaign = :campaign
+        ) as past
+        where member.selection = :selection
+            and member.entered_on <= :day
+            and (member.left_on is null or member.left_on > :day)
+            and (past.entered_on is null or not past.is_open or past.entered_on = :day)
+    ) as a
 ) as answer
 left join (
     select distinct on (customer_id) customer_id, decision, reason
@@ -52,11 +65,9 @@ left join (
     where campaign = :campaign
     order by customer_id, decided_on desc
 ) as last on last.customer_id = answer.customer_id
-where answer.reason in ('selected', 'control')
+where answer.decision = 'enrolled'
     or last.customer_id is null
     or last.reason <> answer.reason
-    or (last.decision = 'refused') <> (
-        answer.reason = 'not_in_send_base'
-        or (answer.reason = 're_entry' and cast(:re_entry_never as boolean))
-    )
-on conflict (customer_id, campaign, decided_on) do nothing
+    or (last.decision = 'refused') <> (answer.decision = 'refused')
+on conflict (customer_id, campaign, decided_on) do update
+    set decision = excluded.decision, reason = excluded.reason

@@ -1,9 +1,10 @@
--- Enrols who may enter on day: members of the selection and of send_base on that day, without an open enrolment, their
--- re-entry time over; the longest lapsed first, at most entry_limit (null is no limit). Returns how many entered, and
--- how many of them in the control arm.
+-- Enrols who may enter on day: members of the selection who may be contacted on the channel of the first step, for e-mail
+-- members of send_base too, without an open enrolment, their re-entry time over; the longest lapsed first, at most
+-- entry_limit (null is no limit). Returns how many entered, and how many of them in the control arm.
 -- The arm is drawn once per customer and kept at re-entry: the first 32 bits of the hash of campaign (by its first name,
 -- if it was renamed) and household (or customer) below control_bound, so that a greater share only adds. Households are one draw: their members talk.
 -- What is looked up per candidate is a subquery, so that the cost stays in proportion whatever the planner believes.
+{% from "contact/macros.sql" import contactable, is_known %}
 with candidates as not materialized (
     select member.customer_id
     from selections.membership as member
@@ -11,11 +12,20 @@ with candidates as not materialized (
         and member.entered_on <= :day
         and (member.left_on is null or member.left_on > :day)
         and exists (
-            select from selections.membership as base
-            where base.customer_id = member.customer_id
-                and base.selection = 'send_base'
-                and base.entered_on <= :day
-                and (base.left_on is null or base.left_on > :day)
+            select from shop.customer_versions as c
+            where c.customer_id = member.customer_id
+                and {{ is_known("c") }}
+                and {{ contactable("c", "cast(:channel as text)") }}
+        )
+        and (
+            :channel <> 'email'
+            or exists (
+                select from selections.membership as base
+                where base.customer_id = member.customer_id
+                    and base.selection = 'send_base'
+                    and base.entered_on <= :day
+                    and (base.left_on is null or base.left_on > :day)
+            )
         )
         and not exists (
             select from campaigns.enrolments as e
@@ -47,7 +57,7 @@ entering as (
         (
             select c.namespace || chr(31) || c.household_ref
             from shop.customer_versions as c
-            where c.customer_id = candidates.customer_id and c.known_at <= :known_by and c.superseded_at > :known_by
+            where c.customer_id = candidates.customer_id and {{ is_known("c") }}
         ) as household
     from candidates
     order by last_order_on asc nulls last, candidates.customer_id
@@ -55,7 +65,7 @@ entering as (
 ),
 
 written as (
-    insert into campaigns.enrolments (customer_id, campaign, entry_no, version, arm, entered_on)
+    insert into campaigns.enrolments (customer_id, campaign, entry_no, version, arm, entered_on, entered_change)
     select
         customer_id,
         :campaign,
@@ -68,7 +78,8 @@ written as (
             )), 'hex') from 1 for 8) as bit(32)) as bigint) < cast(:control_bound as bigint) then 'control'
             else 'treated'
         end),
-        :day
+        :day,
+        :entered_change
     from entering
     on conflict do nothing
     returning arm

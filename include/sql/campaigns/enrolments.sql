@@ -15,6 +15,7 @@ with written as (
     where e.campaign = :campaign
         and e.version = :version
         and e.exited_on is null
+        and e.entered_on <= :day
         and (
             (cast(:on_order as boolean) and {% include "campaigns/_ordered_since_entry.sql" %})
             or (cast(:on_unsubscribe as boolean) and {% include "campaigns/_unsubscribed.sql" %})
@@ -41,6 +42,7 @@ with written as (
     where e.campaign = :campaign
         and e.version = :version
         and e.exited_on is null
+        and e.entered_on <= :day
         and (
             (e.arm = 'control' and e.entered_on + cast(:last_day as integer) + 1 + cast(:grace_days as integer) <= :day)
             or (
@@ -107,3 +109,9 @@ select a.campaign
 from delivery.audience_members as a
 where a.campaign = any(cast(:names as text[])) and a.left_at is null and a.removed_in is null
 order by campaign;
+
+-- name: entered
+-- How many entered the campaign on :day.
+select count(*)
+from campaigns.enrolments as e
+where e.campaign = :campaign and e.entered_on = :day;

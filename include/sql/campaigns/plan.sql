@@ -1,11 +1,13 @@
 -- Plans one step of one version: a message for each open treated enrolment whose day for it is day, or one after
--- done_until that was never published. Who cannot be written to gets the row too, skipped with the reason. A message that
--- is there stays as it is: its key refuses a second. One row per reason (none means planned), how many.
+-- done_until that was never published. Customers who cannot be contacted get the row too, skipped with the reason. A message that
+-- is there and still planned, never attempted, is decided again; any other stays as it is: its key refuses a second.
+-- One row per reason (none means planned) and whether the messages are new: how many.
 -- Due at the window's start on the customer's local date after the step's day, expired grace_days local dates after
--- that, at the window's end. The window is cut with the hours of the law; whose zone nobody knows is inside it only
--- while all zones of their country are, in the shop's zone if there is no country either.
+-- that, at the window's end. The window is cut with the hours of the law; a customer whose zone nobody knows is inside it
+-- only while all zones of their country are, in the shop's zone if there is no country either.
+{% from "contact/macros.sql" import is_known, join_legal_hours, places, why_not_contactable, zones %}
 with written as (
-    insert into delivery.messages (
+    insert into delivery.messages as m (
         customer_id, message_key, campaign, version, entry_no, step, channel, day, state, reason, offer,
         due_at, expires_at, window_start, window_end, settled_at
     )
@@ -37,22 +39,14 @@ with written as (
             w.due_at,
             w.expires_at,
             coalesce(
-                {% with channel = "cast(:channel as text)" %}{% include "campaigns/_not_allowed.sql" %}{% endwith %},
-                case
-                    when (case :address when 'email' then c.email
-                            when 'phone' then c.phone
-                            when 'email_or_phone' then coalesce(c.email, c.phone)
-                            when 'street' then c.street || c.postal_code || c.city
-                        end) is null then 'no_address'
-                    when w.due_at >= w.closes_at then 'no_window'
-                end
+                {{ why_not_contactable("c", "cast(:channel as text)") }},
+                case when w.due_at >= w.closes_at then 'no_window' end
             ) as reason
         from campaigns.enrolments as e
-        left join shop.customer_versions as c
-            on c.customer_id = e.customer_id and c.known_at <= :known_by and c.superseded_at > :known_by
-        left join ({% include "campaigns/_places.sql" %}) as z on z.country = c.country
+        left join shop.customer_versions as c on c.customer_id = e.customer_id and {{ is_known("c") }}
+        left join {{ places() }} as place on place.country = c.country
         cross join lateral (select e.entered_on + cast(:step_day as integer) + 1 as local_date) as d
-        {% with channel = "cast(:channel as text)", on_day = "d.local_date" %}{% include "campaigns/_rule.sql" %}{% endwith %}
+        {{ join_legal_hours("law", "c", "cast(:channel as text)", "d.local_date") }}
         cross join lateral (
             select
                 max((d.local_date + greatest(cast(:window_start as time), law.earliest)) at time zone p.zone) as due_at,
@@ -61,7 +55,7 @@ with written as (
                     (d.local_date + cast(:grace_days as integer) + least(cast(:window_end as time), law.latest))
                     at time zone p.zone
                 ) as expires_at
-            from unnest({% include "campaigns/_zones.sql" %}) as p (zone)
+            from unnest({{ zones("c", "place") }}) as p (zone)
         ) as w
         where e.campaign = :campaign
             and e.version = :version
@@ -70,11 +64,19 @@ with written as (
             and e.entered_on <= :day - cast(:step_day as integer)
             and e.entered_on > coalesce(cast(:done_until as date), '-infinity') - cast(:step_day as integer)
     ) as due
-    on conflict do nothing
-    returning reason
+    on conflict (customer_id, campaign, entry_no, step, channel) do update
+        set state = excluded.state,
+            reason = case when excluded.state = 'skipped' then excluded.reason else m.reason end,
+            due_at = excluded.due_at,
+            expires_at = excluded.expires_at,
+            settled_at = excluded.settled_at
+        where m.state = 'planned'
+            and m.attempts = 0
+            and (m.state, m.due_at, m.expires_at) is distinct from (excluded.state, excluded.due_at, excluded.expires_at)
+    returning case when m.state = 'skipped' then m.reason end as reason, (xmax = 0) as is_new
 )
 
-select reason, count(*) as messages
+select reason, is_new, count(*) as messages
 from written
-group by reason
-order by reason
+group by reason, is_new
+order by reason, is_new

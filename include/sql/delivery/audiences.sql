@@ -1,3 +1,4 @@
+{% from "contact/macros.sql" import why_not_contactable %}
 {% from "delivery/macros.sql" import is_halted %}
 
 -- name: leave_audiences

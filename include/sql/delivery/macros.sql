@@ -1,3 +1,144 @@
+{% from "contact/macros.sql" import is_known, why_not_contactable %}
+
+-- Why a message is not sent, and what limits how many are: for the claim, and for everybody who explains it.
+-- m: the alias of a message; e: its enrolment; v: its version; p: its coupon; c: its customer; all as known at now.
+
+-- True of a day or an instant that every program can read and reckon with, whatever the zone; of none at all too.
+{% macro is_readable(value) -%}
+    coalesce({{ value }} >= '0002-01-01' and {{ value }} < '9999-01-01', true)
+{%- endmacro %}
+
+-- The day of the last complete order of a customer.
+{% macro last_order_on(customer_id) -%}
+    (
+        select max(purchase.ordered_on)
+        from shop.order_versions as purchase
+        where purchase.customer_id = {{ customer_id }}
+            and purchase.status = 'complete'
+            and {{ is_known("purchase", ":now") }}
+    )
+{%- endmacro %}
+
+-- True of a message with a value that cannot be turned into text: an instant that no program reads, no version, an offer
+-- without an end, a coupon of no percentage.
+{% macro is_unreadable(m, v, p) -%}
+    not {{ is_readable(last_order_on(m ~ ".customer_id")) }}
+    or not {{ is_readable(p ~ ".expires_at") }}
+    or not {{ is_readable(m ~ ".due_at") }}
+    or not {{ is_readable(m ~ ".expires_at") }}
+    or {{ v }}.version is null
+    or ({{ m }}.offer is not null and {{ v }}.definition #>> array['offers', {{ m }}.offer, 'valid_for'] is null)
+    or coalesce({{ p }}.percent = 'NaN', false)
+{%- endmacro %}
+
+-- Why the offer of a message can no longer be taken: coupon_void, coupon_redeemed, coupon_expired; null where it can.
+{% macro why_not_offered(m, p) -%}
+    case
+        when {{ m }}.offer is not null and coalesce({{ p }}.state, 'void') not in ('reserved', 'issued', 'redeemed')
+            then 'coupon_void'
+        when {{ p }}.state = 'redeemed' and exists (
+            select from campaigns.redemptions as redemption
+            where redemption.customer_id = {{ p }}.customer_id
+                and redemption.code = {{ p }}.code
+                and redemption.outcome = 'redeemed'
+                and redemption.known_at <= :now
+        ) then 'coupon_redeemed'
+        when {{ p }}.state in ('issued', 'redeemed') and {{ p }}.expires_at <= :now then 'coupon_expired'
+    end
+{%- endmacro %}
+
+-- Why a message will not be sent, whenever there is room for it; null where it will. has_ordered: a predicate, whether an
+-- order ends the enrolment; is_never: one, whether no time of day is inside its window.
+{% macro why_not_sent(m, e, v, p, c, has_ordered, is_never) -%}
+    coalesce(
+        case
+            when {{ m }}.expires_at <= :now and {{ m }}.reason = 'capped' then 'capped'
+            when {{ m }}.expires_at <= :now then 'too_late'
+            when {{ is_unreadable(m, v, p) }} then 'unreadable'
+            when {{ e }}.customer_id is null then 'no_enrolment'
+            when {{ e }}.arm <> 'treated' then 'control'
+            when {{ e }}.exit_reason = 'finished' then 'too_late'
+            when {{ e }}.exited_on is not null then {{ e }}.exit_reason
+            when coalesce({{ v }}.definition -> 'exit_on' @> cast('["order"]' as jsonb), true) and {{ has_ordered }}
+                then 'order'
+        end,
+        {{ why_not_contactable(c, m ~ ".channel", ":now") }},
+        case when {{ is_never }} then 'no_window' end,
+        {{ why_not_offered(m, p) }}
+    )
+{%- endmacro %}
+
+-- True of a planned message that may have been sent all the same, between a backup and its restore r. Nobody sends it again
+-- by itself, unless a person has decided so since. To be put into an audience twice is harmless.
+{% macro may_be_lost(m, r) -%}
+    {{ m }}.due_at <= {{ r }}.restored_at
+    and {{ m }}.expires_at > {{ r }}.backup_at
+    and {{ m }}.channel <> 'audience'
+    and not exists (
+        select from delivery.decisions as decision
+        where decision.customer_id = {{ m }}.customer_id
+            and decision.message_key = {{ m }}.message_key
+            and decision.decision = 'again'
+            and decision.decided_at >= {{ r }}.restored_at
+    )
+{%- endmacro %}
+
+-- The next four ask what the customer got: a row got of arrays, one entry a message, or nulls where that is nothing.
+
+-- True of a message that the customer got, or may have got: it counts for the caps. Nobody gets an audience.
+{% macro may_have_gone(m) -%}
+    {{ m }}.channel <> 'audience' and {{ m }}.state in ('attempting', 'accepted', 'delivered', 'bounced', 'unknown')
+{%- endmacro %}
+
+-- How far back a cap or a local date can ask.
+{% macro reach() -%}
+    (select greatest(max(cap.hours), 72) * interval '1 hour' from delivery.caps as cap where cap.in_force_until is null)
+{%- endmacro %}
+
+-- When a message can go at the earliest whose customer got another step of the enrolment on their local day: when the
+-- window opens on the next one. Null: they did not, or it is no message to anybody. h: the hours where they may be.
+{% macro next_local_day(m, h, got) -%}
+    case
+        when {{ got }}.at is not null and {{ m }}.channel <> 'audience' then (
+            select max(({{ h }}.today + 1 + {{ h }}.opens) at time zone here.zone)
+            from unnest({{ h }}.zones) as here (zone)
+            where exists (
+                select from unnest({{ got }}.at, {{ got }}.campaigns, {{ got }}.entries) as one (at, campaign, entry_no)
+                where one.campaign = {{ m }}.campaign
+                    and one.entry_no = {{ m }}.entry_no
+                    and cast(one.at at time zone here.zone as date) = {{ h }}.today
+            )
+        )
+    end
+{%- endmacro %}
+
+-- A table of one row: how many more messages the caps allow the customer of a message now, over all channels (room) and on
+-- its own (room_of_channel); and, where that is none, the instant from which there is room (free_at). Null: no cap.
+{% macro room(m, got) -%}
+    (
+        select
+            max(f.free_at) as free_at,
+            min(cap.at_most - f.used) filter (where cap.channel = 'all') as room,
+            min(cap.at_most - f.used) filter (where cap.channel <> 'all') as room_of_channel
+        from delivery.caps as cap
+        cross join lateral (
+            select
+                case when {{ got }}.at is null then 0 else cardinality(counted.at) end as used,
+                case when {{ got }}.at is not null then counted.at[cap.at_most] + cap.hours * interval '1 hour' end as free_at
+            from (
+                select array(
+                    select one.at
+                    from unnest({{ got }}.at, {{ got }}.channels) as one (at, channel)
+                    where cap.channel in (one.channel, 'all')
+                        and one.at > cast(:now as timestamptz) - cap.hours * interval '1 hour'
+                    order by one.at desc
+                ) as at
+            ) as counted
+        ) as f
+        where cap.in_force_until is null and cap.channel in ({{ m }}.channel, 'all') and {{ m }}.channel <> 'audience'
+    )
+{%- endmacro %}
+
 -- True while a halt, or the want of its file, keeps the campaign, or the channel, from leaving as files. Both are
 -- expressions.
 {% macro is_halted(campaign, channel) -%}

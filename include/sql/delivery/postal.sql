@@ -1,8 +1,9 @@
+{% from "contact/macros.sql" import contactable, is_known %}
 {% from "delivery/macros.sql" import is_halted %}
 
 -- name: withdraw_cards
--- One row per card in no export whose customer must not get it any more, as known at :known_by: they may not be written
--- to, their entry has ended, or they ordered. The card is deleted; the ledger plans its message once more.
+-- One row per card in no export whose customer must not get it any more, as known at :known_by: they may not be
+-- contacted by post, their entry has ended, or they ordered. The card is deleted; the ledger plans its message once more.
 delete from delivery.cards as k
 using (
     select
@@ -14,7 +15,7 @@ using (
         on e.customer_id = m.customer_id and e.campaign = m.campaign and e.entry_no = m.entry_no
     left join campaigns.versions as v on v.campaign = m.campaign and v.version = m.version
     left join shop.customer_versions as c
-        on c.customer_id = m.customer_id and c.known_at <= :known_by and c.superseded_at > :known_by
+        on c.customer_id = m.customer_id and {{ is_known("c") }}
     where w.exported_in is null
         and m.state = 'accepted'
         and (
@@ -23,7 +24,7 @@ using (
                 coalesce(v.definition -> 'exit_on' @> cast('["order"]' as jsonb), true)
                 and {% include "campaigns/_ordered_since_entry.sql" %}
             )
-            or {% with channel = "'postal'" %}{% include "campaigns/_not_allowed.sql" %}{% endwith %} is not null
+            or not {{ contactable("c", "'postal'") }}
         )
 ) as d
 where d.customer_id = k.customer_id and d.message_key = k.message_key

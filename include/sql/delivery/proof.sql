@@ -1,3 +1,4 @@
+{% from "contact/macros.sql" import join_legal_hours, places, why_not_contactable, zones %}
 {% from "delivery/macros.sql" import went_out %}
 
 -- name: message_key_twice
@@ -36,8 +37,8 @@ inner join ({{ went_out() }}) as earlier
     and (earlier.went_at, earlier.message_key) < (m.went_at, m.message_key)
 inner join shop.customer_versions as c
     on c.customer_id = m.customer_id and c.known_at <= m.went_at and c.superseded_at > m.went_at
-left join ({% include "campaigns/_places.sql" %}) as z on z.country = c.country
-cross join unnest({% include "campaigns/_zones.sql" %}) as p (zone)
+left join {{ places() }} as place on place.country = c.country
+cross join unnest({{ zones("c", "place") }}) as p (zone)
 where m.channel <> 'audience'
     and earlier.channel <> 'audience'
     and cast(earlier.went_at at time zone p.zone as date) = cast(m.went_at at time zone p.zone as date);
@@ -115,7 +116,7 @@ where s.known_at <= m.went_at - interval '1 minute'
 -- name: sent_without_ground
 -- Nobody is written to without a ground in law. One row per message that went out although, as known at that instant,
 -- the customer had neither agreed, nor bought where that is enough, nor lives where nothing is needed until they object;
--- by the rules as rules.csv has them now. Said here once more, not asked of the fragment that the claim asks.
+-- by the rules as rules.csv has them now. Said here once more, not asked of the macro that the claim asks.
 -- Of people who were forgotten since, nobody knows.
 select
     m.customer_id,
@@ -124,7 +125,7 @@ from ({{ went_out() }}) as m
 left join shop.customer_versions as c
     on c.customer_id = m.customer_id and c.known_at <= m.went_at and c.superseded_at > m.went_at
 cross join lateral (
-    select cast(m.went_at at time zone ({% include "campaigns/_zone.sql" %}) as date) as local_date
+    select cast(m.went_at at time zone coalesce(c.time_zone, cast(:shop_zone as text)) as date) as local_date
 ) as d
 left join shop.law as own
     on own.country = c.country
@@ -173,10 +174,10 @@ select distinct
 from ({{ went_out() }}) as m
 left join shop.customer_versions as c
     on c.customer_id = m.customer_id and c.known_at <= m.went_at and c.superseded_at > m.went_at
-left join ({% include "campaigns/_places.sql" %}) as z on z.country = c.country
-cross join unnest({% include "campaigns/_zones.sql" %}) as p (zone)
+left join {{ places() }} as place on place.country = c.country
+cross join unnest({{ zones("c", "place") }}) as p (zone)
 cross join lateral (select m.went_at at time zone p.zone as local_time) as t
-{% with channel = "m.channel", on_day = "cast(t.local_time as date)" %}{% include "campaigns/_rule.sql" %}{% endwith %}
+{{ join_legal_hours("law", "c", "m.channel", "cast(t.local_time as date)") }}
 where m.went_at < m.due_at
     or (
         c.customer_id is not null

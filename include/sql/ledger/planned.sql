@@ -1,3 +1,5 @@
+{% from "contact/macros.sql" import is_known, join_legal_hours, places, zones %}
+
 -- name: skip_left_over
 -- Skips the planned messages of enrolments that ended on day, with the reason they ended for; of those that just came
 -- to their end, what is still planned has expired. One row per reason: how many.
@@ -85,17 +87,17 @@ from (
             ) as earliest
         from delivery.messages as m
         left join shop.customer_versions as c
-            on c.customer_id = m.customer_id and c.known_at <= :from and c.superseded_at > :from
+            on c.customer_id = m.customer_id and {{ is_known("c", ":from") }}
         where m.state = 'planned' and m.due_at < :until
     ) as c
-    left join ({% include "campaigns/_places.sql" %}) as z on z.country = c.country
+    left join {{ places() }} as place on place.country = c.country
     cross join generate_series(0, 2) as k (days)
-    cross join lateral (select {% include "campaigns/_zones.sql" %} as zones) as e
+    cross join lateral (select {{ zones("c", "place") }} as zones) as e
     cross join lateral (
         select cast(min(c.earliest at time zone p.zone) as date) + k.days as on_day
         from unnest(e.zones) as p (zone)
     ) as d
-    {% with channel = "c.channel", on_day = "d.on_day" %}{% include "campaigns/_rule.sql" %}{% endwith %}
+    {{ join_legal_hours("law", "c", "c.channel", "d.on_day") }}
     cross join lateral (
         select
             max((d.on_day + greatest(c.window_start, law.earliest)) at time zone p.zone) as opens_at,

@@ -1,3 +1,5 @@
+{% from "delivery/macros.sql" import may_be_lost %}
+
 -- name: unknown
 -- One row per unknown message whose attempt began at :before or earlier, oldest first: the operator's list. No address.
 select
@@ -118,16 +120,7 @@ set state = 'unknown',
 from delivery.restores as r
 where r.backup_at = :backup_at
     and m.state = 'planned'
-    and m.channel <> 'audience'
-    and m.due_at <= r.restored_at
-    and m.expires_at > r.backup_at
-    and not exists (
-        select from delivery.decisions as x
-        where x.customer_id = m.customer_id
-            and x.message_key = m.message_key
-            and x.decision = 'again'
-            and x.decided_at >= r.restored_at
-    )
+    and {{ may_be_lost("m", "r") }}
 returning m.customer_id;
 
 -- name: looked_up

@@ -20,8 +20,8 @@ with added as (
     on conflict (customer_id) do nothing
     returning customer_id
 )
-insert into stage_touched (customer_id, with_orders)
-select customer_id, false from added;
+insert into stage_touched (customer_id, what)
+select customer_id, 'customers' from added;
 
 -- name: earlier_minimal_customers
 -- A minimal customer is known from the first order on, also when a history brings an earlier one later.
@@ -31,8 +31,8 @@ from stage_seen as s
 where s.customer_id = c.customer_id and s.known_at < c.known_at and c.updated_at = timestamptz '1900-01-01 00:00:00+00';
 
 -- name: create_touched_customers
--- One row per customer touched in this run.
+-- One row per customer touched in this run, and what of theirs has changed.
 create temporary table stage_touched_customers as
-select customer_id, bool_or(with_orders) as with_orders
+select customer_id, array_agg(distinct what order by what) as what, bool_or(what = 'orders') as with_orders
 from stage_touched
 group by customer_id;

@@ -85,8 +85,8 @@ where l.customer_id = c.customer_id and l.source = c.source and l.order_ref = c.
 
 -- name: touch_customers_of_lines
 -- Customers with changed lines: what they bought is part of their statistics.
-insert into stage_touched (customer_id, with_orders)
-select distinct customer_id, true from lines_changed;
+insert into stage_touched (customer_id, what)
+select distinct customer_id, 'orders' from lines_changed;
 
 -- name: insert_new_lines
 -- The lines of changed orders as the load has them.

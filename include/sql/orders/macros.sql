@@ -73,3 +73,8 @@ where cast(f.file ->> 'number' as integer) = g.file_no
 on conflict do nothing
 returning load_id
 {%- endmacro %}
+
+-- The midnight in the shop's zone that ends the day of an instant.
+{% macro midnight_after(instant) -%}
+cast(cast({{ instant }} at time zone :shop_zone as date) + 1 as timestamp) at time zone :shop_zone
+{%- endmacro %}

@@ -48,8 +48,8 @@ with added as (
 ),
 
 touched as (
-    insert into stage_touched (customer_id, with_orders)
-    select customer_id, {{ with_orders }} from added
+    insert into stage_touched (customer_id, what)
+    select customer_id, {{ what }} from added
     returning 1
 )
 
@@ -172,8 +172,8 @@ with written as (
     on conflict ({{ keys }}) do update set {{ assignments }}, updated_at = excluded.updated_at, known_at = excluded.known_at
     returning customer_id
 )
-insert into stage_touched (customer_id, with_orders)
-select customer_id, {{ with_orders }} from written;
+insert into stage_touched (customer_id, what)
+select customer_id, {{ what }} from written;
 
 -- name: renew_unchanged
 -- The same content under a later date: only the date moves, so that an older version cannot come back over it.

@@ -1,4 +1,4 @@
-{% from "orders/macros.sql" import broken_by, rate %}
+{% from "orders/macros.sql" import broken_by, midnight_after, rate %}
 
 -- name: accepted_rows
 -- The landed rows of a load that no rule rejects. Offset 0: no cast of a mapping may run before the bad rows are gone.
@@ -46,10 +46,10 @@ select
     coupon_code,
     store,
     updated_at,
-    coalesce(
+    greatest(not_before, coalesce(
         known_at,
-        case when is_changed_wrongly then landed_at else {% include "orders/stage/_midnight_after.sql" %} end
-    ),
+        case when is_changed_wrongly then landed_at else {{ midnight_after("updated_at") }} end
+    )),
     rule,
     case
         when rule is null then null
@@ -114,6 +114,7 @@ from (
                         cast({{ store }} as text) as store,
                         cast(coalesce({{ updated_at }}, f.starts_at, p.ordered_at) as timestamptz) as told_updated_at,
                         f.known_at,
+                        f.not_before,
                         f.landed_at,
                         f.newest_at
                     from (
@@ -215,7 +216,7 @@ select
     postal_code,
     city,
     updated_at,
-    coalesce(known_at, {% include "orders/stage/_midnight_after.sql" %}),
+    greatest(not_before, coalesce(known_at, {{ midnight_after("updated_at") }})),
     case
         when is_changed_wrongly then
             {{ broken_by("told_updated_at", "changed_in_the_future") }}
@@ -258,6 +259,7 @@ from (
             {{ city }} as city,
             cast(coalesce({{ updated_at }}, f.starts_at, {{ registered_at }}) as timestamptz) as told_updated_at,
             f.known_at,
+            f.not_before,
             f.landed_at,
             f.newest_at
         from (
@@ -296,10 +298,10 @@ select
     origin,
     text_version,
     updated_at,
-    coalesce(
+    greatest(not_before, coalesce(
         known_at,
-        case when is_changed_wrongly then landed_at else {% include "orders/stage/_midnight_after.sql" %} end
-    ),
+        case when is_changed_wrongly then landed_at else {{ midnight_after("updated_at") }} end
+    )),
     rule,
     case when rule = 'key_too_long' then left(purpose, 200) when rule is not null then cast(told_updated_at as text) end,
     case when rule <> 'key_too_long' and not is_granted then landed_at end
@@ -333,6 +335,7 @@ from (
                 else f.landed_at
             end as updated_at,
             f.known_at,
+            f.not_before,
             f.landed_at,
             f.newest_at
         from (

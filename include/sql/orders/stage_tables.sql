@@ -10,6 +10,7 @@ create temporary table stage_files (
     day date, -- null: the path names no day
     starts_at timestamptz, -- of the day
     known_at timestamptz, -- null: the midnight after the fact's own date
+    not_before timestamptz, -- the end of the newest published day: no fact of the file was known earlier
     landed_at timestamptz not null, -- no fact of the file happened later than this
     newest_at timestamptz not null -- the last instant that is believed all the same: clocks run fast
 );
@@ -130,10 +131,10 @@ create temporary table stage_repeated (
 );
 
 -- name: create_stage_touched
--- Customers with a changed fact in this run; with_orders: their statistics have to be computed anew.
+-- Customers with a changed fact in this run, and which; where it is orders, their statistics have to be computed anew.
 create temporary table stage_touched (
     customer_id bigint not null,
-    with_orders boolean not null
+    what text not null
 );
 
 -- name: create_stage_seen
@@ -155,18 +156,19 @@ delete from stage_files;
 
 -- name: add_stage_files
 -- One row per file of each landed feed; a feed's rows know theirs by number.
-insert into stage_files (file_no, name, day, starts_at, known_at, landed_at, newest_at)
+insert into stage_files (file_no, name, day, starts_at, known_at, not_before, landed_at, newest_at)
 select
     f.file_no,
     f.name,
     f.day,
     f.starts_at,
     f.known_at,
+    f.not_before,
     f.landed_at,
     f.newest_at
 from jsonb_to_recordset(cast(:files as jsonb)) as f (
-    file_no integer, name text, day date, starts_at timestamptz, known_at timestamptz, landed_at timestamptz,
-    newest_at timestamptz
+    file_no integer, name text, day date, starts_at timestamptz, known_at timestamptz, not_before timestamptz,
+    landed_at timestamptz, newest_at timestamptz
 );
 
 -- name: analyze_stage
@@ -192,3 +194,11 @@ select (select count(*) from stage_orders) - coalesce((
         group by order_ref
     ) as r
 ), 0);
+
+-- name: last_days
+-- One row per file of orders: the last day, in the shop's zone, on which one of them changed; one taken at its landing is
+-- of no day.
+select file_no, cast(max(updated_at) at time zone :shop_zone as date) as day
+from stage_orders
+where taken_at is null
+group by file_no;

@@ -18,3 +18,14 @@ select
 from (
 {{ customer_statistics(orders, order_lines) }}
 ) as s;
+
+-- name: record_changes
+-- One change per customer touched by this run.
+insert into shop.changes (customer_id, day, what)
+select customer_id, :day, what from stage_touched_customers
+order by customer_id;
+
+-- name: count_touched
+-- How many customers this run touched, and how many of them by orders.
+select count(*) as customers, count(*) filter (where with_orders) as with_orders
+from stage_touched_customers;

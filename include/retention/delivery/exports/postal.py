@@ -17,7 +17,6 @@ from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from sqlalchemy import Connection, Engine
 
-from retention.contact import law
 from retention.core import channels
 from retention.core.database import count, run
 from retention.core.days import Counts
@@ -102,8 +101,8 @@ def export(settings: Settings, engine: Engine, day: date | None = None, at: date
 
 def _fix(settings: Settings, connection: Connection, now: datetime, known_by: datetime) -> None:
     """Withdraw cards by what is known by then, and note for each step what its export at `now` prints."""
-    zones = law.zones(connection, settings)
-    withdrawn = run(connection, "delivery/withdraw_cards", known_by=known_by, **zones).all()
+    shop_zone = settings.shop_time_zone.key
+    withdrawn = run(connection, "delivery/withdraw_cards", known_by=known_by, shop_zone=shop_zone).all()
     if withdrawn:
         again = run(
             connection,

@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention.contact import law
 from retention.core import clock, days
 from retention.core.database import one, run
 from retention.core.days import Counts
@@ -62,10 +61,10 @@ def violations(settings: Settings, engine: Engine, name: str, at: datetime | Non
 def values(settings: Settings, connection: Connection, now: datetime) -> dict[str, Any]:
     """What the checks bind at `now`."""
     known_by = now - STUCK
-    played = one(connection, "days/newest_done", stage="delivery", part="")["day"]
+    played = one(connection, "core/newest_day_done", stage="delivery", part="")["day"]
     if settings.clock == "days" and played:  # no export comes before the next day is played
         known_by = min(known_by, days.known_at(played, settings.shop_time_zone))
-    return {"stuck_since": now - STUCK, "known_by": known_by, **law.zones(connection, settings)}
+    return {"stuck_since": now - STUCK, "known_by": known_by, "shop_zone": settings.shop_time_zone.key}
 
 
 def must_hold(settings: Settings, engine: Engine, at: datetime | None = None) -> Counts:

@@ -54,3 +54,33 @@ select c.customer_ref
 from {{ computed }} as w
 inner join shop.customers as c on c.customer_id = w.customer_id
 order by c.customer_ref, c.namespace;
+
+-- name: reopen_membership
+-- A day that is computed again: reopens the intervals that ended on it of everybody who did not leave after all; how many
+-- they are.
+with reopened as (
+    update selections.membership as m
+    set left_on = null
+    where m.selection = :selection
+        and m.left_on = :day
+        and exists (
+            select from {{ work }} as w where w.customer_id = m.customer_id
+        )
+    returning m.customer_id
+)
+select count(*) from reopened;
+
+-- name: undo_membership
+-- A day that is computed again: takes back the intervals that began on it of everybody who did not enter after all; how
+-- many they are.
+with undone as (
+    delete from selections.membership as m
+    where m.selection = :selection
+        and m.entered_on = :day
+        and m.left_on is null
+        and not exists (
+            select from {{ work }} as w where w.customer_id = m.customer_id
+        )
+    returning m.customer_id
+)
+select count(*) from undone;

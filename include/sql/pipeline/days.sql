@@ -1,3 +1,19 @@
+-- name: unplayed
+-- Published days whose sends have not been played, oldest first: from the first day that any campaign began, to :until.
+select published.day
+from shop.days as published
+where published.stage = 'orders'
+    and published.state = 'done'
+    and published.day <= :until
+    and published.day >= (select min(begun.day) from shop.days as begun where begun.stage = 'campaigns')
+    and not exists (
+        select from shop.days as played
+        where played.day = published.day and played.stage = 'delivery' and played.part = '' and played.state = 'done'
+    )
+group by published.day
+order by published.day;
+
+-- name: waited_for
 -- One row per campaign whose day the sends of :day wait for: it has neither done the day nor failed, and no selection that
 -- it needs has failed. What failed on an earlier day and was not done since counts too: it holds up all days after it.
 select c.campaign
@@ -19,4 +35,4 @@ and not exists (
             where d.stage = f.stage and d.part = split_part(f.part, ':', 1) and d.state = 'done' and d.day >= f.day
         )
 )
-order by c.campaign
+order by c.campaign;
