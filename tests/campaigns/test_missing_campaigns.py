@@ -16,9 +16,9 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+import sessions
 from retention import pipeline
 from retention.campaigns import definitions, folder
-from retention.core import database
 from retention.core.errors import InputError, StateError
 from retention.core.settings import Settings
 from retention.delivery.exports import audiences
@@ -505,7 +505,7 @@ def fresh(settings: Settings, server: str, template: str, tmp_path: Path) -> Ite
             connection.execute(f"create database {names[-1]} template {template}")
         local = tmp_path / names[-1]
         own = settings.evolve(database_url=f"{server}/{names[-1]}", local=local)
-        return made(own, database.connect(own), local / "include")
+        return made(own, sessions.connect(own), local / "include")
 
     yield make
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
