@@ -6,13 +6,12 @@ import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, event
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy import Engine
 
+import sessions
 import throw_away
 from local_provider import Provider, serve
 from planner import DAY, Planner
@@ -23,7 +22,6 @@ from shop import ShopData
 
 PROJECT = Path(__file__).resolve().parents[1]
 REAL_DATA = PROJECT.parent / "shared" / "data"
-SESSIONS = 20  # at once, in one test
 _numbers = itertools.count(1)
 
 
@@ -60,32 +58,10 @@ def settings(server: str, template: str, tmp_path: Path) -> Iterator[Settings]:
 
 @pytest.fixture
 def engine(settings: Settings) -> Iterator[Engine]:
-    """The engine of this test's own database. It keeps its sessions: each new one reads the whole catalog again."""
-    engine = database.connect(settings, pool=SESSIONS)
-    event.listen(engine, "reset", _as_new)
-    event.listen(engine, "connect", _note_process)
-    event.listen(engine, "checkout", _refuse_another_process)
+    """The engine of this test's own database."""
+    engine = sessions.connect(settings)
     yield engine
     engine.dispose()
-
-
-def _as_new(session: psycopg.Connection[Any], *_: object) -> None:
-    """What ends with a session ends when it is given back: locks, settings, temporary tables."""
-    session.rollback()
-    session.autocommit = True
-    session.execute("discard all")
-    session.autocommit = False
-
-
-def _note_process(_: object, record: Any) -> None:
-    record.info["process"] = os.getpid()
-
-
-def _refuse_another_process(_: object, record: Any, fairy: Any) -> None:
-    """A forked process makes sessions of its own."""
-    if record.info["process"] != os.getpid():
-        record.dbapi_connection = fairy.dbapi_connection = None
-        raise DisconnectionError("the session belongs to another process")
 
 
 @pytest.fixture
@@ -136,5 +112,6 @@ def live(settings: Settings, provider: Provider) -> Settings:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long files first, so that two workers end together."""
-    long = ("test_pipeline.py", "test_airflow_runs.py", "test_days_in_airflow.py", "test_drill.py")
-    items.sort(key=lambda item: item.path.name not in long)
+    long = ("test_pipeline", "test_airflow_runs", "test_days_in_airflow", "test_drill", "test_missing_campaigns",
+            "test_slow_requests")  # fmt: skip
+    items.sort(key=lambda item: item.path.stem not in long)

@@ -17,6 +17,7 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
+import sessions
 from retention import pipeline
 from retention.core import database
 from retention.core.errors import InputError
@@ -106,7 +107,7 @@ def shops(server: str, history: str, folder: Path) -> Iterator[Callable[[str], S
 def whole(shops: Callable[[str], Settings], folder: Path) -> Settings:
     """A shop in which all days were run in one go: what the others are held against."""
     settings = shops("whole")
-    pipeline.run_days(opened(settings), FIRST, LAST, path=str(folder / "whole"))
+    pipeline.run_days(Shop(settings, sessions.connect(settings)), FIRST, LAST, path=str(folder / "whole"))
     return settings
 
 
@@ -120,7 +121,7 @@ def test_days_run_again_change_nothing(whole: Settings, files: Path) -> None:
     assert {row.state for row in ledger} >= {"accepted", "skipped"}
     assert {row.step for row in ledger} >= {"we_miss_you", "nudge", "retarget", "final_offer"}
     assert any(row.added_in for row in ledger), "somebody is shown ads"
-    pipeline.run_days(opened(whole), FIRST, LAST, path=str(files))
+    pipeline.run_days(Shop(whole, sessions.connect(whole)), FIRST, LAST, path=str(files))
     assert rows(whole, LEDGER) == ledger
 
 
@@ -154,7 +155,7 @@ def test_days_left_out_are_caught_up_with_the_same_memberships_and_the_same_ledg
     whole: Settings, shops: Callable[[str], Settings], files: Path
 ) -> None:
     late = shops("late")
-    engine = database.connect(late)
+    engine = sessions.connect(late)
     pipeline.run_days(Shop(late, engine), FIRST, FIRST + timedelta(days=1), path=str(files))
     pipeline.run_days(Shop(late, engine), LAST, LAST, path=str(files))
     assert rows(late, MEMBERSHIP) == rows(whole, MEMBERSHIP)

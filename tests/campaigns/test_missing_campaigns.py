@@ -16,11 +16,12 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+import sessions
 from retention import pipeline
 from retention.campaigns import definitions, folder
 from retention.core.errors import InputError, StateError
 from retention.core.settings import Settings
-from retention.core.shop import Shop, opened
+from retention.core.shop import Shop
 from retention.delivery.exports import audiences
 from retention.delivery.operations import halting, proof
 
@@ -512,7 +513,7 @@ def fresh(settings: Settings, server: str, template: str, tmp_path: Path) -> Ite
             connection.execute(f"create database {names[-1]} template {template}")
         local = tmp_path / names[-1]
         own = settings.evolve(database_url=f"{server}/{names[-1]}", local=local)
-        return made(opened(own), local / "include")
+        return made(own, sessions.connect(own), local / "include")
 
     yield make
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:

@@ -16,9 +16,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Engine, text
 
+import sessions
 from retention.campaigns import definitions, steps
 from retention.contact import law
-from retention.core import database, days
+from retention.core import days
 from retention.core.settings import Settings
 from retention.core.shop import Shop
 from retention.delivery.exports import audiences, postal
@@ -219,7 +220,7 @@ class Town:
         self.people = [drawn_person(random, number, self.at) for number in range(300)]
         self._write(settings.include, include)
         self.settings = settings.evolve(include=include, shop_time_zone=self.zone)
-        self.engine = database.connect(self.settings)
+        self.engine = sessions.connect(self.settings)
         self._fill()
 
     def expected(self, channel: str) -> dict[str, str | None]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
+import sessions
 from retention.core import database, days
 from retention.core.settings import Settings
 from retention.core.shop import Shop
@@ -56,7 +57,7 @@ def workshop(settings: Settings, tmp_path: Path) -> Workshop:
     """The selections that come with the package, in a folder that may be changed."""
     shutil.copytree(settings.include / "sql", tmp_path / "include" / "sql")
     own = settings.evolve(include=tmp_path / "include")
-    return Workshop(own, database.connect(own))
+    return Workshop(own, sessions.connect(own))
 
 
 @pytest.fixture

@@ -366,7 +366,17 @@ class _Statements(BaseLoader):
             source, file, _ = self._files.get_source(environment, template)
             if _NAME.search(source):
                 raise TemplateNotFound(template)
-        return source, file, lambda: _state(path) == state
+        # Asked for every template of every statement: two looks, where `_state` looks at each file of the folder.
+        found_at = _changed_at(path, file)
+        return source, file, lambda: _changed_at(path, file) == found_at
+
+
+def _changed_at(*paths: str | Path) -> tuple[int, ...]:
+    """When each was last changed: a file by its content, a folder by what came or went. Empty if one is not there."""
+    try:
+        return tuple(os.stat(path).st_mtime_ns for path in paths)
+    except FileNotFoundError:
+        return ()
 
 
 def _state(folder: Path) -> tuple[tuple[str, int], ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,42 +119,55 @@ def only_printed(trees: Sequence[nodes.Template], names: Iterable[str]) -> froze
         or any(name.name in _BY_ANOTHER_NAME or (name.ctx != "load" and name.name in macros) for name in everywhere)
     ):
         return frozenset()
-    return frozenset(name for name in names if not _is_looked_into(_reached(name, trees, macros), trees, macros))
+    given, looked_into = list(_given(trees, macros)), _looked_into(trees, macros)
+    made_of = {called: set().union(*map(_names, each)) for called, each in macros.items()}
+    return frozenset(name for name in names if not _reached(name, given, made_of) & looked_into)
 
 
-def _reached(name: str, trees: Sequence[nodes.Template], macros: Mapping[str, Sequence[nodes.Macro]]) -> set[str]:
+def _given(
+    trees: Sequence[nodes.Template], macros: Mapping[str, Sequence[nodes.Macro]]
+) -> Iterator[tuple[set[str], set[str]]]:
+    """What gives values on, and to which names: each assignment, and each argument of a macro that is called."""
+    for tree in trees:
+        assignments: Iterable[Any] = tree.find_all((nodes.Assign, nodes.AssignBlock))
+        for each in assignments:
+            yield _names(each), _names(each.target)
+        for call in tree.find_all(nodes.Call):
+            for macro in _called(call, macros):
+                known = {argument.name for argument in macro.args}
+                for argument, value in zip(macro.args, call.args, strict=False):
+                    yield _names(value), {argument.name}
+                for keyword in call.kwargs:
+                    if keyword.key in known:
+                        yield _names(keyword.value), {keyword.key}
+
+
+def _reached(name: str, given: Sequence[tuple[set[str], set[str]]], made_of: Mapping[str, set[str]]) -> set[str]:
     """The names by which the value of `name` goes, and the macros it comes out of."""
     reached, size = {name}, 0
     while size < len(reached):
         size = len(reached)
-        for tree in trees:
-            assignments: Iterable[Any] = tree.find_all((nodes.Assign, nodes.AssignBlock))
-            for given in assignments:
-                if _names(given) & reached:
-                    reached |= _names(given.target)
-            for call in tree.find_all(nodes.Call):
-                for macro in _called(call, macros):
-                    by_name = {argument.name: argument.name for argument in macro.args}
-                    handed = [(argument.name, value) for argument, value in zip(macro.args, call.args, strict=False)]
-                    handed += [(by_name[each.key], each.value) for each in call.kwargs if each.key in by_name]
-                    reached |= {argument for argument, value in handed if _names(value) & reached}
-        reached |= {called for called, each in macros.items() if any(_names(macro) & reached for macro in each)}
+        for values, targets in given:
+            if values & reached:
+                reached |= targets
+        reached |= {macro for macro, names in made_of.items() if names & reached}
     return reached
 
 
-def _is_looked_into(
-    reached: set[str], trees: Sequence[nodes.Template], macros: Mapping[str, Sequence[nodes.Macro]]
-) -> bool:
-    def looks(node: nodes.Node, is_looking: bool) -> bool:
-        if isinstance(node, nodes.Name) and is_looking and node.name in reached:
-            return True
-        is_looking = is_looking or not _prints(node, macros)
-        return any(
-            looks(child, is_looking or (isinstance(node, nodes.Macro) and child in node.defaults))
-            for child in node.iter_child_nodes()
-        )
+def _looked_into(trees: Sequence[nodes.Template], macros: Mapping[str, Sequence[nodes.Macro]]) -> set[str]:
+    """The names with which more is done somewhere than to print them."""
+    found: set[str] = set()
 
-    return any(looks(tree, False) for tree in trees)
+    def look(node: nodes.Node, is_looking: bool) -> None:
+        if isinstance(node, nodes.Name) and is_looking:
+            found.add(node.name)
+        is_looking = is_looking or not _prints(node, macros)
+        for child in node.iter_child_nodes():
+            look(child, is_looking or (isinstance(node, nodes.Macro) and child in node.defaults))
+
+    for tree in trees:
+        look(tree, False)
+    return found
 
 
 def _prints(node: nodes.Node, macros: Mapping[str, Sequence[nodes.Macro]]) -> bool:

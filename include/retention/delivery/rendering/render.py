@@ -85,7 +85,7 @@ class Templates:
         for each in (self._plain, self._html):
             each.auto_reload = False  # the templates of a version never change
         self._pages: dict[str, bool] = {}  # whether a template extends a layout
-        self._open = self._find_open()
+        self._open = _open_names(tuple(sorted(files.items())))
         self._kept: dict[tuple[Any, ...], tuple[Content, list[tuple[str, str, str, bool]]]] = {}
 
     def render(
@@ -133,12 +133,6 @@ class Templates:
             words[tag] = str(escape(word)) if is_escaped else word
         return kept[0], words
 
-    def _find_open(self) -> frozenset[str]:
-        try:
-            return only_printed([self._plain.parse(text) for text in self._files.values()], _PERSONAL)
-        except jinja2.TemplateSyntaxError:  # whoever renders it is told
-            return frozenset()
-
     def _render(
         self,
         name: str,
@@ -180,6 +174,16 @@ class Templates:
             return self._html.get_template(name).render(values).strip()
         template = self._html.get_template(name)
         return _block(template, "html", template.new_context(values)).strip()
+
+
+@lru_cache(maxsize=64)
+def _open_names(files: tuple[tuple[str, str], ...]) -> frozenset[str]:
+    """The values that these templates leave open. Each delivery of a version asks again."""
+    parser = environment(dict(files), html=False, filters={})
+    try:
+        return only_printed([parser.parse(text) for _, text in files], _PERSONAL)
+    except jinja2.TemplateSyntaxError:  # whoever renders it is told
+        return frozenset()
 
 
 def variables(settings: Settings, message: DueMessage) -> dict[str, Any]:
