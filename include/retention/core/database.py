@@ -142,7 +142,7 @@ def sql(include: Path, name: str, names: Mapping[str, str] | None = None) -> str
     folder = include / "sql"
     values = {key: _rendered(value) for key, value in (names or {}).items()}
     try:
-        return _environment(folder).get_template(f"{name}.sql").render(values)
+        return _environment(folder).get_template(f"{name}.sql").render(values).strip()
     except sandbox.PROBLEMS as problem:
         if isinstance(problem, TemplateNotFound) and problem.name == f"{name}.sql":
             raise InputError(f"There is no SQL statement {name} in {folder}.") from None

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from retention.core import days
-from retention.core.database import one, run
+from retention.core.database import run
 from retention.core.days import Counts
 from retention.core.documents import nearest
 from retention.core.errors import InputError, StateError
@@ -62,7 +62,7 @@ def violations(shop: Shop, name: str, at: datetime | None = None) -> list[dict[s
 def values(settings: Settings, connection: Connection, now: datetime) -> dict[str, Any]:
     """What the checks bind at `now`."""
     known_by = now - STUCK
-    played = one(connection, "core/newest_day_done", stage="delivery", part="")["day"]
+    played = days.Part("delivery", "").newest_done(connection)
     if settings.clock == "days" and played:  # no export comes before the next day is played
         known_by = min(known_by, days.known_at(played, settings.shop_time_zone))
     return {"stuck_since": now - STUCK, "known_by": known_by, "shop_zone": settings.shop_time_zone.key}
