@@ -58,6 +58,7 @@ class _Person:
     customer_id: int
     namespace: str
     ref: str
+    is_forgotten: bool = False  # once more: nothing but digests is left of them
 
 
 def forget(shop: Shop, ref: str, namespace: str | None = None, at: datetime | None = None) -> Counts:
@@ -106,7 +107,7 @@ def _find(shop: Shop, ref: str, namespace: str | None) -> _Person:
             digest = erasures.digest(shop.settings, "customer", name, ref)
             if one(connection, "contact/is_erased", digest=digest)["is_erased"]:
                 known = one(connection, "privacy/customer_id", namespace=name, ref=ref)["customer_id"]
-                return _Person(customer_id=known, namespace=name, ref=ref)
+                return _Person(customer_id=known, namespace=name, ref=ref, is_forgotten=True)
     raise InputError(f"There is no customer {ref!r}" + (f" in namespace {namespace!r}." if namespace else "."))
 
 
@@ -125,7 +126,8 @@ def _silence(shop: Shop, person: _Person, now: datetime) -> int:
         run(connection, "campaigns/end_erased", today=today, **who)
         skipped = run(connection, "ledger/skip_erased", now=now, **who).mappings().all()
         release_reservations(connection, skipped)
-        changes.record(connection, [person.customer_id], today, "erasures")
+        if not person.is_forgotten:
+            changes.record(connection, [person.customer_id], today, "erasures")
     return len(skipped)
 
 
