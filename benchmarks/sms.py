@@ -80,7 +80,7 @@ def send(settings: Settings, provider: Remote, number: int, latency: float) -> t
     provider.begin(latency=latency)
     engine = database.connect(settings)
     used, begun = time.process_time(), time.perf_counter()
-    counts = deliver(Shop(settings, engine, Stopped(AT)))
+    counts = deliver(Shop(settings, engine, Stopped(AT))).counts()
     seconds, used = time.perf_counter() - begun, time.process_time() - used
     report = provider.report()
     got = Counter(key for key, _ in report["deliveries"])

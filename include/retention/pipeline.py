@@ -118,7 +118,7 @@ def deliver(shop: Shop, *, campaign: str | None = None, at: datetime | None = No
     delivery.check_instant(shop.settings, at)
     paused = folder.reconcile(shop)
     if shop.settings.clock == "wall" or at is not None:
-        report = delivery.deliver(shop, at=at, campaign=campaign)
+        report = delivery.deliver(shop, at=at, campaign=campaign).counts()
     else:
         report = _replay_all(shop)
     return report | {"paused": paused} if paused else report

@@ -83,7 +83,7 @@ def test_an_edit_holds_for_the_next_claim(settings: Settings, engine: Engine, sh
     soft(planner, "A")
     shop.order("A", date(2026, 6, 1))
     first = planner.message("A")
-    assert deliver(Shop(settings, engine), at=MORNING - timedelta(hours=1))["accepted"] == 0
+    assert deliver(Shop(settings, engine), at=MORNING - timedelta(hours=1)).counts()["accepted"] == 0
     mine = with_rules(settings, "NL,email,consent,,,2020-01-01,art. 1")
     deliver(Shop(mine, engine), at=MORNING)
     assert planner.state(first) == ("skipped", "no_consent")

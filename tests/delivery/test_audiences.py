@@ -184,7 +184,7 @@ def test_a_number_differs_between_the_platforms_by_its_plus(phone: str) -> None:
 
 def test_who_is_accepted_is_kept_without_an_address(ads: Ads) -> None:
     key = ads.member("ada", email="Ada@Mail.example", phone="+31612345678")
-    assert deliver(Shop(ads.settings, ads.engine), at=MORNING)["accepted"] == 1
+    assert deliver(Shop(ads.settings, ads.engine), at=MORNING).counts()["accepted"] == 1
     row = ads.planner.one(key)
     assert (row["state"], row["provider"], row["attempts"]) == ("accepted", "files", 1)
     kept = ads.planner.run("select * from delivery.audience_members")
@@ -200,7 +200,7 @@ def test_who_is_accepted_is_kept_without_an_address(ads: Ads) -> None:
 
 def test_live_delivery_keeps_the_same_and_calls_nobody(ads: Ads, live: Settings, provider: Any) -> None:
     ads.member("ada")
-    assert deliver(Shop(live, ads.engine, Stopped(MORNING)))["accepted"] == 1
+    assert deliver(Shop(live, ads.engine, Stopped(MORNING))).counts()["accepted"] == 1
     assert provider.requests == []
     assert ads.export() == (1, 0)
 
@@ -208,7 +208,7 @@ def test_live_delivery_keeps_the_same_and_calls_nobody(ads: Ads, live: Settings,
 def test_live_nobody_is_put_in_for_a_past_day_who_unsubscribed_by_now(ads: Ads, live: Settings) -> None:
     ads.member("ada")
     ads.member("eva")
-    assert deliver(Shop(live, ads.engine, Stopped(MORNING)))["accepted"] == 2
+    assert deliver(Shop(live, ads.engine, Stopped(MORNING))).counts()["accepted"] == 2
     ads.planner.suppress("ada", MORNING + timedelta(days=2))
     assert export(Shop(live, ads.engine), day=MORNING.date(), at=MORNING + timedelta(days=3))["added"] == 1
 
@@ -247,15 +247,15 @@ def test_an_audience_is_no_message_to_anybody(ads: Ads, monkeypatch: pytest.Monk
     monkeypatch.setattr("retention.ledger.caps.sync_rules", lambda *_: None)
     before, after = ads.member("ada"), ads.member("bob")
     mail = ads.planner.message("ada", campaign="ads")
-    assert deliver(Shop(ads.settings, ads.engine), at=MORNING)["accepted"] == 3
+    assert deliver(Shop(ads.settings, ads.engine), at=MORNING).counts()["accepted"] == 3
     late = ads.planner.message("bob", campaign="ads", step="other")
     ads.planner.run("update delivery.messages set step = 'hello' where message_key = :late", late=late)
-    assert deliver(Shop(ads.settings, ads.engine), at=MORNING)["accepted"] == 1
+    assert deliver(Shop(ads.settings, ads.engine), at=MORNING).counts()["accepted"] == 1
     carol = ads.shop.customer("carol", consents=BOTH)
     ads.planner.message(carol, campaign="ads")
-    assert deliver(Shop(ads.settings, ads.engine), at=MORNING)["accepted"] == 1
+    assert deliver(Shop(ads.settings, ads.engine), at=MORNING).counts()["accepted"] == 1
     ads.planner.message(carol, campaign="ads", step="retarget", channel="audience")
-    assert deliver(Shop(ads.settings, ads.engine), at=MORNING)["accepted"] == 1
+    assert deliver(Shop(ads.settings, ads.engine), at=MORNING).counts()["accepted"] == 1
     assert {ads.planner.state(key) for key in (before, after, mail, late)} == {("accepted", None)}
 
 
@@ -266,7 +266,7 @@ def test_a_worker_that_died_had_kept_nobody_so_the_message_is_planned_again(ads:
         with ledger.claim_lock() as claim:
             ledger.claim(claim, MORNING, None, {"audience": audiences.Audience()}, called_at=MORNING)
     assert ads.planner.state(key) == ("attempting", None)
-    assert deliver(Shop(ads.settings, ads.engine), at=MORNING)["accepted"] == 1
+    assert deliver(Shop(ads.settings, ads.engine), at=MORNING).counts()["accepted"] == 1
     assert (ads.planner.one(key)["attempts"], ads.who()) == (1, [("ada", None)])
 
 

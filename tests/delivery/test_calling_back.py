@@ -70,7 +70,7 @@ def held(slow: Settings, engine: Engine, planner: Planner, shop: ShopData, holdi
         planner.message(shop.customer(ref), campaign=campaign)
         for ref, campaign in (("ada", "winback"), ("bob", "winback"), ("carol", "thanks"))
     ]
-    assert deliver(Shop(slow, engine, Stopped(MORNING)))["accepted"] == 3
+    assert deliver(Shop(slow, engine, Stopped(MORNING))).counts()["accepted"] == 3
     return keys
 
 
@@ -113,7 +113,7 @@ def test_a_halt_calls_back_what_is_held_and_says_that_nobody_knows_for_sure(
     assert planner.state(held[0]) == ("delivered", None)
     halts.resume(Shop(slow, engine))
     unknown.settle(Shop(slow, engine), held[1], "again", "Ines", at=SOON)
-    assert deliver(Shop(slow, engine, Stopped(SOON + timedelta(minutes=5))))["accepted"] == 1
+    assert deliver(Shop(slow, engine, Stopped(SOON + timedelta(minutes=5)))).counts()["accepted"] == 1
 
 
 def test_a_halt_of_a_campaign_calls_back_that_campaign_and_one_of_texts_nothing(
@@ -151,7 +151,7 @@ def test_a_mail_is_held_for_no_longer_than_its_window_is_open(
     slow: Settings, engine: Engine, planner: Planner, shop: ShopData, holding: Holding
 ) -> None:
     key = planner.message(shop.customer("ada"))
-    assert deliver(Shop(slow, engine, Stopped(MORNING.replace(hour=19, minute=45))))["deferred"] == 1
+    assert deliver(Shop(slow, engine, Stopped(MORNING.replace(hour=19, minute=45)))).counts()["deferred"] == 1
     assert planner.state(key) == ("planned", "window_closed")
     assert holding.provider.requests == []
 
@@ -162,7 +162,7 @@ def test_without_a_batch_nothing_is_sent(
 ) -> None:
     key = planner.message(shop.customer("ada"))
     provider.always(status)
-    assert deliver(Shop(slow, engine, Stopped(MORNING)))["deferred"] == 1
+    assert deliver(Shop(slow, engine, Stopped(MORNING))).counts()["deferred"] == 1
     assert planner.state(key) == ("planned", reason)
     assert [each["path"] for each in provider.requests] == ["/v3/mail/batch"]
 

@@ -79,7 +79,7 @@ def cards(settings: Settings, engine: Engine, shop: ShopData, planner: Planner) 
 @pytest.mark.parametrize("why", ["suppressed", "no_consent", "order", "erased"])
 def test_a_card_is_not_printed_once_its_customer_must_not_get_it(cards: Cards, why: str) -> None:
     key, other = cards.planned("ada"), cards.planned("eva")
-    assert deliver(Shop(cards.settings, cards.engine), at=MORNING)["accepted"] == 2
+    assert deliver(Shop(cards.settings, cards.engine), at=MORNING).counts()["accepted"] == 2
     at = MORNING + timedelta(hours=1)
     match why:
         case "suppressed":
@@ -98,14 +98,14 @@ def test_a_card_is_not_printed_once_its_customer_must_not_get_it(cards: Cards, w
     assert cards.export() == 1
     assert cards.printed() == [[other]]
     assert cards.planner.one(key)["state"] == "planned"
-    assert deliver(Shop(cards.settings, cards.engine), at=EVENING - timedelta(hours=1))["skipped"] == 1
+    assert deliver(Shop(cards.settings, cards.engine), at=EVENING - timedelta(hours=1)).counts()["skipped"] == 1
     assert (cards.planner.one(key)["state"], cards.planner.one(key)["reason"]) == ("skipped", why)
     assert cards.export(EVENING + timedelta(days=1)) == 0
 
 
 def test_a_card_that_is_withdrawn_gives_back_its_coupon_and_its_room_under_the_caps(cards: Cards) -> None:
     cards.planned("ada", offer="comeback")
-    assert deliver(Shop(cards.settings, cards.engine), at=MORNING)["accepted"] == 1
+    assert deliver(Shop(cards.settings, cards.engine), at=MORNING).counts()["accepted"] == 1
     other = cards.planner.message("ada")
     cards.planner.run(
         "update delivery.messages set reason = 'capped', retry_at = :later where message_key = :key",
@@ -124,7 +124,7 @@ def test_a_card_that_is_withdrawn_gives_back_its_coupon_and_its_room_under_the_c
 
 def test_live_nobody_is_printed_for_a_past_day_who_is_suppressed_by_now(cards: Cards, live: Settings) -> None:
     key, other = cards.planned("ada"), cards.planned("eva")
-    assert deliver(Shop(cards.settings, cards.engine), at=MORNING)["accepted"] == 2
+    assert deliver(Shop(cards.settings, cards.engine), at=MORNING).counts()["accepted"] == 2
     cards.planner.suppress("ada", EVENING + timedelta(days=1))
     assert export(Shop(live, cards.engine), day=MORNING.date(), at=EVENING + timedelta(days=2))["added"] == 1
     assert cards.printed() == [[other]]
@@ -143,7 +143,7 @@ def test_a_card_is_printed_as_it_is_rendered_with_the_address_beside_it(cards: C
         postal_code="000 00",
         city="Αθήνα",
     )
-    assert deliver(Shop(cards.settings, cards.engine), at=MORNING)["accepted"] == 2
+    assert deliver(Shop(cards.settings, cards.engine), at=MORNING).counts()["accepted"] == 2
     assert cards.planner.one(key)["provider"] == "files"
     assert cards.planner.run("select * from delivery.outbox") == []
     assert cards.export() == 2
@@ -175,7 +175,7 @@ def test_a_name_that_is_a_formula_is_text_in_the_table_and_itself_on_the_card(ca
     formula = '=HYPERLINK("http://evil.example";"you won")'
     cards.planned("ada", first_name=formula, last_name="x", street="+1+1", postal_code="-1 AA", city="\uff20SUM(1)")
     cards.planned("bob", first_name="Bob", last_name="x;=1+1", street=" =1+1", postal_code="0100 AA", city="'t Harde")
-    assert deliver(Shop(cards.settings, cards.engine), at=MORNING)["accepted"] == 2
+    assert deliver(Shop(cards.settings, cards.engine), at=MORNING).counts()["accepted"] == 2
     assert cards.export() == 2
     [folder] = cards.folders
     rows = sorted(csv.DictReader((folder / "cards.csv").open()), key=lambda row: row["recipient"])
@@ -246,14 +246,14 @@ def test_a_card_counts_in_the_cap_over_all_channels(cards: Cards, monkeypatch: p
     cards.planned("ada")
     deliver(Shop(cards.settings, cards.engine), at=MORNING)
     mail = cards.planner.message("ada")
-    counts = deliver(Shop(cards.settings, cards.engine), at=MORNING + timedelta(hours=1))
+    counts = deliver(Shop(cards.settings, cards.engine), at=MORNING + timedelta(hours=1)).counts()
     assert (counts["accepted"], counts["capped"]) == (0, 1)
     assert cards.planner.state(mail) == ("planned", "capped")
 
 
 def test_a_text_without_room_is_refused(cards: Cards) -> None:
     long = cards.planned("long", first_name="A" * LONGEST_TEXT)
-    assert deliver(Shop(cards.settings, cards.engine), at=MORNING)["refused"] == 1
+    assert deliver(Shop(cards.settings, cards.engine), at=MORNING).counts()["refused"] == 1
     assert (
         cards.planner.state(long)[1] == f"too_long: {LONGEST_TEXT + len('Dear ,') + 1 + len('we miss you.')} characters"
     )

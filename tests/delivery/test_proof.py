@@ -159,7 +159,7 @@ def test_a_cap_that_came_later_says_nothing_of_what_went_out_before(
 ) -> None:
     planner.run("insert into delivery.caps values ('all', 1, 24, :later, null)", later=LATER)
     assert proof.prove(Shop(settings, engine), LATER) == CLEAN
-    assert deliver(Shop(settings, engine), at=LATER)["accepted"] == 0
+    assert deliver(Shop(settings, engine), at=LATER).counts()["accepted"] == 0
 
 
 # What the real clock showed when ada's message was handed over, and what a provider must not have done then.

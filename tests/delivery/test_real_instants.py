@@ -152,7 +152,7 @@ def test_what_expires_while_the_orders_are_too_old_is_recorded_and_nothing_is_se
 ) -> None:
     late = planner.message(shop.customer("ada"), grace=0)
     waits = planner.message("ada", step="other", grace=9)
-    counts = deliver(Shop(live, engine, Stopped(MORNING + timedelta(days=3))))
+    counts = deliver(Shop(live, engine, Stopped(MORNING + timedelta(days=3)))).counts()
     assert "more than 24 hours" in counts["blocked"]
     assert (counts["skipped"], counts["deferred"]) == (1, 1)
     assert planner.state(late) == ("skipped", "too_late")
@@ -169,7 +169,7 @@ def test_while_the_next_days_files_may_still_come_nothing_is_held_back(
     """Else every night, until the files are there, no American would be written to in daytime."""
     planner.message(shop.customer("ada", time_zone="America/Los_Angeles", country="US"))
     ended = known_at(DAY, shop.zone)
-    counts = deliver(Shop(settings.evolve(files_deadline=deadline), engine), at=ended + timedelta(hours=hours))
+    counts = deliver(Shop(settings.evolve(files_deadline=deadline), engine), at=ended + timedelta(hours=hours)).counts()
     assert ("blocked" in counts) == is_blocked
 
 

@@ -135,7 +135,7 @@ def test_an_address_in_greek_letters_gets_a_file_too(
     settings: Settings, engine: Engine, shop: ShopData, planner: Planner
 ) -> None:
     key = planner.message(shop.customer("ada", email="γιώργος@παράδειγμα.example"))
-    assert deliver(Shop(settings, engine), at=MORNING)["accepted"] == 1
+    assert deliver(Shop(settings, engine), at=MORNING).counts()["accepted"] == 1
     assert email_of(settings, key)["To"] == "γιώργος@παράδειγμα.example"
 
 
@@ -148,7 +148,7 @@ def test_one_template_that_fails_refuses_its_messages_and_no_others(
     bad = [planner.message(shop.customer(f"bad{number}"), version="v2") for number in range(2)]
     good = planner.message(shop.customer("good"))
     with caplog.at_level(logging.ERROR):
-        counts = deliver(Shop(settings, engine), at=MORNING)
+        counts = deliver(Shop(settings, engine), at=MORNING).counts()
     assert (counts["refused"], counts["accepted"]) == (2, 1)
     assert {planner.state(key) for key in bad} == {
         ("refused", "template_error: hello.en.j2, line 1: 'fist_name' is undefined")

@@ -46,7 +46,7 @@ def test_a_coupon_is_not_taken_back_from_a_message_that_another_worker_is_just_c
         return 400, {}, {"errors": []}
 
     provider.answer = refuse_meanwhile
-    assert deliver(Shop(live.evolve(provider_timeout=10), engine, Stopped(MORNING)))["refused"] == 1
+    assert deliver(Shop(live.evolve(provider_timeout=10), engine, Stopped(MORNING))).counts()["refused"] == 1
     other.join()
     assert (planner.state(first)[0], planner.state(second)[0]) == ("refused", "accepted")
     coupon = planner.coupon("ada")
@@ -70,7 +70,7 @@ def test_workers_of_one_delivery_share_what_is_due_and_count_together(
         return provider.accept(request)
 
     provider.answer = answer
-    counts = deliver(Shop(live.evolve(workers=2, batch_size=4, provider_timeout=30), engine, Stopped(MORNING)))
+    counts = deliver(Shop(live.evolve(workers=2, batch_size=4, provider_timeout=30), engine, Stopped(MORNING))).counts()
     assert counts["accepted"] == 12
     sent = [each["custom_args"]["message_key"] for one in provider.requests for each in one["json"]["personalizations"]]
     assert sorted(sent) == sorted(keys)
@@ -81,4 +81,4 @@ def test_for_less_than_a_batch_no_other_worker_is_started(
 ) -> None:
     planner.message(shop.customer("ada"))
     monkeypatch.setattr("retention.delivery.worker.ProcessPoolExecutor", None)
-    assert deliver(Shop(live.evolve(workers=8), engine, Stopped(MORNING)))["accepted"] == 1
+    assert deliver(Shop(live.evolve(workers=8), engine, Stopped(MORNING))).counts()["accepted"] == 1

@@ -44,7 +44,7 @@ class Capped:
         (self.settings.include / "caps.yaml").write_text(text)
 
     def send(self, at: datetime = MORNING, **options: Any) -> dict[str, Any]:
-        return deliver(Shop(self.settings, self.engine), at=at, **options)
+        return deliver(Shop(self.settings, self.engine), at=at, **options).counts()
 
     def accepted(self) -> list[str]:
         return [row["campaign"] for row in self.planner.ledger("*") if row["state"] == "accepted"]
@@ -103,7 +103,7 @@ def test_the_campaign_that_comes_first_gets_the_room_whatever_the_batch(capped: 
         for ref in refs:
             capped.planner.message(ref, campaign=campaign)
     small = capped.settings.evolve(batch_size=2)
-    assert deliver(Shop(small, capped.engine), at=MORNING)["accepted"] == 5
+    assert deliver(Shop(small, capped.engine), at=MORNING).counts()["accepted"] == 5
     assert capped.accepted() == ["birthday"] * 5
 
 

@@ -27,7 +27,7 @@ NOTHING = {"accepted": 0, "refused": 0, "unknown": 0, "deferred": 0, "skipped": 
 @pytest.fixture
 def send(settings: Settings, engine: Engine) -> Any:
     """Deliver at an instant."""
-    return lambda at=MORNING, **options: deliver(Shop(settings, engine), at=at, **options)
+    return lambda at=MORNING, **options: deliver(Shop(settings, engine), at=at, **options).counts()
 
 
 def test_a_due_message_is_accepted_once(shop: ShopData, planner: Planner, send: Any) -> None:
@@ -241,7 +241,7 @@ def test_batches_go_on_until_nothing_is_due(
     for number in range(7):
         planner.message(shop.customer(f"c{number}"))
     shop.order("c0", DAY + timedelta(days=1), known_at=MORNING)
-    counts = deliver(Shop(settings.evolve(batch_size=2), engine), at=MORNING)
+    counts = deliver(Shop(settings.evolve(batch_size=2), engine), at=MORNING).counts()
     assert counts == NOTHING | {"accepted": 6, "skipped": 1}
 
 
@@ -253,7 +253,8 @@ def test_two_workers_never_send_one_message_twice(
     counts: list[dict[str, Any]] = []
     small = settings.evolve(batch_size=5)
     workers = [
-        threading.Thread(target=lambda: counts.append(deliver(Shop(small, engine), at=MORNING))) for _ in range(4)
+        threading.Thread(target=lambda: counts.append(deliver(Shop(small, engine), at=MORNING).counts()))
+        for _ in range(4)
     ]
     for worker in workers:
         worker.start()

@@ -98,7 +98,7 @@ def test_a_killed_workers_messages_are_unknown_and_never_sent_again(
         patiently(lambda: hanging.requests)
         assert {row["state"] for row in planner.ledger()} == {"attempting"}
         # Alive: another worker keeps its hands off.
-        assert deliver(Shop(live, engine, Stopped(MORNING)))["unknown"] == 0
+        assert deliver(Shop(live, engine, Stopped(MORNING))).counts()["unknown"] == 0
         assert {row["state"] for row in planner.ledger()} == {"attempting"}
     finally:
         worker.send_signal(signal.SIGKILL)

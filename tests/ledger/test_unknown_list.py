@@ -66,7 +66,7 @@ def test_again_plans_it_once_more_and_every_rule_is_checked_again(
 ) -> None:
     unknown.settle(Shop(settings, engine), lost, "again", "Ines", at=MORNING + HOUR)
     assert planner.state(lost) == ("planned", "sent_again")
-    assert deliver(Shop(settings, engine), at=MORNING + HOUR)["accepted"] == 1
+    assert deliver(Shop(settings, engine), at=MORNING + HOUR).counts()["accepted"] == 1
     row = planner.one(lost)
     assert (row["state"], row["reason"], row["attempts"]) == ("accepted", None, 2)
 
@@ -76,7 +76,7 @@ def test_who_has_ordered_meanwhile_gets_it_no_second_time(
 ) -> None:
     shop.order("ada", DAY + timedelta(days=1), known_at=MORNING)
     unknown.settle(Shop(settings, engine), lost, "again", "Ines", at=MORNING + HOUR)
-    assert deliver(Shop(settings, engine), at=MORNING + HOUR)["skipped"] == 1
+    assert deliver(Shop(settings, engine), at=MORNING + HOUR).counts()["skipped"] == 1
 
 
 def test_an_expired_message_is_too_late_to_send_again(
@@ -127,7 +127,7 @@ def test_after_a_restore_what_may_have_been_sent_is_unknown_and_nothing_else(
     assert planner.ledger() == before
     unknown.settle(Shop(settings, engine), ada, "again", "Ines", at=now + HOUR)
     assert unknown.restored(Shop(settings, engine), backup, at=now + 48 * HOUR) == {"unknown": 0}
-    assert deliver(Shop(settings, engine), at=now + HOUR)["accepted"] == 1
+    assert deliver(Shop(settings, engine), at=now + HOUR).counts()["accepted"] == 1
     with pytest.raises(InputError, match="later than now"):
         unknown.restored(Shop(settings, engine), now, at=backup)
 
@@ -138,11 +138,11 @@ def test_what_a_campaign_plans_again_after_a_restore_is_not_sent_twice(
     now = MORNING + 2 * HOUR
     unknown.restored(Shop(live, engine), MORNING - HOUR, at=MORNING + HOUR)
     key = planner.message(shop.customer("ada"))  # its first life was in the database that is lost
-    counts = deliver(Shop(live, engine, Stopped(now)))
+    counts = deliver(Shop(live, engine, Stopped(now))).counts()
     assert (counts["accepted"], counts["unknown"]) == (0, 1)
     assert planner.state(key) == ("unknown", "restored")
     unknown.settle(Shop(live, engine), key, "again", "Ines", at=now)
-    assert deliver(Shop(live, engine, Stopped(now)))["accepted"] == 1
+    assert deliver(Shop(live, engine, Stopped(now))).counts()["accepted"] == 1
 
 
 def test_a_code_that_may_be_out_since_a_restore_works_until_a_person_says_that_it_never_went_out(
@@ -162,7 +162,7 @@ def test_a_code_that_a_later_message_may_carry_out_after_a_restore_is_issued_by_
 ) -> None:
     unknown.restored(Shop(live, engine), MORNING - HOUR, at=MORNING + HOUR)
     planner.message(shop.customer("ada"), step="nudge", channel="sms", offer="comeback")
-    assert deliver(Shop(live, engine, Stopped(MORNING + 2 * HOUR)))["unknown"] == 1
+    assert deliver(Shop(live, engine, Stopped(MORNING + 2 * HOUR))).counts()["unknown"] == 1
     assert planner.coupon("ada")["state"] == "issued"
 
 
@@ -267,7 +267,7 @@ def test_a_campaign_that_says_so_sends_once_more_what_nobody_has_found_in_a_day(
     ]
     decided = planner.run("select distinct decision, decided_by from delivery.decisions")
     assert [tuple(row.values()) for row in decided] == [("again", "policy: resend")]
-    counts = deliver(Shop(settings, engine), at=at)
+    counts = deliver(Shop(settings, engine), at=at).counts()
     assert (counts["accepted"], counts["skipped"]) == (1, 1)  # dora has ordered
     lose(planner, keys[1:2], OTHER)
     assert unknown.resend(Shop(settings, engine), at=at + timedelta(hours=1)) == {"planned": 0}  # once

@@ -109,7 +109,7 @@ def test_unreadable_rows_are_set_aside_and_everybody_else_gets_their_message_onc
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     settings = live.evolve(batch_size=size)
-    counts = deliver(Shop(settings, engine, Stopped(MORNING)))
+    counts = deliver(Shop(settings, engine, Stopped(MORNING))).counts()
     assert ends(planner, town) == as_meant(town)
     assert (counts["accepted"], counts["skipped"]) == (len(ODD) + 5, len(HOSTILE))
     assert {town[what] in caplog.text for what in HOSTILE} == {True}
@@ -161,7 +161,7 @@ def test_what_went_out_at_an_instant_nobody_can_reckon_with_stops_nobody_else(
         " attempted_at = '294276-12-31 23:59:59+00', settled_at = due_at where message_key = :key",
         key=gone,
     )
-    assert deliver(Shop(settings, engine), at=MORNING)["accepted"] == 2
+    assert deliver(Shop(settings, engine), at=MORNING).counts()["accepted"] == 2
     assert {planner.state(key)[0] for key in (after, fine)} == {"accepted"}
 
 
@@ -213,7 +213,7 @@ def test_a_message_of_a_version_that_is_not_there_is_set_aside_without_an_offer_
 ) -> None:
     odd, fine = (planner.message(shop.customer(name)) for name in ("ada", "bob"))
     planner.run("update delivery.messages set version = 'v9' where message_key = :key", key=odd)
-    assert deliver(Shop(settings, engine), at=MORNING)["accepted"] == 1
+    assert deliver(Shop(settings, engine), at=MORNING).counts()["accepted"] == 1
     assert (planner.state(odd), planner.state(fine)) == (("skipped", "unreadable"), ("accepted", None))
 
 
@@ -224,7 +224,7 @@ def test_while_sending_is_blocked_no_message_that_is_fine_is_set_aside_in_place_
     planner.version("broken", "v1", TEMPLATES, priority="no number")
     fine = planner.message(shop.customer("ada"), grace=9)
     odd = planner.message(shop.customer("bob"), campaign="broken", grace=0, on=DAY + timedelta(days=2))
-    counts = deliver(Shop(settings.evolve(batch_size=size), engine), at=MORNING + timedelta(days=3))
+    counts = deliver(Shop(settings.evolve(batch_size=size), engine), at=MORNING + timedelta(days=3)).counts()
     assert "more than 24 hours" in counts["blocked"]
     assert planner.state(odd) == ("skipped", "unreadable")
     assert planner.state(fine) == ("planned", None)

@@ -410,7 +410,7 @@ def test_a_digest_says_nothing_without_the_secret(settings: Settings) -> None:
 def test_the_proof_says_nothing_of_people_who_were_forgotten(town: Town) -> None:
     for ref in (REF, "C2"):
         town.planner.message(ref)
-    assert deliver(Shop(town.settings, town.engine), at=MORNING)["accepted"] == 2
+    assert deliver(Shop(town.settings, town.engine), at=MORNING).counts()["accepted"] == 2
     for _ in range(2):
         assert proof.must_hold(Shop(town.settings, town.engine), NOW) == dict.fromkeys(proof.CHECKS, 0)
         forgetting.forget(Shop(town.settings, town.engine), REF, at=NOW)

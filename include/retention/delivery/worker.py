@@ -40,7 +40,6 @@ log = logging.getLogger(__name__)
 
 DAY_LONG = timedelta(hours=24)
 NOTHING = Rendered(Content(language="", text=""))  # to be in an audience is no message
-KEYS = ("accepted", "refused", "unknown", "deferred", "skipped")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,17 +53,30 @@ class _Time:
         return self.at or self.wall()
 
 
-def deliver(
-    shop: Shop,
-    at: datetime | None = None,
-    campaign: str | None = None,
-) -> Counts:
+@dataclass(frozen=True, kw_only=True)
+class DeliveryReport:
+    """What one delivery did: how many messages were accepted, refused, unknown or skipped, and why others wait."""
+
+    accepted: int
+    refused: int
+    unknown: int
+    deferred: int  # due, and still planned
+    skipped: int
+    capped: int = 0  # of the deferred: a cap holds them back
+    blocked: str | None = None  # why nothing may be sent: the orders are too old. What has expired is recorded
+    halted: tuple[str, ...] = ()
+
+    def counts(self) -> Counts:
+        """As tasks and commands show it: without what there is nothing to say of."""
+        waits: Counts = {"capped": self.capped, "blocked": self.blocked, "halted": list(self.halted)}
+        done = {name: getattr(self, name) for name in ("accepted", "refused", "unknown", "deferred", "skipped")}
+        return done | {name: value for name, value in waits.items() if value}
+
+
+def deliver(shop: Shop, at: datetime | None = None, campaign: str | None = None) -> DeliveryReport:
     """Send all that is due at `at` (now, by the shop's clock, if None), of every campaign or of one.
 
-    Returns how many were accepted, refused, unknown or skipped, and how many are due but deferred. Also `blocked`, the
-    reason, where nothing may be sent since the orders are too old (what has expired is recorded nevertheless),
-    `halted`, what is halted, where something is, and `capped`, how many of the deferred a cap holds back, where it
-    does. Raises InputError for an instant that is pretended while delivery is live, for one without an offset, for a
+    Raises InputError for an instant that is pretended while delivery is live, for one without an offset, for a
     campaign that nobody knows, or a mistake in caps.yaml or rules.csv; DeliveryError where live delivery is not
     possible or not meant.
     """
@@ -75,7 +87,7 @@ def deliver(
     return _deliver(shop, _time(shop, at), campaign)
 
 
-def _deliver(shop: Shop, time: _Time, campaign: str | None) -> Counts:
+def _deliver(shop: Shop, time: _Time, campaign: str | None) -> DeliveryReport:
     with shop.engine.connect() as connection:
         ledger = Ledger(shop.settings, connection)
         with connection.begin():
@@ -90,16 +102,20 @@ def _deliver(shop: Shop, time: _Time, campaign: str | None) -> Counts:
             with _others(shop.settings, ledger, time, campaign) as others:
                 counts += _Worker(shop.settings, ledger, time).send_all(campaign)
             counts += others
-        report: Counts = {key: counts[key] for key in KEYS}
-        report["deferred"], capped = ledger.deferred(time(), campaign)
-        if capped:
-            report["capped"] = capped
-        if blocked:
-            report["blocked"] = blocked
+        deferred, capped = ledger.deferred(time(), campaign)
         with connection.begin():
-            if halted := halts.in_force(connection):
-                report["halted"] = halted
-    log.info("delivered: %s", report)
+            halted = halts.in_force(connection)
+        report = DeliveryReport(
+            accepted=counts["accepted"],
+            refused=counts["refused"],
+            unknown=counts["unknown"],
+            deferred=deferred,
+            skipped=counts["skipped"],
+            capped=capped,
+            blocked=blocked,
+            halted=tuple(halted),
+        )
+    log.info("delivered: %s", report.counts())
     return report
 
 
@@ -137,7 +153,7 @@ def replay(shop: Shop, day: date, send_for_real: bool = False) -> Counts:
 
 def _send_now(shop: Shop) -> Counts:
     """A day that is played for real: a live provider never meets the instants of the day."""
-    counts = _deliver(shop, _time(shop, None), None)
+    counts = _deliver(shop, _time(shop, None), None).counts()
     _export(shop, shop.clock())
     return counts
 
