@@ -67,10 +67,10 @@
             where answer.is_granted and answer.basis = 'consent'
         ) then true
         else case {{ legal_basis(c, channel, as_of, shop_zone, facts) }}
-            when 'soft_opt_in'
+        when 'soft_opt_in'
                 then exists (select from {{ answer(c, channel, as_of, facts) }} as answer where answer.is_granted)
                 and {{ has_bought(c, as_of, facts) }}
-            when 'legitimate_interest'
+        when 'legitimate_interest'
                 then not exists (
                     select from {{ answer(c, channel, as_of, facts) }} as answer
                     where not answer.is_granted
@@ -83,9 +83,9 @@
 -- True of a customer whom something sent on a channel can reach: they have the kind of address that the channel needs.
 {% macro has_address(c, channel) -%}
     case {{ channel }}
-        {% for name, kind in channels -%}
+    {% for name, kind in channels %}
         when '{{ name }}' then {{ has_kind_of_address(c, kind) }}
-        {% endfor -%}
+    {% endfor %}
     end
 {%- endmacro %}
 
@@ -100,9 +100,9 @@
 -- Whom a provider of the channel is told to reach: an e-mail address or a number; empty where it is neither.
 {% macro recipient(c, channel) -%}
     case {{ channel }}
-        {% for name, kind in channels if kind in ("email", "phone") -%}
+    {% for name, kind in channels if kind in ("email", "phone") %}
         when '{{ name }}' then {{ c }}.{{ kind }}
-        {% endfor -%}
+    {% endfor %}
         else ''
     end
 {%- endmacro %}

@@ -11,8 +11,10 @@
         coalesce(sum(o.total_reporting - o.refunded_reporting) filter (where o.status = 'complete'), 0) as revenue,
         (array_agg(o.gap_days order by o.ordered_at desc, o.source desc, o.order_ref desc)
             filter (where o.status = 'complete'))[1] as last_gap_days,
-        cast(percentile_cont(0.5) within group (order by o.gap_days) filter (where o.status = 'complete') as numeric(10, 1))
-            as median_gap_days,
+        cast(
+            percentile_cont(0.5) within group (order by o.gap_days) filter (where o.status = 'complete')
+            as numeric(10, 1)
+        ) as median_gap_days,
         coalesce((
             select array_agg(distinct l.category order by l.category)
             from {{ order_lines }} as l
