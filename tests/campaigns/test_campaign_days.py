@@ -547,12 +547,13 @@ def test_what_was_never_sent_is_too_late_and_its_coupon_void(room: Any) -> None:
 
 
 def test_who_cannot_get_the_last_message_is_finished_the_same_day(room: Any, write: Any) -> None:
-    write("  - {step: nudge, day: 2, channel: sms, offer: comeback}\n", "")
     write("  - {step: retarget, day: 3, until_day: 7, channel: audience}\n", "")
     write("  - {step: final_offer, day: 7, channel: email, offer: final}\n", "")
-    room.customers(1, email=None)
-    room.run(D)
-    assert room.values("select exit_reason from campaigns.enrolments") == ["finished"]
+    room.customers(1, phone=None)
+    room.run_each(D, after(1))
+    room.execute("update delivery.messages set state = 'skipped', reason = 'too_late', settled_at = due_at")
+    room.run(after(2))
+    assert room.rows("select exit_reason, exited_on from campaigns.enrolments") == [("finished", after(2))]
 
 
 # Versions
