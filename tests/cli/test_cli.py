@@ -113,7 +113,7 @@ def test_a_campaign_is_removed_only_once_its_file_is_deleted(retention: Any, sho
         (["../winback", "--remove"], "is not a campaign's name"),
         (["winback"], "one of the arguments --day --remove is required"),
         (["winback", "--remove", "--day", "2026-11-20"], "not allowed with"),
-        (["winback", "--remove", "--test"], "--test belongs to --day"),
+        (["winback", "--remove", "--test"], "--test and --dry-run belong to --day"),
     ):
         done = retention("campaign", *arguments)
         assert done.returncode == 2

@@ -51,14 +51,15 @@ def select(shop: Shop, day: date, names: list[str] | None = None, now: datetime 
     their SQL is to blame, StateError otherwise. InputError at once for a day that is not published, or not over at
     `now` (the real instant).
     """
-    _require(shop, day, now)
     definitions, broken = read_each(shop.settings.include)
+    sound = [name for name in (definitions if names is None else names) if name not in broken]
+    ordered = closure(definitions, sound)
+    _require(shop, day, now)
     counts: dict[str, Counts] = {}
     failed: dict[str, RetentionError] = {name: broken[name] for name in broken if names is None or name in names}
     for name, problem in failed.items():
         _record_failed(shop.engine, name, day, problem)
-    names = None if names is None else [name for name in names if name not in broken]
-    for name in closure(definitions, definitions if names is None else names):
+    for name in ordered:
         definition = definitions[name]
         if missing := [one for one in definition.references if one in failed]:
             failed[name] = StateError(f"{name} waits for {', '.join(missing)}, which failed.")
