@@ -79,7 +79,7 @@ def test_psql_runs_what_is_printed_of_every_statement_that_reads(refreshed: Sett
     assert not [
         each
         for each in re.findall("ERROR: .*", errors)
-        if not re.search(r'relation "(stage|merge)_\w+" does not', each)
+        if not re.search(r'relation "(stage|merge|rehearsal)_\w+" does not', each)
     ]
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
 from retention.campaigns import definitions as campaigns
 from retention.core.errors import Fault, InputError
 from retention.core.settings import Settings, from_environment
+from retention.core.shop import Shop
 from retention.selections import definitions as selections
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -218,8 +219,8 @@ def test_what_nobody_foresaw_fails_a_task_without_the_values_that_its_message_qu
     monkeypatch.setenv("RETENTION_DATABASE_URL", str(settings.database_url))
     monkeypatch.setenv("RETENTION_LOCAL", str(settings.local))
 
-    def task(settings: Settings, engine: Engine) -> None:
-        with engine.connect() as connection:
+    def task(shop: Shop) -> None:
+        with shop.engine.connect() as connection:
             connection.execute(text("select 'anna@mail.example'::int"))
 
     with pytest.raises(Fault, match="report it") as told:

@@ -30,6 +30,8 @@ class ChannelSpec:
     longest_text: int | None = None  # characters
     sender: str | None = None  # module:class that hands it over
     export: str | None = None  # module:function that writes what was kept as files, where it leaves as files
+    export_lines: str = ""  # the statement that selects what an export holds
+    export_emptied: str = ""  # and the one that deletes what its files held
     look_up: str | None = None  # module:class that asks its provider about messages whose fate is unknown
     look_ups_at_once: int = 0  # in one run
 
@@ -73,6 +75,8 @@ _SPECS = (
         person=("email", "phone"),
         sender="retention.delivery.exports.audiences:Audience",
         export="retention.delivery.exports.audiences:export",
+        export_lines="delivery/audience_lines",
+        export_emptied="delivery/empty_audience",
     ),
     ChannelSpec(
         name="postal",
@@ -83,6 +87,8 @@ _SPECS = (
         longest_text=600,  # what has room on one half of a card of A6
         sender="retention.delivery.exports.postal:Postal",
         export="retention.delivery.exports.postal:export",
+        export_lines="delivery/postal_lines",
+        export_emptied="delivery/empty_postal",
     ),
 )
 CHANNELS = {each.name: each for each in _SPECS}

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention.core import days, storage
+from retention.core import channels, days, storage
 from retention.core.database import lock, one, run
 from retention.core.days import Counts
 from retention.core.errors import DeliveryError, StateError
@@ -27,8 +27,6 @@ from retention.core.shop import Shop
 log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 PLACE = "RETENTION_AUDIENCES:"  # how errors name where exports are written
-LINES = {"audience": "delivery/audience_lines", "postal": "delivery/postal_lines"}  # by channel: what an export holds
-EMPTY = {"audience": "delivery/empty_audience", "postal": "delivery/empty_postal"}  # and what is deleted with its files
 KEPT = timedelta(days=30)  # how long a folder stays: it holds personal data, and was applied or printed long ago
 
 
@@ -83,7 +81,7 @@ def export(shop: Shop, channel: str, day: date | None, at: datetime | None, fix:
     for each in _to_write(shop.engine, channel, now.astimezone(shop.settings.shop_time_zone).date()):
         with shop.engine.begin() as connection:
             key = {"campaign": each.campaign, "step": each.step, "number": each.number}
-            lines = [dict(line) for line in run(connection, LINES[channel], **key).mappings()]
+            lines = [dict(line) for line in run(connection, channels.get(channel).export_lines, **key).mappings()]
         if write(shop, each, files(shop.settings, each, lines), now):
             counts["exports"] += 1
             counts["added"] += each.added
@@ -168,7 +166,7 @@ def _delete_old(shop: Shop, channel: str, now: datetime) -> None:
                 system.rm(folder, recursive=True)
         with shop.engine.begin() as connection:
             key = {"campaign": each.campaign, "step": each.step, "number": each.number}
-            run(connection, EMPTY[channel], **key)
+            run(connection, channels.get(channel).export_emptied, **key)
             run(connection, "delivery/export_deleted", at=now, **key)
 
 
