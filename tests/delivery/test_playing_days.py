@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine
 
 from planner import AMSTERDAM, DAY, MORNING, Planner
-from retention.core.errors import DeliveryError, StateError
+from retention.core.errors import DeliveryError, InputError
 from retention.core.settings import Settings
 from retention.core.shop import Shop
 from retention.delivery.operations import halting
@@ -75,7 +75,7 @@ def test_days_play_in_order_each_once(settings: Settings, engine: Engine, shop: 
     planner.message(shop.customer("ada"), on=NEXT + timedelta(days=1))
     assert replay(Shop(settings, engine), NEXT + timedelta(days=2))["accepted"] == 0
     assert replay(Shop(settings, engine), NEXT)["accepted"] == 1
-    with pytest.raises(StateError, match="already done"):
+    with pytest.raises(InputError, match="was never published"):
         replay(Shop(settings, engine), DAY - timedelta(days=1))
 
 

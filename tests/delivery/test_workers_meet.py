@@ -36,7 +36,7 @@ def test_a_coupon_is_not_taken_back_from_a_message_that_another_worker_is_just_c
 
     event.listen(slow, "after_cursor_execute", before_commit)
     tomorrow = Stopped(MORNING + timedelta(days=1))
-    other = threading.Thread(target=deliver, args=(live, slow), kwargs={"wall": tomorrow})
+    other = threading.Thread(target=deliver, args=[Shop(live, slow, tomorrow)])
 
     def refuse_meanwhile(request: dict[str, Any]) -> Answer:
         if "json" not in request:

@@ -40,11 +40,11 @@ def test_a_due_message_is_accepted_once(shop: ShopData, planner: Planner, send: 
 
 
 @pytest.mark.parametrize(("seconds", "accepted"), [(0, 1), (1, 0)])
-def test_orders_24_hours_old_are_accepted_and_a_second_older_blocks(
+def test_orders_are_fresh_for_24_hours_and_the_deadline_of_the_next_files_and_a_second_more_blocks(
     shop: ShopData, planner: Planner, send: Any, seconds: int, accepted: int
 ) -> None:
     planner.message(shop.customer("ada"), on=DAY + timedelta(days=2), window=(time(0), time(20)))
-    at = days.known_at(DAY, AMSTERDAM) + timedelta(hours=24, seconds=seconds)
+    at = days.known_at(DAY, AMSTERDAM) + timedelta(hours=24 + 6, seconds=seconds)
     counts = send(at)
     assert (counts["accepted"], counts["deferred"]) == (accepted, 1 - accepted)
     assert ("blocked" in counts) == (accepted == 0)

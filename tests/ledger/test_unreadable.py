@@ -185,8 +185,7 @@ def test_a_row_that_cannot_be_made_a_message_is_refused_and_the_others_are_made(
         ledger = Ledger(settings, connection)
         worker = delivery._Worker(settings, ledger, delivery._Time(wall=Stopped(MORNING)))
         with ledger.claim_lock() as claim:
-            channels = {"email": delivery.open_channel(settings, "email", Stopped(MORNING))}
-            claimed = ledger.claim(claim, MORNING, None, channels, called_at=MORNING)
+            claimed = ledger.claim(claim, MORNING, None, {"email": "outbox"}, called_at=MORNING)
             assert claimed is not None
             # A zone that PostgreSQL knows and this Python does not: the two have tables of their own.
             for each in claimed.messages:

@@ -314,7 +314,7 @@ def _deliver(settings: Settings, options: argparse.Namespace) -> Any:
 
     shop = _shop(settings)
     if options.workers is not None:
-        settings = settings.evolve(workers=options.workers)
+        shop = shop.evolve(workers=options.workers)
     return pipeline.deliver(shop, campaign=options.campaign, at=options.at)
 
 
