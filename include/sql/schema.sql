@@ -435,7 +435,8 @@ CREATE TABLE shop.customers (
     household_ref text,
     registered_at timestamp with time zone,
     updated_at timestamp with time zone NOT NULL,
-    known_at timestamp with time zone NOT NULL
+    known_at timestamp with time zone NOT NULL,
+    CONSTRAINT customers_time_zone_check CHECK (((timezone(time_zone, '1970-01-01 00:00:00+00'::timestamp with time zone) IS NOT NULL) OR (time_zone IS NULL)))
 );
 
 CREATE TABLE shop.customers_history (
@@ -459,7 +460,8 @@ CREATE TABLE shop.customers_history (
     updated_at timestamp with time zone CONSTRAINT customers_updated_at_not_null NOT NULL,
     known_at timestamp with time zone CONSTRAINT customers_known_at_not_null NOT NULL,
     superseded_at timestamp with time zone NOT NULL,
-    CONSTRAINT customers_history_check CHECK ((superseded_at > known_at))
+    CONSTRAINT customers_history_check CHECK ((superseded_at > known_at)),
+    CONSTRAINT customers_time_zone_check CHECK (((timezone(time_zone, '1970-01-01 00:00:00+00'::timestamp with time zone) IS NOT NULL) OR (time_zone IS NULL)))
 );
 
 CREATE VIEW shop.customer_versions AS

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 
 import sessions
 from retention.campaigns import definitions, steps
@@ -454,3 +455,20 @@ def test_a_zone_that_postgresql_does_not_know_is_no_zone_of_a_country(
     with engine.begin() as connection:
         law.sync_rules(connection, settings.include)
         assert connection.execute(text("select zone from shop.country_zones")).scalars().all() == ["Europe/Amsterdam"]
+
+
+@pytest.mark.parametrize(
+    ("table", "more", "values"), [("customers", "", ""), ("customers_history", ", superseded_at", ", 'infinity'")]
+)
+def test_a_zone_that_postgresql_does_not_know_cannot_be_written(
+    engine: Engine, table: str, more: str, values: str
+) -> None:
+    insert = text(
+        f"insert into shop.{table} (customer_id, namespace, customer_ref, updated_at, known_at, time_zone{more})"
+        f" values (:number, 'test', 'ada', now(), now(), :zone{values})"
+    )
+    with engine.begin() as connection:
+        for number, zone in enumerate((None, "Europe/Amsterdam")):
+            connection.execute(insert, {"number": number, "zone": zone})
+    with pytest.raises(DBAPIError, match="not recognized"), engine.begin() as connection:
+        connection.execute(insert, {"number": 9, "zone": "Mars/Olympus"})

@@ -49,7 +49,6 @@ HOSTILE = {
     "to expire in the year 9999": MESSAGE + "expires_at = '9999-12-31'",
     "to expire in the year 294276": MESSAGE + "expires_at = '294276-12-31 23:59:59+00'",
     "attempted as often as can be counted": MESSAGE + "attempts = 2147483647",
-    "a customer of a zone that was published as none": "update shop.customers set time_zone = 'Mars/Olympus'",
     "of a version that is not there": MESSAGE + "version = 'v9'",
     "of an offer that the campaign does not have": MESSAGE + "offer = 'x'",
 }

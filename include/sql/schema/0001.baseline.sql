@@ -93,7 +93,8 @@ create table shop.customers (
     postal_code text,
     city text,
     country text, -- ISO 3166-1 alpha-2, upper case
-    time_zone text, -- IANA name, one that PostgreSQL knows; null: the shop's
+    -- IANA name, or null: the shop's. A zone that PostgreSQL does not know is an error here, and nowhere later.
+    time_zone text check (timezone(time_zone, timestamptz 'epoch') is not null or time_zone is null),
     household_ref text,
     registered_at timestamptz,
     updated_at timestamptz not null,
@@ -101,7 +102,7 @@ create table shop.customers (
 );
 
 create table shop.customers_history (
-    like shop.customers including defaults including generated,
+    like shop.customers including defaults including generated including constraints,
     superseded_at timestamptz not null,
     primary key (customer_id, known_at),
     check (superseded_at > known_at)
