@@ -158,9 +158,8 @@ def read_all(include: Path) -> dict[str, Source]:
 def definition(include: Path, source: Source) -> str:
     """The definition of a day of `source`: the hash of its YAML, its mappings and its suites."""
     files = [include / "sources" / f"{source.name}.yaml"]
-    for feed in source.feeds.values():
-        files.append(include / "sql" / "orders" / "mappings" / f"{feed.mapping}.sql")
-        files.append(include / "expectations" / f"{feed.suite}.yaml")
+    files += [include / "sql" / "orders" / "mappings" / f"{feed.mapping}.sql" for feed in source.feeds.values()]
+    files += [include / "expectations" / f"{feed.suite}.yaml" for feed in source.landed]
     return days.fingerprint(*(file.read_text(encoding="utf-8") for file in dict.fromkeys(files)))
 
 
