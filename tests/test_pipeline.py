@@ -190,4 +190,4 @@ def test_the_control_arm_gets_nothing_and_is_in_no_message_table(whole: Settings
 
 
 def test_the_nightly_proof_finds_nothing(whole: Settings) -> None:
-    assert proof.must_hold(whole, database.connect(whole)) == dict.fromkeys(proof.CHECKS, 0)
+    assert proof.must_hold(opened(whole)) == dict.fromkeys(proof.CHECKS, 0)

@@ -21,7 +21,7 @@ CREATE FUNCTION shop.customer_id(namespace text, customer_ref text) RETURNS bigi
 
 CREATE FUNCTION shop.is_email(address text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN ((length(address) <= 254) AND (POSITION(('@'::text) IN (address)) <= 65) AND ((length(split_part(address, '.'::text, '-1'::integer)) >= 2) AND (length(split_part(address, '.'::text, '-1'::integer)) <= 63)) AND (address ~ '^[^][@[:space:][:cntrl:]<>(),;:"\\]+@([^][@[:space:][:cntrl:]<>(),;:"\\._]+\.)+[^][@[:space:][:cntrl:]<>(),;:"\\._0-9-]+$'::text) AND (address !~ '(^\.|\.\.|\.@|@-|-\.|\.-)'::text));
+    RETURN ((length(address) <= 254) AND (POSITION(('@'::text) IN (address)) <= 65) AND ((length(split_part(address, '.'::text, '-1'::integer)) >= 2) AND (length(split_part(address, '.'::text, '-1'::integer)) <= 63)) AND (address ~ ('^[^][@[:space:][:cntrl:]<>(),;:"\\]+@([^][@[:space:][:cntrl:]<>(),;:"\\._]+\.)+'::text || '[^][@[:space:][:cntrl:]<>(),;:"\\._0-9-]+$'::text)) AND (address !~ '(^\.|\.\.|\.@|@-|-\.|\.-)'::text));
 
 CREATE FUNCTION shop.is_phone(number text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -1,8 +1,8 @@
 -- name: reserve_coupons
--- Reserves one code per customer, entry and offer for the messages of a step planned on day. Returns how many.
--- The code is ten of 32 signs that nobody mistakes for another, from HMAC-SHA256 over customer, campaign, entry and offer;
--- inner_pad and outer_pad are the secret's two pads, so the secret itself never reaches the database. A reminder of the
--- same offer finds its code; one that was void for not being sent is reserved again.
+-- Reserves one code per customer, entry and offer for the messages of a step planned on day. Returns how many. The
+-- code is ten of 32 signs that nobody mistakes for another, from HMAC-SHA256 over customer, campaign, entry and
+-- offer; inner_pad and outer_pad are the secret's two pads, so the secret itself never reaches the database. A
+-- reminder of the same offer finds its code; one that was void for not being sent is reserved again.
 with written as (
     insert into offers.coupons as c (customer_id, campaign, entry_no, offer, code, percent, state, reserved_on)
     select
@@ -11,10 +11,11 @@ with written as (
         m.entry_no,
         m.offer,
         (
-            select string_agg(
-                substring('23456789ABCDEFGHJKLMNPQRSTUVWXYZ' from (get_byte(m.digest, place) & 31) + 1 for 1), ''
-                order by place
-            )
+            select
+                string_agg(
+                    substring('23456789ABCDEFGHJKLMNPQRSTUVWXYZ' from (get_byte(m.digest, place) & 31) + 1 for 1), ''
+                    order by place
+                )
             from generate_series(0, 9) as place
         ),
         :percent,
@@ -49,7 +50,8 @@ select count(*) from written;
 -- One row per coupon issued: those of the messages just claimed. From now its time runs: days by the shop's calendar,
 -- hours by the clock. A coupon that an earlier message carried keeps its expiry.
 update offers.coupons as p
-set state = 'issued',
+set
+    state = 'issued',
     expires_at = date_add(
         cast(:now as timestamptz),
         cast(v.definition #>> array['offers', p.offer, 'valid_for'] as interval),
@@ -67,12 +69,15 @@ where m.claim = cast(:claim as uuid)
 returning p.customer_id, p.campaign, p.entry_no, p.offer, p.expires_at;
 
 -- name: issue_restored_coupons
--- One row per coupon that may be out since its message was sent by the database lost: the code must work for whoever got
--- it. Nobody knows when that was; counted from the restore, no code ends before the time its message gave.
+-- One row per coupon that may be out since its message was sent by the database lost: the code must work for whoever
+-- got it. Nobody knows when that was; counted from the restore, no code ends before the time its message gave.
 update offers.coupons as p
-set state = 'issued',
+set
+    state = 'issued',
     expires_at = date_add(
-        r.restored_at, cast(v.definition #>> array['offers', p.offer, 'valid_for'] as interval), cast(:shop_zone as text)
+        r.restored_at,
+        cast(v.definition #>> array['offers', p.offer, 'valid_for'] as interval),
+        cast(:shop_zone as text)
     )
 from delivery.messages as m
 join delivery.restores as r on r.claim = m.claim
@@ -89,21 +94,28 @@ returning p.customer_id;
 -- One row per coupon that nobody got: of the entries given, those whose offer no message carried out. It is reserved
 -- again while a message is still planned with it, else void. A function of the ledger, so safe to run again.
 update offers.coupons as p
-set state = case
-        when exists (
-            select from delivery.messages as w
-            where w.customer_id = p.customer_id
-                and w.campaign = p.campaign
-                and w.entry_no = p.entry_no
-                and w.offer = p.offer
-                and w.state = 'planned'
-        ) then 'reserved'
+set
+    state = case
+        when
+            exists (
+                select from delivery.messages as w
+                where w.customer_id = p.customer_id
+                    and w.campaign = p.campaign
+                    and w.entry_no = p.entry_no
+                    and w.offer = p.offer
+                    and w.state = 'planned'
+            )
+            then 'reserved'
         else 'void'
     end,
     expires_at = null
-from unnest(
-    cast(:customer_ids as bigint[]), cast(:campaigns as text[]), cast(:entry_nos as integer[]), cast(:offers as text[])
-) as u (customer_id, campaign, entry_no, offer)
+from
+    unnest(
+        cast(:customer_ids as bigint[]),
+        cast(:campaigns as text[]),
+        cast(:entry_nos as integer[]),
+        cast(:offers as text[])
+    ) as u (customer_id, campaign, entry_no, offer)
 where p.customer_id = u.customer_id
     and p.campaign = u.campaign
     and p.entry_no = u.entry_no

@@ -14,10 +14,15 @@ order by p.campaign, p.customer_id, p.entry_no, p.offer;
 -- One row per coupon that is exported now.
 insert into offers.coupon_exports (customer_id, campaign, entry_no, offer, state, expires_at, exported_at)
 select u.customer_id, u.campaign, u.entry_no, u.offer, u.state, u.expires_at, cast(:exported_at as timestamptz)
-from unnest(
-    cast(:customer_ids as bigint[]), cast(:campaigns as text[]), cast(:entry_nos as integer[]), cast(:offers as text[]),
-    cast(:states as text[]), cast(:expires_ats as timestamptz[])
-) as u (customer_id, campaign, entry_no, offer, state, expires_at)
+from
+    unnest(
+        cast(:customer_ids as bigint[]),
+        cast(:campaigns as text[]),
+        cast(:entry_nos as integer[]),
+        cast(:offers as text[]),
+        cast(:states as text[]),
+        cast(:expires_ats as timestamptz[])
+    ) as u (customer_id, campaign, entry_no, offer, state, expires_at)
 on conflict (customer_id, campaign, entry_no, offer) do update
-set state = excluded.state, expires_at = excluded.expires_at, exported_at = excluded.exported_at
+    set state = excluded.state, expires_at = excluded.expires_at, exported_at = excluded.exported_at
 returning customer_id;

@@ -1,4 +1,5 @@
--- What becomes of the use `w` of a coupon: the first that counts, in the order in which we could know of them, redeems it.
+-- What becomes of the use `w` of a coupon: the first that counts, in the order in which we could know of them,
+-- redeems it.
 {% macro outcome(w) -%}
 case
     when {{ w }}.why_not is not null then {{ w }}.why_not
@@ -11,7 +12,8 @@ end
 {%- endmacro %}
 
 -- Why the coupon `p` does not count for the order `u`, in words of offers.redemptions; null if it does. A code is out
--- from the day (in shop_zone) on which the first message with it was handed over: some shops know only the day of an order.
+-- from the day (in shop_zone) on which the first message with it was handed over: some shops know only the day of an
+-- order.
 {% macro why_not_redeemed(p, u) -%}
 case
     when {{ p }}.state not in ('issued', 'redeemed') or not exists (
@@ -27,8 +29,8 @@ case
 end
 {%- endmacro %}
 
--- Writes what becomes of the uses of coupons that are new here, in order of when we could know of them. Its caller gives
--- them: from a coupon p and an order u that carried it, with a condition.
+-- Writes what becomes of the uses of coupons that are new here, in order of when we could know of them. Its caller
+-- gives them: from a coupon p and an order u that carried it, with a condition.
 {% macro redeem() -%}
 insert into offers.redemptions (
     customer_id, code, order_ref, source, campaign, entry_no, offer, outcome, redeemed_at, known_at

@@ -1,8 +1,8 @@
 -- The schema: the facts that every room reads (shop), then each room's own tables, from left to right (landing,
 -- selections, offers, delivery, campaigns, events). include/sql/schema.sql shows it as PostgreSQL tells it.
 
--- Which channels there are is said in one place, retention/core/channels.py, and checked wherever a name comes in: a list
--- here would be a second one.
+-- Which channels there are is said in one place, retention/core/channels.py, and checked wherever a name comes in: a
+-- list here would be a second one.
 
 create schema shop;
 create schema landing;
@@ -32,8 +32,10 @@ return length(address) <= 254
 -- Counted here, since a pattern that counts to 64 takes ten times as long.
 and position('@' in address) <= 65
 and length(split_part(address, '.', -1)) between 2 and 63
-and address
-~ '^[^][@[:space:][:cntrl:]<>(),;:"\\]+@([^][@[:space:][:cntrl:]<>(),;:"\\._]+\.)+[^][@[:space:][:cntrl:]<>(),;:"\\._0-9-]+$'
+and address ~ (
+    '^[^][@[:space:][:cntrl:]<>(),;:"\\]+@([^][@[:space:][:cntrl:]<>(),;:"\\._]+\.)+'
+    || '[^][@[:space:][:cntrl:]<>(),;:"\\._0-9-]+$'
+)
 and address !~ '(^\.|\.\.|\.@|@-|-\.|\.-)';
 
 -- True of a number as E.164 writes it, like +31612345678.
@@ -59,8 +61,8 @@ create table shop.days (
 );
 create index days_by_stage on shop.days (stage, part, day);
 
--- One rising number over all changes of facts. It rises in the order in which changes are committed, so whoever has seen
--- one has seen all before it.
+-- One rising number over all changes of facts. It rises in the order in which changes are committed, so whoever has
+-- seen one has seen all before it.
 create sequence shop.change_no;
 
 -- One row per customer and change: a sync, an event or an erasure.
@@ -136,8 +138,8 @@ create table shop.orders (
     store text,
     updated_at timestamptz not null,
     known_at timestamptz not null,
-    -- The number under which the order first came; later versions keep it. It says which of two facts of one midnight was
-    -- known first.
+    -- The number under which the order first came; later versions keep it. It says which of two facts of one midnight
+    -- was known first.
     change_no bigint not null default nextval('shop.change_no'),
     primary key (customer_id, source, order_ref)
 );
@@ -179,7 +181,8 @@ create table shop.order_lines (
     description text,
     quantity numeric(14, 3) not null,
     unit_price numeric(14, 4) not null,
-    known_at timestamptz not null default '-infinity', -- of the landing that brought the lines: an older one changes nothing
+    -- of the landing that brought the lines: an older one changes nothing
+    known_at timestamptz not null default '-infinity',
     primary key (customer_id, source, order_ref, line_no)
 );
 
@@ -438,8 +441,8 @@ create table delivery.messages (
     retry_at timestamptz, -- not before, after a safe retry
     claim uuid, -- the worker's claim that attempts it, attempted it or skipped it
     provider text, -- who the claim hands it to: outbox, sendgrid, twilio
-    -- The instant by which the claim decided: on the clock of the days that is an instant of the day played, and the proof
-    -- must not take it for called_at.
+    -- The instant by which the claim decided: on the clock of the days that is an instant of the day played, and the
+    -- proof must not take it for called_at.
     attempted_at timestamptz,
     called_at timestamptz, -- when it was handed over by the machine's clock; null: never attempted
     settled_at timestamptz,
@@ -450,8 +453,10 @@ create table delivery.messages (
     unique (customer_id, campaign, entry_no, step, channel),
     check (expires_at > due_at),
     check (state not in ('skipped', 'refused', 'unknown') or reason is not null),
-    check (state not in ('attempting', 'accepted', 'delivered', 'bounced', 'refused', 'unknown')
-        or (attempts > 0 and claim is not null and attempted_at is not null)),
+    check (
+        state not in ('attempting', 'accepted', 'delivered', 'bounced', 'refused', 'unknown')
+        or (attempts > 0 and claim is not null and attempted_at is not null)
+    ),
     check (state not in ('accepted', 'delivered', 'bounced', 'refused', 'unknown', 'skipped') or settled_at is not null)
 );
 -- The queue of due messages is read page by page: its order is total, so that a page has an end to go on from.
@@ -583,8 +588,8 @@ create table delivery.exports (
     added integer not null, -- rows: people put in, cards to print
     removed integer not null, -- people taken out
     written_at timestamptz, -- null: its files may not be complete
-    -- Its folder is gone, and what only it needed: what was exported is kept for a month, since addresses and their hashes
-    -- are personal data.
+    -- Its folder is gone, and what only it needed: what was exported is kept for a month, since addresses and their
+    -- hashes are personal data.
     deleted_at timestamptz,
     primary key (campaign, step, number)
 );
@@ -654,7 +659,8 @@ create table campaigns.first_names (
 create table events.received (
     customer_id bigint not null,
     event_key text not null, -- the provider's id of the event, so that a report that comes twice is one row
-    provider text not null check (provider in ('sendgrid', 'twilio', 'retention')), -- retention: a link of ours was followed
+    -- retention: a link of ours was followed
+    provider text not null check (provider in ('sendgrid', 'twilio', 'retention')),
     message_key text, -- null: a text that a customer sent
     kind text not null, -- the provider's word, like delivered, bounce, click, undelivered
     detail text, -- of a bounce or drop its sort, of an SMS the error code
