@@ -112,6 +112,12 @@ def live(settings: Settings, provider: Provider) -> Settings:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long files first, so that two workers end together."""
-    long = ("test_pipeline", "test_airflow_runs", "test_days_in_airflow", "test_drill", "test_missing_campaigns",
-            "test_slow_requests")  # fmt: skip
+    long = (
+        "test_pipeline",
+        "test_airflow_runs",
+        "test_days_in_airflow",
+        "test_drill",
+        "test_missing_campaigns",
+        "test_slow_requests",
+    )
     items.sort(key=lambda item: item.path.stem not in long)
