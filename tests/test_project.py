@@ -16,7 +16,6 @@ import tomllib
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -308,10 +307,11 @@ def test_the_commands_of_the_tour_work_for_the_day_that_the_demo_shop_did_last(
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
     newest = first_run.yesterday(settings)
-    for until in (newest - timedelta(days=1), newest):
-        demo.generate(local / "demo_shop", customers=300, days=100, seed=7, until=until, zone=settings.shop_time_zone)
-        if until < newest:
-            sync.load(opened(settings), "demo_shop", str(local / "demo_shop"))
+    shop = local / "demo_shop"
+    demo.generate(shop, customers=300, days=100, seed=7, until=newest, zone=settings.shop_time_zone)
+    last = (shop / newest.isoformat()).rename(tmp_path / "last")
+    sync.load(opened(settings), "demo_shop", str(shop))
+    last.rename(shop / newest.isoformat())
     sync.sync(opened(settings), "demo_shop", newest, str(local / "demo_shop"))
     refresh.select(opened(settings), newest)
     shutil.copytree(local / "demo_shop", tmp_path / "exports")

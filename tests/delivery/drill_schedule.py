@@ -108,7 +108,7 @@ class Schedule:
         self.met: dict[str, int] = {}  # faults
         self.ends: dict[str, int] = {}  # states
 
-    def replay(self) -> list[str]:
+    def play(self) -> list[str]:
         """What broke the promise, nothing if it held."""
         with psycopg.connect(self.settings.database_url or "", autocommit=True, row_factory=dict_row) as self.shop:
             self.fill()

@@ -235,7 +235,7 @@ def test_a_row_that_a_table_refuses_is_one_sentence_that_quotes_nothing(unchecke
     hostile: list[dict[str, Any]] = [
         {"orders": [order("1", status="on its way")]},
         {"orders": [order("")]},
-        {"orders": [order("1")], "consents": [consent("C1", channel="pigeon")]},
+        {"orders": [order("1")], "consents": [consent("C1", basis="pigeon")]},
     ]
     for rows in hostile:
         write_day(unchecked.local / "demo_shop", **rows)

@@ -36,12 +36,13 @@ def refresh(shop: Shop, name: str, day: date, now: datetime | None = None) -> Co
     selection's SQL is wrong, or the day is not published or not over at `now` (the real instant), StateError when a
     selection it refers to has not done the day; the database is then as before.
     """
-    _require(shop, day, now)
     definitions, broken = read_each(shop.settings.include)
-    if name in broken:
+    definition = None if name in broken else get(definitions, name)
+    _require(shop, day, now)
+    if definition is None:
         _record_failed(shop.engine, name, day, broken[name])
         raise broken[name]
-    return _refresh(shop, definitions, get(definitions, name), day)
+    return _refresh(shop, definitions, definition, day)
 
 
 def select(shop: Shop, day: date, names: list[str] | None = None, now: datetime | None = None) -> dict[str, Counts]:
@@ -85,16 +86,14 @@ def rehearse(shop: Shop, day: date, names: list[str] | None = None, now: datetim
     Computed afresh and undone: of each {size, entered, left, same, excluded}, with the references of ten customers of
     those who entered and left, and how many the parent keeps out. Raises InputError as `select` does.
     """
-    _require(shop, day, now)
     definitions, broken = read_each(shop.settings.include)
     for name in broken if names is None else [name for name in names if name in broken]:
         raise broken[name]
+    ordered = closure(definitions, definitions if names is None else names)
+    _require(shop, day, now)
     with shop.engine.connect() as connection:
         with worlds.opened(connection, shop.settings, definitions, day, is_afresh=True) as world:
-            found = {
-                name: _difference(world, definitions[name])
-                for name in closure(definitions, definitions if names is None else names)
-            }
+            found = {name: _difference(world, definitions[name]) for name in ordered}
         connection.rollback()
     return found
 
