@@ -35,8 +35,8 @@ from drill_workers import FORK
 import throw_away
 from retention.core import database
 from retention.core.settings import Settings, from_environment
-from retention.delivery.channels import base as channels
 from retention.delivery.channels import sendgrid_email, twilio_sms
+from retention.ledger import outcomes
 from retention.local import postgres
 
 
@@ -78,8 +78,8 @@ def play_all(server: str, seeds: list[int], folder: Path, results: Any) -> None:
 def break_on_purpose() -> None:
     """Send again what timed out or broke off, as if that were safe: the drill must find it out."""
 
-    def again(reason: str) -> channels.Outcome:
-        return channels.retry(reason, timedelta(seconds=1))
+    def again(reason: str) -> outcomes.Outcome:
+        return outcomes.retry(reason, timedelta(seconds=1))
 
     sendgrid_email.unknown = twilio_sms.unknown = again  # type: ignore[assignment]
 
