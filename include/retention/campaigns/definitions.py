@@ -90,7 +90,7 @@ class Campaign:
 
     @property
     def first_step(self) -> Step:
-        """The step whose channel decides who may enter: who cannot get it does not begin."""
+        """The step whose channel decides who may enter: a customer who cannot get it is not enrolled."""
         return self.steps[0]
 
     @property

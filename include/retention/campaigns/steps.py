@@ -1,4 +1,4 @@
-"""The day of a campaign: enrol who enters, exit who bought, plan the steps that are due, close what is over.
+"""The day of a campaign: enrol customers, end the enrolments of those who bought, plan the steps that are due, close.
 
 Each part of a day is one short transaction, done in order and recorded in ``shop.days``: part ``<name>:enrol``,
 ``<name>:exit``, ``<name>:<step>``, ``<name>:finish``, and ``<name>`` once the whole day is done. Nothing begins while
@@ -71,13 +71,9 @@ def rehearse(shop: Shop, name: str, day: date, now: datetime | None = None) -> C
         with engine.connect() as connection:
             rows = run(connection, "campaigns/rehearsal_difference", campaign=name).all()
             excluded = run(connection, "campaigns/excluded", campaign=name, selection=campaign.selection, day=day).all()
-    found = {row.verdict: {"customers": row.customers, "sample": row.sample or []} for row in rows}
-    nobody: Counts = {"customers": 0, "sample": []}
     return {
         **{key: value for key, value in counts.items() if key != days.AGAIN},
-        "entered": found.get("entered", nobody),
-        "left": found.get("left", nobody),
-        "same": found.get("same", nobody)["customers"],
+        **days.difference(rows),
         "excluded": {row.reason: row.customers for row in excluded},
     }
 
@@ -92,16 +88,20 @@ def catch_up(shop: Shop, name: str, day: date) -> Counts:
 
 
 def enrol(shop: Shop, name: str, day: date, now: datetime | None = None) -> Counts:
-    """Enrol who may enter on `day`. Raises StateError while an earlier day is unfinished or a selection is missing.
+    """Enrol the customers who may enter on `day`.
 
-    Raises InputError for a day that is not published, or not over at `now` (the real instant).
+    Raises StateError while an earlier day is unfinished or a selection is missing, InputError for a day that is not
+    published, or not over at `now` (the real instant).
     """
     _require(shop, day, now)
     return _Day(shop, _read(shop, name), day).enrol()
 
 
 def end_enrolments(shop: Shop, name: str, day: date) -> Counts:
-    """End the enrolments of who ordered, unsubscribed or left, as known when `day` ended. Needs `enrol` of that day."""
+    """End the enrolments of customers who ordered, unsubscribed or left, as known when `day` ended.
+
+    Needs `enrol` of that day.
+    """
     return _Day(shop, _read(shop, name), day).exit()
 
 
@@ -178,7 +178,6 @@ class _Day:
     def enrol(self) -> Counts:
         whole = _whole(self.campaign)
         with self.shop.engine.begin() as connection:
-            days.require_published(connection, self.day)
             if not self.is_afresh:
                 whole.refuse_past(connection, self.day)
                 self._refuse_unfinished(connection)

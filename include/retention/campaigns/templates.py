@@ -30,7 +30,8 @@ VARIABLES = {
     "shop_url": "this customer's link into the shop, which counts the click; a path may follow: {{ shop_url }}/sale",
     "unsubscribe_url": "this customer's link to unsubscribe",
     "can_reply": "whether the sender of an SMS takes an answer like STOP: a number does, a name does not",
-    "last_order_on": "the day of the last complete order; none for who never bought. Write {{ last_order_on | day }}",
+    "last_order_on": "the day of the last complete order; none for a customer who never bought. "
+    "Write {{ last_order_on | day }}",
     "offer_percent": "the offer's discount, like 10; only in a step with an offer",
     "coupon_code": "the customer's own code; only in a step with an offer",
     "coupon_expires_at": "the instant at which the code stops working; only in a step with an offer. "

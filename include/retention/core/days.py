@@ -12,14 +12,14 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Row
 
 from retention.core import changes, clock, database, faults
 from retention.core.database import lock
@@ -113,6 +113,20 @@ def require_published(connection: Connection, day: date) -> None:
             f"{day} was never published by itself, so nothing can be done for it. The newest published day is "
             f"{newest_published(connection)}."
         )
+
+
+def difference(rows: Iterable[Row[Any]]) -> Counts:
+    """What a rehearsal shows of customers: who `entered` and `left`, with ten references, and how many are the `same`.
+
+    `rows`: by verdict, as the macro ``verdicts_with_samples`` gives them.
+    """
+    found = {row.verdict: {"customers": row.customers, "sample": row.sample or []} for row in rows}
+    nobody: Counts = {"customers": 0, "sample": []}
+    return {
+        "entered": found.get("entered", nobody),
+        "left": found.get("left", nobody),
+        "same": found.get("same", nobody)["customers"],
+    }
 
 
 def fingerprint(*texts: str) -> str:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 
 from sqlalchemy import Connection
 
-from retention.core import changes
-from retention.core.database import lock, run
+from retention.contact import suppressions
+from retention.core.database import run
 from retention.core.settings import Settings
 from retention.events.reports import STOPPED, UNSUBSCRIBED, Event, text_sent
-
-Suppressed = tuple[int, str, str, datetime]  # customer, channel, reason, known from
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ def receive(
 def receive_all(settings: Settings, connection: Connection, reports: Sequence[Report]) -> list[int]:
     """Store the events that are new, with their suppressions, known from when they came; of each report how many."""
     new = _store(connection, reports)
-    _suppress(
+    suppressions.suppress(
         settings,
         connection,
         [
@@ -51,7 +49,7 @@ def receive_all(settings: Settings, connection: Connection, reports: Sequence[Re
 
 def unsubscribe(settings: Settings, connection: Connection, customer_id: int, received_at: datetime) -> int:
     """The customer wants no marketing from us, on no channel; how many suppressions are new (0 or 1)."""
-    return _suppress(settings, connection, [(customer_id, *UNSUBSCRIBED, received_at)])
+    return suppressions.suppress(settings, connection, [(customer_id, *UNSUBSCRIBED, received_at)])
 
 
 def obey_text(
@@ -65,10 +63,8 @@ def obey_text(
     events = [event for each in ids if (event := text_sent(form, each, asked, received_at))]
     new = [event.customer_id for _, event in _store(connection, [Report("twilio", events, received_at)])]
     if asked == "stop":
-        return _suppress(settings, connection, [(each, *STOPPED, received_at) for each in new])
-    lifted = list(run(connection, "contact/lift_stopped", customer_ids=new, known_at=received_at).scalars())
-    changes.record(connection, lifted, received_at.astimezone(settings.shop_time_zone).date(), "suppressions")
-    return len(lifted)
+        return suppressions.suppress(settings, connection, [(each, *STOPPED, received_at) for each in new])
+    return suppressions.lift_stopped(settings, connection, new, received_at)
 
 
 def _store(connection: Connection, reports: Sequence[Report]) -> list[tuple[int, Event]]:
@@ -97,23 +93,3 @@ def _store(connection: Connection, reports: Sequence[Report]) -> list[tuple[int,
         occurred_ats=[each.occurred_at for each in events],
     )
     return [by_key[row.customer_id, row.event_key] for row in stored]
-
-
-def _suppress(settings: Settings, connection: Connection, rows: Sequence[Suppressed]) -> int:
-    if not rows:
-        return 0
-    lock(connection, "events", "suppress")  # so that two requests at once write one suppression
-    written = run(
-        connection,
-        "contact/suppress",
-        customer_ids=[row[0] for row in rows],
-        channels=[row[1] for row in rows],
-        reasons=[row[2] for row in rows],
-        known_ats=[row[3] for row in rows],
-    ).all()
-    by_day: dict[date, list[int]] = {}
-    for row in written:
-        by_day.setdefault(row.known_at.astimezone(settings.shop_time_zone).date(), []).append(row.customer_id)
-    for day, customer_ids in by_day.items():
-        changes.record(connection, customer_ids, day, "suppressions")
-    return len(written)

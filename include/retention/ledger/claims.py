@@ -226,11 +226,11 @@ class Ledger:
         )
         release_reservations(self.connection, [row for row in written if row["state"] in ("planned", "refused")])
         suppressed = [
-            (customer_id, SUPPRESSED_BY_REASON[outcome.reason])
+            (customer_id, *SUPPRESSED_BY_REASON[outcome.reason], now)
             for (customer_id, _, _), outcome in zip(whom, outcomes, strict=True)
             if outcome.reason in SUPPRESSED_BY_REASON
         ]
-        suppressions.suppress(self._settings, self.connection, suppressed, now)
+        suppressions.suppress(self._settings, self.connection, suppressed)
         return _count(written)
 
     def recover_orphaned_claims(self, now: datetime) -> dict[str, int]:

@@ -119,13 +119,9 @@ def _difference(world: World, definition: Definition) -> Counts:
     rows = database.run(
         world.connection, "selections/refresh/difference", {"computed": table}, selection=definition.name, day=world.day
     )
-    found = {row.verdict: {"customers": row.customers, "sample": row.sample or []} for row in rows}
-    nobody: Counts = {"customers": 0, "sample": []}
     return {
         "size": size,
-        "entered": found.get("entered", nobody),
-        "left": found.get("left", nobody),
-        "same": found.get("same", nobody)["customers"],
+        **days.difference(rows),
         "excluded": {f"not_in_{definition.parent}": world.excluded[definition.name]} if definition.parent else {},
     }
 

@@ -1,3 +1,5 @@
+{% from "contact/macros.sql" import is_known %}
+
 -- Over the enrolment e, as known at as_of.
 
 -- True of an enrolment that an order ends. That is an order not cancelled, placed on a day after the entry, or one that
@@ -9,8 +11,7 @@
         select from shop.order_versions as o
         where o.customer_id = {{ e }}.customer_id
             and o.status <> 'cancelled'
-            and o.known_at <= {{ as_of }}
-            and o.superseded_at > {{ as_of }}
+            and {{ is_known("o", as_of) }}
             and (
                 o.ordered_on > {{ e }}.entered_on
                 or exists (

@@ -1,30 +1,21 @@
+{% from "core/macros.sql" import verdicts_with_samples %}
+
 -- name: rehearsal_difference
 -- One row per verdict: how many customers entered with the day that was rehearsed, left with it or are inside as
 -- before, and the references of ten of them.
-select
-    d.verdict,
-    count(*) as customers,
-    array_agg(d.customer_ref order by d.customer_ref) filter (where d.place <= 10) as sample
-from (
+{% set verdicts %}
     select
-        c.customer_ref,
-        v.verdict,
-        row_number() over (partition by v.verdict order by c.customer_ref) as place
-    from (
-        select
-            e.customer_id,
-            case
-                when b.customer_id is null then 'entered'
-                when e.exited_on is not null then 'left'
-                else 'same'
-            end as verdict
-        from campaigns.enrolments as e
-        left join rehearsal_before as b on b.customer_id = e.customer_id and b.entry_no = e.entry_no
-        where e.campaign = :campaign and coalesce(b.was_open, true)
-    ) as v
-    left join shop.customers as c on c.customer_id = v.customer_id
-) as d
-group by d.verdict;
+        e.customer_id,
+        case
+            when b.customer_id is null then 'entered'
+            when e.exited_on is not null then 'left'
+            else 'same'
+        end as verdict
+    from campaigns.enrolments as e
+    left join rehearsal_before as b on b.customer_id = e.customer_id and b.entry_no = e.entry_no
+    where e.campaign = :campaign and coalesce(b.was_open, true)
+{% endset %}
+{{ verdicts_with_samples(verdicts) }};
 
 -- name: excluded
 -- One row per reason: how many members of the selection on :day it keeps from entering, by the newest answer each got.

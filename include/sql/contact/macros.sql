@@ -1,6 +1,7 @@
 -- Whether, where and when a person may be contacted: the one answer to it, for selections, entry, planning, claim and
 -- export. c: the alias of a customer's row; channel: an expression; as_of: the instant whose knowledge counts;
--- shop_zone: the zone of who has none; facts: the schema of the facts, nothing in a selection, whose world has its own.
+-- shop_zone: the zone of customers who have none; facts: the schema of the facts, nothing in a selection, whose world
+-- has its own.
 
 -- A predicate over the version v of a fact: it is what was known at as_of.
 {% macro is_known(v, as_of=":known_by") -%}

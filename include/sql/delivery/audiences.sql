@@ -1,4 +1,5 @@
-{% from "delivery/macros.sql" import is_halted, why_not_in_audience %}
+{% from "delivery/macros.sql" import why_not_in_audience %}
+{% from "ledger/macros.sql" import is_open %}
 
 -- name: leave_audiences
 -- One row per member who belongs in an audience no longer, as known by then, with the reason; in a file or not.
@@ -70,7 +71,7 @@ with written as (
         and m.kept_at < :now
         and m.added_in is null
         and m.left_at is null
-        and not {{ is_halted(":campaign", "'audience'") }}
+        and {{ is_open(":campaign", "'audience'") }}
         and not exists (
             select from delivery.audience_members as o
             where o.customer_id = m.customer_id

@@ -1,16 +1,16 @@
 -- One row per message decided on: attempting (the worker of :claim now hands it over; with what its template may say,
--- as known at :now), skipped with its reason, planned until a cap lets it go, or unknown where a restored database may
--- have forgotten that it was sent. And in each row where the page of the queue ends that was looked at: whoever asks
--- goes on from there. One row with nothing else: nothing on this page can be decided now. No row: the queue has ended.
--- Each rule is checked again here, with what is known at :now: whatever happened since planning, nothing is sent
--- that must not be. What is outside its window, waits to be tried again or is halted is left planned. While sending
--- :is_blocked only what has expired is decided on. :called_at is what the real clock shows, kept beside :now.
+-- as known at :now), skipped with its reason, planned until a cap lets it go, or unknown where a restored database
+-- may have forgotten that it was sent. And in each row where the page of the queue ends that was looked at: whoever
+-- asks goes on from there. One row with nothing else: nothing on this page can be decided now. No row: the queue has
+-- ended. Each rule is checked again here, with what is known at :now: whatever happened since planning, nothing is
+-- sent that must not be. What is outside its window, waits to be tried again or is halted is left planned. While
+-- sending :is_blocked only what has expired is decided on. :called_at is what the real clock shows, kept beside :now.
 -- A page takes customers, each with all that is due: their messages compete for the caps by the campaign's priority,
--- then by time. Who is not first counts those before it as sent; if they are not, the next batch finds that out. Where
--- :is_alone a page takes no messages but its own: one of them cannot be read, and the others go on without it.
--- Two steps of one enrolment never go out on one local date: the later one waits for the next day's window. To be in an
--- audience is no message to anybody: it waits for none and holds none up.
--- The guard on state carries the promise "claimed once"; the advisory lock taken before only saves waiting.
+-- then by time. A message that is not first counts those before it as sent; if they are not, the next batch finds
+-- that out. Where :is_alone a page takes no messages but its own: one of them cannot be read, and the others go on
+-- without it. Two steps of one enrolment never go out on one local date: the later one waits for the next day's
+-- window. To be in an audience is no message to anybody: it waits for none and holds none up. The guard on state
+-- carries the promise "claimed once"; the advisory lock taken before only saves waiting.
 {% from "contact/macros.sql" import is_known, join_legal_hours, places, recipient, zones %}
 {% from "delivery/macros.sql" import last_order_on, may_be_lost, may_have_gone, next_local_day, reach, room %}
 {% from "delivery/macros.sql" import why_not_sent %}

@@ -1,3 +1,5 @@
+{% from "delivery/macros.sql" import exports %}
+
 -- name: newest_export
 -- When the newest export of :channel was fixed; null where there is none.
 select max(x.exported_at) as exported_at
@@ -11,20 +13,7 @@ values (:campaign, :step, :number, :channel, :day, :at, :added, :removed);
 
 -- name: exports_to_write
 -- One row per export of :channel whose files may not be there, oldest first: those never complete, and those of :day.
-select
-    x.campaign,
-    coalesce(
-        (select f.first_name from campaigns.first_names as f where f.campaign = x.campaign), x.campaign
-    ) as known_as,
-    x.step,
-    x.number,
-    x.channel,
-    x.day,
-    x.exported_at,
-    x.added,
-    x.removed,
-    x.written_at
-from delivery.exports as x
+{{ exports() }}
 where x.channel = :channel and (x.written_at is null or (x.day = :day and x.deleted_at is null))
 order by x.exported_at, x.campaign, x.step, x.number;
 
@@ -36,20 +25,7 @@ where campaign = :campaign and step = :step and number = :number;
 
 -- name: old_exports
 -- One row per export of :channel, complete, whose folder is still there although it is older than :before.
-select
-    x.campaign,
-    coalesce(
-        (select f.first_name from campaigns.first_names as f where f.campaign = x.campaign), x.campaign
-    ) as known_as,
-    x.step,
-    x.number,
-    x.channel,
-    x.day,
-    x.exported_at,
-    x.added,
-    x.removed,
-    x.written_at
-from delivery.exports as x
+{{ exports() }}
 where x.channel = :channel and x.written_at is not null and x.deleted_at is null and x.day < :before
 order by x.exported_at, x.campaign, x.step, x.number;
 

@@ -144,20 +144,6 @@
     )
 {%- endmacro %}
 
--- True while a halt, or the want of its file, keeps the campaign, or the channel, from leaving as files. Both are
--- expressions.
-{% macro is_halted(campaign, channel) -%}
-    exists (
-        select from campaigns.paused as x where x.campaign = {{ campaign }}
-        union all
-
-        select from delivery.halts as h
-        where h.kind = 'all'
-            or (h.kind = 'campaign' and h.name = {{ campaign }})
-            or (h.kind = 'channel' and h.name = {{ channel }})
-    )
-{%- endmacro %}
-
 -- Each message that was handed over, or may have been, and went_at, when: what the real clock showed where a provider
 -- was called, the instant that was played where the outbox or a file has it. Not those a restore made unknown: what
 -- stands there is when the restore was, not when they went out.
@@ -186,4 +172,22 @@
             then 'until_over'
         else {{ why_not_contactable(c, "'audience'") }}
     end
+{%- endmacro %}
+
+-- Exports x as the program knows them.
+{% macro exports() -%}
+    select
+        x.campaign,
+        coalesce(
+            (select f.first_name from campaigns.first_names as f where f.campaign = x.campaign), x.campaign
+        ) as known_as,
+        x.step,
+        x.number,
+        x.channel,
+        x.day,
+        x.exported_at,
+        x.added,
+        x.removed,
+        x.written_at
+    from delivery.exports as x
 {%- endmacro %}

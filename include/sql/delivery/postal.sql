@@ -1,6 +1,6 @@
 {% from "campaigns/macros.sql" import has_ordered_since_entry %}
 {% from "contact/macros.sql" import contactable, is_known %}
-{% from "delivery/macros.sql" import is_halted %}
+{% from "ledger/macros.sql" import is_open %}
 
 -- name: withdraw_cards
 -- One row per card in no export whose customer must not get it any more, as known at :known_by: they may not be
@@ -53,7 +53,7 @@ with written as (
         and k.step = :step
         and k.kept_at < :now
         and k.exported_in is null
-        and not {{ is_halted(":campaign", "'postal'") }}
+        and {{ is_open(":campaign", "'postal'") }}
     returning k.customer_id
 )
 

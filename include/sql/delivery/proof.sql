@@ -105,9 +105,9 @@ where coalesce(v.definition -> 'exit_on' @> cast('["order"]' as jsonb), true)
     and {{ has_ordered_since_entry("e", "m.went_at") }};
 
 -- name: sent_after_unsubscribing
--- Nobody is written to who unsubscribed, complained or cannot be reached. One row per message that went out although
--- the customer was suppressed on its channel, known for a minute: what is received while a claim commits, it cannot
--- know.
+-- No customer who unsubscribed, complained or cannot be reached is written to. One row per message that went out
+-- although the customer was suppressed on its channel, known for a minute: what is received while a claim commits, it
+-- cannot know.
 select distinct
     m.customer_id,
     m.message_key

@@ -25,15 +25,15 @@
     end
 {%- endmacro %}
 
--- True while a message may still be claimed at an instant: nothing halts it, and its campaign is not paused for want of
--- a file. Read as halts and pauses stand now.
-{% macro is_open(m) -%}
-    not exists (select from campaigns.paused as x where x.campaign = {{ m }}.campaign)
+-- True while what a campaign sends on a channel, both expressions, may go out: nothing halts it, and the campaign is
+-- not paused for want of a file. Read as halts and pauses stand now.
+{% macro is_open(campaign, channel) -%}
+    not exists (select from campaigns.paused as x where x.campaign = {{ campaign }})
     and not exists (
         select from delivery.halts as h
         where h.kind = 'all'
-            or (h.kind = 'campaign' and h.name = {{ m }}.campaign)
-            or (h.kind = 'channel' and h.name = {{ m }}.channel)
+            or (h.kind = 'campaign' and h.name = {{ campaign }})
+            or (h.kind = 'channel' and h.name = {{ channel }})
     )
 {%- endmacro %}
 
@@ -45,5 +45,5 @@
     and (cast(:campaign as text) is null or {{ m }}.campaign = :campaign)
     and {{ m }}.channel = any(cast(:channels as text[]))
     and ({{ m }}.expires_at <= :now or {{ m }}.retry_at is null or {{ m }}.retry_at <= :now)
-    and {{ is_open(m) }}
+    and {{ is_open(m ~ ".campaign", m ~ ".channel") }}
 {%- endmacro %}

@@ -54,7 +54,7 @@ from delivery.messages as m
 where m.state = 'planned'
     and m.due_at <= :now
     and (cast(:campaign as text) is null or m.campaign = :campaign)
-    and {{ is_open("m") }};
+    and {{ is_open("m.campaign", "m.channel") }};
 
 -- name: next_instant
 -- The first instant in [:from, :until), after :after, at which a planned message can be decided on: the first moment

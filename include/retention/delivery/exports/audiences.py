@@ -2,7 +2,7 @@
 
 The channel `audience` sends nothing. It keeps who was accepted as a row of ``delivery.audience_members``, in the
 transaction that settles the message, with what Meta and Google want to see of them: hashes, no address. `export` then
-writes, as files, who came and who left since the last time.
+writes, as files, the customers who came and those who left since the last time.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Postal cards: rendered like a message, kept, and exported for the printer.
 
 The channel `postal` keeps each card as a row of ``delivery.cards``, in the transaction that settles the message, and
-`export` writes those that are in no file yet: as a table for who prints by their own design, and as pages of A6 that
-every browser prints, or makes a PDF of.
+`export` writes those that are in no file yet: as a table for printers with a design of their own, and as pages of A6
+that every browser prints, or makes a PDF of.
 """
 
 from __future__ import annotations
