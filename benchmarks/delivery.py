@@ -39,7 +39,7 @@ from retention.campaigns import definitions
 from retention.core import database
 from retention.core.clock import Stopped
 from retention.core.settings import Settings, from_environment
-from retention.core.shop import Shop, opened
+from retention.core.shop import Shop
 from retention.delivery.channels import sendgrid_email  # noqa: F401  (imported once, before the workers fork)
 from retention.delivery.worker import deliver
 from retention.local import postgres
@@ -167,10 +167,10 @@ def send(
 
 def work(settings: Settings, profile: str | None) -> None:
     if not profile:
-        deliver(Shop(opened(settings), Stopped(AT)))
+        deliver(Shop(settings, database.connect(settings), Stopped(AT)))
         return
     with cProfile.Profile() as profiler:
-        deliver(Shop(opened(settings), Stopped(AT)))
+        deliver(Shop(settings, database.connect(settings), Stopped(AT)))
     profiler.dump_stats(profile)
 
 
