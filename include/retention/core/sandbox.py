@@ -26,7 +26,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
 SIGNS = 10_000_000  # characters that one rendering may make, those it makes on the way included
-SECONDS = 0.5  # processor time of one rendering
+SECONDS = 2.0  # processor time of one rendering; where a garbage collection falls into it, that counts too
 LONGEST_SOURCE = 200_000  # characters of a template
 _STEP = 100  # what a turn of a loop and a call cost, in characters
 _LOOK = 2_000  # after so many characters the time is looked at
