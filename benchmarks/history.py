@@ -158,8 +158,8 @@ def main() -> None:
                     "copy_with_key_seconds": round(peer, 2),
                     "load_to_copy_ratio": round(seconds["load"] / peer, 2),
                     "peak_memory_mb_of_our_process": peak,
-                    "loaded": loaded,
-                    "synced": synced,
+                    "loaded": loaded.counts(),
+                    "synced": synced.counts(),
                     "winback": planned,
                     "selections": {key: value["seconds"] for key, value in selected.items()},
                 }

@@ -57,7 +57,7 @@ def run_days(
     total = (last - first).days + 1
     for number in range(total):
         day = first + timedelta(days=number)
-        counts: Counts = {"sync": {name: sync.sync(shop, name, day, path) for name in names}}
+        counts: Counts = {"sync": {name: sync.sync(shop, name, day, path).counts() for name in names}}
         failed: dict[str, str] = {}
         if paused := folder.reconcile(shop):
             counts["paused"] = paused

@@ -222,6 +222,6 @@ def test_a_load_rejects_exactly_the_bad_rows_and_takes_every_order(
 ) -> None:
     counts = generate(tmp_path / "files", days=60, customers=300, bad_share=0.01)
     loaded = sync.load(Shop(settings, engine), "demo_shop", str(tmp_path / "files"))
-    assert loaded["landed"] == sum(counts["rows"].values())
-    assert loaded["rejected"] == sum(number for kinds in counts["bad_rows"].values() for number in kinds.values()) > 0
-    assert loaded["orders_inserted"] == counts["orders"]
+    assert loaded.landed == sum(counts["rows"].values())
+    assert loaded.rejected == sum(number for kinds in counts["bad_rows"].values() for number in kinds.values()) > 0
+    assert loaded.orders_inserted == counts["orders"]

@@ -285,7 +285,7 @@ def test_compressed_files_are_unpacked_by_their_suffix(
     content = (",".join(ORDERS) + "\n" + csv_row(ref="1")).encode()
     path = tmp_path / f"orders.csv{suffix}"
     path.write_bytes(pack(content))
-    assert sync.load(Shop(settings, engine), "demo_shop", str(path))["orders_inserted"] == 1
+    assert sync.load(Shop(settings, engine), "demo_shop", str(path)).orders_inserted == 1
 
 
 def test_too_many_rejections_stop_the_day(run: Run, engine: Engine, folder: Path) -> None:

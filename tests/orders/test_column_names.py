@@ -75,7 +75,7 @@ def test_an_extra_column_of_a_csv_file_is_landed_and_warns_whatever_its_name(
     good, bad = list(order("1").values()), list(order("2", total="x").values())
     (here / "orders.csv").write_text(as_csv([*ORDERS, name], [*good, "mug"], [*bad, "cup"]))
     counts = sync.sync(Shop(settings, engine), "demo_shop", DAY)
-    assert (counts["orders_inserted"], counts["rejected"]) == (1, 1)
+    assert (counts.orders_inserted, counts.rejected) == (1, 1)
     if name.lower() in ORDERS:  # Great Expectations does not tell these two apart
         extra = name
     else:
@@ -92,7 +92,7 @@ def test_all_these_names_at_once_and_without_any_stop_nothing(settings: Settings
     here = write_day(settings.local / "demo_shop")
     values = [f"{place}" for place in range(len(NAMES))]
     (here / "orders.csv").write_text(as_csv([*ORDERS, *NAMES, "", ""], [*order("1").values(), *values, "a", "b"]))
-    assert sync.sync(Shop(settings, engine), "demo_shop", DAY)["orders_inserted"] == 1
+    assert sync.sync(Shop(settings, engine), "demo_shop", DAY).orders_inserted == 1
     (landed,) = rows(engine, "select to_jsonb(o) from landing.demo_shop_orders as o")
     assert {*values, "a", "b"} <= set(landed.values())
 
@@ -100,7 +100,7 @@ def test_all_these_names_at_once_and_without_any_stop_nothing(settings: Settings
 def test_an_extra_column_that_stands_there_twice_is_landed_under_two_names(settings: Settings, engine: Engine) -> None:
     here = write_day(settings.local / "demo_shop")
     (here / "orders.csv").write_text(as_csv([*ORDERS, "gift", "gift"], [*order("1").values(), "a", "b"]))
-    assert sync.sync(Shop(settings, engine), "demo_shop", DAY)["orders_inserted"] == 1
+    assert sync.sync(Shop(settings, engine), "demo_shop", DAY).orders_inserted == 1
     assert set(mismatched(engine)) == {"gift", "column 12"}
 
 
@@ -117,7 +117,7 @@ def test_extra_keys_of_json_lines_are_landed_whatever_their_names(settings: Sett
     lines.append({**customer("all"), **dict.fromkeys(NAMES, "mug")})
     (here / "customers.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     counts = sync.sync(Shop(settings, engine), "demo_shop", DAY)
-    assert (counts["accepted"], counts["rejected"]) == (len(NAMES) + 2, 0)
+    assert (counts.accepted, counts.rejected) == (len(NAMES) + 2, 0)
     landed = rows(engine, "select to_jsonb(o) from landing.demo_shop_customers as o order by row_no")
     for name, row in zip(NAMES, landed[:-1], strict=True):
         assert row.get(name) == "mug" or json.loads(row["other keys"]) == {name: "mug"}
@@ -133,7 +133,7 @@ def test_extra_columns_of_a_parquet_file_are_landed_whatever_their_names(own: Se
         table = table.append_column(name, pyarrow.array([f"mug {place}", "cup"]))
     for content in (table.slice(0, 1), table):  # by COPY, and row by row
         pyarrow.parquet.write_table(content, here / "orders.parquet")
-        assert sync.sync(Shop(own, engine), "demo_shop", DAY)["accepted"] == 1
+        assert sync.sync(Shop(own, engine), "demo_shop", DAY).accepted == 1
         (landed,) = rows(engine, "select to_jsonb(o) from landing.demo_shop_orders as o where row_no = 1")
         assert {f"mug {place}" for place in range(len(NAMES))} <= set(landed.values())
 
@@ -156,7 +156,7 @@ def test_columns_that_a_source_expects_may_have_any_names_that_can_be_one(own: S
     values = [[*order(gift).values(), *[gift] * len(names)] for gift in ("mug", "cup", "no")]
     (here / "orders.csv").write_text(as_csv([*ORDERS, *names], *values))
     counts = sync.sync(Shop(own, engine), "demo_shop", DAY)
-    assert (counts["accepted"], counts["rejected"]) == (2, 1)
+    assert (counts.accepted, counts.rejected) == (2, 1)
     assert rows(engine, "select rule from landing.rejections where value = 'no' order by rule") == sorted(
         f"gift_{place}" for place in range(len(names))
     )

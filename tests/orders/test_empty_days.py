@@ -97,7 +97,7 @@ def test_a_day_may_pass_without_orders_where_the_source_says_so(own: Settings, e
     feed(own, may_be_empty=True)
     write_day(own.local / "demo_shop", customers=[customer("C1")])
     counts = sync.sync(Shop(own, engine), "demo_shop", DAY)
-    assert (counts["landed"], counts["customers_touched"]) == (1, 1)
+    assert (counts.landed, counts.customers_touched) == (1, 1)
 
 
 @pytest.mark.parametrize("content", ["", "\n\n"])
@@ -107,17 +107,17 @@ def test_a_file_of_json_lines_without_a_line_is_an_empty_day_where_the_source_sa
     feed(own, may_be_empty=True, format="jsonl", path="{day}/orders.jsonl")
     here = write_day(own.local / "demo_shop", customers=[customer("C1")])
     (here / "orders.jsonl").write_text(content)
-    assert sync.sync(Shop(own, engine), "demo_shop", DAY)["landed"] == 1
+    assert sync.sync(Shop(own, engine), "demo_shop", DAY).landed == 1
 
 
 def test_a_day_without_lines_or_customers_goes_on(settings: Settings, engine: Engine) -> None:
     write_day(settings.local / "demo_shop", orders=[order("1")])
-    assert sync.sync(Shop(settings, engine), "demo_shop", DAY)["orders_inserted"] == 1
+    assert sync.sync(Shop(settings, engine), "demo_shop", DAY).orders_inserted == 1
 
 
 def test_a_history_without_orders_is_no_day(own: Settings, engine: Engine) -> None:
     write_day(own.local / "demo_shop", lines=[line("1")])
-    assert sync.load(Shop(own, engine), "demo_shop", str(own.local / "demo_shop"))["orders_inserted"] == 0
+    assert sync.load(Shop(own, engine), "demo_shop", str(own.local / "demo_shop")).orders_inserted == 0
 
 
 @pytest.mark.parametrize("customers", [1, 3])

@@ -70,7 +70,7 @@ def test_every_landed_row_is_accepted_or_rejected(
         orders = set(connection.execute(text("select order_ref from shop.orders")).scalars())
     assert landed == in_table + unreadable
     if counts is not None:
-        assert counts["landed"] == counts["accepted"] + counts["rejected"] == landed
-        assert counts["rejected"] == rejected
+        assert counts.landed == counts.accepted + counts.rejected == landed
+        assert counts.rejected == rejected
         good = {row[0] for row in rows if row[1:] == list(order("x").values())[1:] and row[0].startswith("good-")}
         assert good <= orders

@@ -143,7 +143,7 @@ def test_hostile_values_of_a_column_are_accepted_rejected_or_refused_and_the_goo
         ).scalar()
         zones = "select count(*) from shop.customers where time_zone not in (select name from pg_timezone_names)"
         assert connection.execute(text(zones)).scalar() == 0
-    assert written - 3 <= counts["landed"] == counts["accepted"] + counts["rejected"]
+    assert written - 3 <= counts.landed == counts.accepted + counts.rejected
     assert odd == 0
     assert len(orders) >= GOOD
     if source.name == "demo_shop":
@@ -179,7 +179,7 @@ def test_a_number_that_no_table_holds_is_rejected_whatever_the_suite_checks(unch
         lines=[line("1"), line("1", 2, quantity=number), line("1", 3, unit_price=number), line("4")],
     )
     counts = sync.sync(Shop(unchecked, engine), "demo_shop", DAY)
-    assert (counts["accepted"], counts["rejected"]) == (4, 4)
+    assert (counts.accepted, counts.rejected) == (4, 4)
     assert set(broken_rules(engine)) == {("orders", "number_out_of_range"), ("order_lines", "number_out_of_range")}
 
 
@@ -189,7 +189,7 @@ def test_an_amount_that_only_its_rate_makes_too_large_is_rejected(unchecked: Set
     large = {"total": "999999999.00", "currency": "KWD"}
     orders = [order("1"), order("2", **large), order("3", "C3", status="cancelled", **large)]
     write_day(unchecked.local / "demo_shop", orders=orders)
-    assert sync.sync(Shop(unchecked, engine), "demo_shop", DAY)["rejected"] == 2
+    assert sync.sync(Shop(unchecked, engine), "demo_shop", DAY).rejected == 2
     assert broken_rules(engine) == [("orders", "number_out_of_range")] * 2
 
 
@@ -212,7 +212,7 @@ def test_an_order_made_of_lines_goes_whole_with_a_line_that_no_table_holds(
     ]
     (tmp_path / "online_retail_1.csv").write_text(header + "".join(lines))
     counts = sync.load(Shop(unchecked, engine), "online_retail", str(tmp_path))
-    assert (counts["accepted"], counts["rejected"], counts["orders_inserted"]) == (2, 4, 2)
+    assert (counts.accepted, counts.rejected, counts.orders_inserted) == (2, 4, 2)
     assert broken_rules(engine) == [("orders", "number_out_of_range")] * 4
 
 
@@ -226,7 +226,7 @@ def test_a_key_that_no_index_holds_is_rejected_whatever_the_suite_checks(uncheck
         consents=[consent("C1"), consent("C1", purpose=long), consent("C1", purpose=long, granted="no")],
     )
     counts = sync.sync(Shop(unchecked, engine), "demo_shop", DAY)
-    assert (counts["accepted"], counts["rejected"]) == (4, 4)
+    assert (counts.accepted, counts.rejected) == (4, 4)
     assert {rule for _, rule in broken_rules(engine)} == {"key_too_long"}
 
 

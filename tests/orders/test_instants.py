@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def test_an_order_dated_in_the_future_or_long_ago_is_rejected(
 ) -> None:
     write_day(files, orders=[order("1"), order("2", created_at=at), order("3", customer="C3")])
     counts = sync.sync(Shop(settings, engine), "demo_shop", DAY)
-    assert (counts["accepted"], counts["rejected"], counts["orders_inserted"]) == (2, 1, 2)
+    assert (counts.accepted, counts.rejected, counts.orders_inserted) == (2, 1, 2)
     assert rejected(engine) == [(2, rule)]
     assert rows(engine, "select value from landing.rejections where value is null") == []
 
@@ -129,7 +130,7 @@ def test_a_withdrawal_is_understood_however_its_other_columns_are_written(
     sync.sync(Shop(settings, engine), "demo_shop", DAY)
     no = consent("C1", NEXT, **{"granted": "no", **written})
     write_day(files, NEXT, orders=[order("2", day=NEXT)], consents=[no])
-    assert sync.sync(Shop(settings, engine), "demo_shop", NEXT)["rejected"] == 0
+    assert sync.sync(Shop(settings, engine), "demo_shop", NEXT).rejected == 0
     assert [(ref, granted) for ref, granted, _ in consents(engine)] == [("C1", False)]
 
 
@@ -158,7 +159,7 @@ def test_a_consent_dated_in_the_future_or_long_ago_is_rejected(
 ) -> None:
     write_day(files, orders=[order("1")], consents=[consent("C1", changed_at=at), consent("C2")])
     counts = sync.sync(Shop(settings, engine), "demo_shop", DAY)
-    assert (counts["accepted"], counts["rejected"], counts["corrected"]) == (2, 1, 0)
+    assert (counts.accepted, counts.rejected, counts.corrected) == (2, 1, 0)
     assert rejected(engine) == [(1, rule)]
     assert [(ref, granted) for ref, granted, _ in consents(engine)] == [("C2", True)]
 
@@ -205,7 +206,7 @@ def test_a_withdrawal_with_a_wrong_clock_is_taken_at_the_landing_and_reported(
     changed = [consent("C1"), consent("C1", granted="no", changed_at=at), consent("C1", changed_at=f"{NEXT}T09:00:00Z")]
     write_day(files, orders=[order("1")], consents=changed)
     counts = sync.sync(Shop(settings, engine), "demo_shop", DAY)
-    assert (counts["accepted"], counts["rejected"], counts["corrected"]) == (4, 0, 1)
+    assert (counts.accepted, counts.rejected, counts.corrected) == (4, 0, 1)
     assert consents(engine) == [("C1", False, KNOWN)]
     assert corrected(engine) == [(2, rule, KNOWN)]
     yes = consent("C1", changed_at=f"{NEXT}T10:00:00+01:00")
@@ -223,7 +224,7 @@ def test_a_cancellation_with_a_wrong_clock_is_taken_at_the_landing_and_reported(
     sync.sync(Shop(settings, engine), "demo_shop", DAY)
     write_day(files, NEXT, orders=[order("1", status=status, updated_at=at), order("2", day=NEXT)])
     counts = sync.sync(Shop(settings, engine), "demo_shop", NEXT)
-    assert (counts["rejected"], counts["corrected"], counts["orders_updated"]) == (0, 1, 1)
+    assert (counts.rejected, counts.corrected, counts.orders_updated) == (0, 1, 1)
     landed = KNOWN + timedelta(days=1)
     assert rows(engine, "select status, updated_at from shop.orders where order_ref = '1'") == [(status, landed)]
     assert [row[2] for row in corrected(engine)] == [landed]
@@ -252,7 +253,7 @@ def test_a_cancelled_order_of_an_impossible_day_keeps_the_day_that_is_known(
         ],
     )
     counts = sync.sync(Shop(settings, engine), "demo_shop", NEXT)
-    assert (counts["accepted"], counts["rejected"], counts["corrected"]) == (3, 1, 2)
+    assert (counts.accepted, counts.rejected, counts.corrected) == (3, 1, 2)
     assert rows(engine, known) == before
     assert rows(engine, "select order_ref, status, ordered_on from shop.orders order by 1") == [
         ("1", "cancelled", DAY),
@@ -274,7 +275,7 @@ def test_a_customer_changed_or_registered_in_the_future_is_rejected(
     settings: Settings, engine: Engine, files: Path, changes: dict[str, str], rule: str
 ) -> None:
     write_day(files, orders=[order("1")], customers=[customer("C1"), customer("C1", phone="+31600000000", **changes)])
-    assert sync.sync(Shop(settings, engine), "demo_shop", DAY)["rejected"] == 1
+    assert sync.sync(Shop(settings, engine), "demo_shop", DAY).rejected == 1
     assert rejected(engine) == [(2, rule)]
     assert rows(engine, "select phone from shop.customers") == [(None,)]
 
@@ -302,7 +303,7 @@ def test_a_withdrawal_wins_over_a_grant_of_the_same_instant_across_loads(
     versions = "select is_granted, known_at from shop.consent_versions order by known_at"
     expected = [(False, KNOWN)] if first == "no" else [(True, KNOWN), (False, KNOWN + timedelta(days=1))]
     assert rows(engine, versions) == expected
-    assert sync.load(Shop(settings, engine), "demo_shop", str(files))["customers_touched"] == 0
+    assert sync.load(Shop(settings, engine), "demo_shop", str(files)).customers_touched == 0
     assert rows(engine, versions) == expected
 
 
@@ -311,9 +312,9 @@ def test_loading_a_wrong_clock_twice_touches_nobody(settings: Settings, engine: 
     gone = order("2", status="cancelled", updated_at=YEAR_9999)
     write_day(files, orders=[order("1"), gone, order("3", created_at=YEAR_9999)], consents=[no])
     first = sync.load(Shop(settings, engine), "demo_shop", str(files))
-    assert (first["rejected"], first["corrected"]) == (1, 2)
+    assert (first.rejected, first.corrected) == (1, 2)
     again = sync.load(Shop(settings, engine), "demo_shop", str(files))
-    assert again == {**first, "orders_inserted": 0, "orders_unchanged": 2, "customers_touched": 0}
+    assert again == replace(first, orders_inserted=0, orders_unchanged=2, customers_touched=0)
     assert len(rejected(engine)) == 1
     assert len(corrected(engine)) == 2
 
@@ -330,7 +331,7 @@ def test_a_history_without_days_is_bound_by_the_instant_of_its_load(
     path = _cdnow(tmp_path, "19970101", "20261126", "20261128", "19891231", "infinity", "tomorrow", "99991231")
     at = datetime(2026, 11, 25, 12, tzinfo=UTC)
     counts = sync.load(Shop(settings, engine), "cdnow", path, at=at)
-    assert (counts["accepted"], counts["rejected"]) == (2, 5)
+    assert (counts.accepted, counts.rejected) == (2, 5)
     assert rejected(engine) == [
         (3, "in_the_future"),
         (4, "too_long_ago"),
@@ -344,7 +345,7 @@ def test_a_history_without_days_is_bound_by_the_day_that_is_said_to_be_its_last(
     settings: Settings, engine: Engine, tmp_path: Path
 ) -> None:
     path = _cdnow(tmp_path, "19970101", "19980701", "19980702")
-    assert sync.load(Shop(settings, engine), "cdnow", path, until=date(1998, 6, 30))["accepted"] == 2
+    assert sync.load(Shop(settings, engine), "cdnow", path, until=date(1998, 6, 30)).accepted == 2
     assert rejected(engine) == [(3, "in_the_future")]
 
 
@@ -354,7 +355,7 @@ def test_the_day_in_a_files_path_bounds_its_rows_in_a_history_too(
     write_day(files, orders=[order("1"), order("2", created_at="2026-11-05T10:00:00+01:00")])
     write_day(files, NEXT, orders=[order("3", day=NEXT), order("4", created_at="2026-11-04T10:00:00+01:00")])
     counts = sync.load(Shop(settings, engine), "demo_shop", str(files), until=date(2026, 11, 20))
-    assert (counts["accepted"], counts["rejected"]) == (3, 1)
+    assert (counts.accepted, counts.rejected) == (3, 1)
     assert rows(engine, "select max(day) from shop.days") == [(NEXT,)]
 
 
@@ -370,7 +371,7 @@ def test_a_cancelled_invoice_with_a_wrong_clock_does_not_make_the_history_longer
     ]
     (tmp_path / "online_retail_1.csv").write_text(header + "\n".join(lines) + "\n")
     counts = sync.load(Shop(settings, engine), "online_retail", str(tmp_path))
-    assert (counts["accepted"], counts["rejected"]) == (1, 3)
+    assert (counts.accepted, counts.rejected) == (1, 3)
     assert rejected(engine) == [(2, "in_the_future"), (3, "in_the_future"), (4, "too_long_ago")]
     assert rows(engine, "select day from shop.days") == [(date(2010, 12, 1),)]
 
@@ -418,7 +419,7 @@ def test_a_mapping_of_ones_own_that_checks_nothing_lets_no_impossible_instant_in
         consents=[consent("C1", changed_at=at), consent("C2", changed_at=at, granted="no"), consent("C3")],
     )
     counts = sync.sync(Shop(own, engine), "demo_shop", DAY)
-    assert (counts["accepted"], counts["rejected"], counts["corrected"]) == (6, 4, 2)
+    assert (counts.accepted, counts.rejected, counts.corrected) == (6, 4, 2)
     assert rows(engine, "select order_ref, status from shop.orders") == [("1", "cancelled")]
     assert [(ref, granted) for ref, granted, _ in consents(engine)] == [("C2", False), ("C3", True)]
 
@@ -429,7 +430,7 @@ def test_a_cancellation_taken_at_its_landing_does_not_make_the_history_longer(
     gone = order("2", status="cancelled", updated_at=YEAR_9999)
     path = write_day(tmp_path / "files", orders=[order("1"), gone]).rename(tmp_path / "history") / "orders.csv"
     at = datetime(2026, 11, 25, 12, tzinfo=UTC)
-    assert sync.load(Shop(settings, engine), "demo_shop", str(path), at=at)["corrected"] == 1
+    assert sync.load(Shop(settings, engine), "demo_shop", str(path), at=at).corrected == 1
     assert rows(engine, "select status, known_at from shop.orders where order_ref = '2'") == [("cancelled", at)]
     assert rows(engine, "select day from shop.days") == [(DAY,)]
 
@@ -450,4 +451,4 @@ def test_a_day_is_over_by_the_instant_that_is_given_in_every_part_of_its_sync(
     ahead = date(2199, 1, 1)
     write_day(files, ahead, orders=[order("1", day=ahead)])
     counts = sync.sync(Shop(settings, engine), "demo_shop", ahead, now=datetime(2199, 1, 2, 12, tzinfo=UTC))
-    assert counts["orders_inserted"] == 1
+    assert counts.orders_inserted == 1

@@ -215,7 +215,7 @@ def test_odd_types_of_a_parquet_file_are_text_or_one_sentence(own: Settings, eng
     path = _parquet(own, odd)
     try:
         counts = sync.sync(Shop(own, engine), "demo_shop", DAY)
-        assert counts["landed"] == 2
+        assert counts.landed == 2
     except ExpectationFailed:  # all of two rows are rejected
         assert values(engine, "select count(distinct row_no) from landing.rejections") == [2]
     assert path.exists()
@@ -225,7 +225,7 @@ def test_a_time_with_a_zone_in_a_parquet_file_is_the_same_instant(own: Settings,
     noon = datetime(2026, 11, 2, 12, tzinfo=UTC)
     table = _column("created_at", pyarrow.array([noon, noon], pyarrow.timestamp("us", "America/New_York")))
     _parquet(own, table)
-    assert sync.sync(Shop(own, engine), "demo_shop", DAY)["orders_inserted"] == 2
+    assert sync.sync(Shop(own, engine), "demo_shop", DAY).orders_inserted == 2
     assert values(engine, "select distinct ordered_at from shop.orders") == [noon]
 
 
@@ -250,7 +250,7 @@ def test_a_wrong_encoding_is_one_sentence_or_rejected_rows(
     (here / f"orders.{kind}").write_bytes(content.encode(actual))
     right = {"utf-8-sig": "utf-8"}.get(actual, actual)
     if right == declared or (declared == "utf-16" and actual == "utf-16-le"):
-        assert sync.sync(Shop(own, engine), "demo_shop", DAY)["orders_inserted"] == 40
+        assert sync.sync(Shop(own, engine), "demo_shop", DAY).orders_inserted == 40
         assert values(engine, "select distinct coupon_code from shop.orders") == [rows[0]["coupon"]]
         return
     said = sentence(lambda: sync.sync(Shop(own, engine), "demo_shop", DAY))
@@ -267,7 +267,7 @@ def test_a_wrong_delimiter_is_one_sentence(own: Settings, engine: Engine, delimi
     change(own, delimiter=delimiter)
     write_day(own.local / "demo_shop", orders=[order("1"), order("2")])
     if delimiter == ",":
-        assert sync.sync(Shop(own, engine), "demo_shop", DAY)["orders_inserted"] == 2
+        assert sync.sync(Shop(own, engine), "demo_shop", DAY).orders_inserted == 2
         return
     with pytest.raises(DataError, match=r"line 1: column .* is missing"):
         sync.sync(Shop(own, engine), "demo_shop", DAY)
@@ -294,7 +294,7 @@ def test_a_byte_order_mark_before_json_lines_costs_no_row(
     content = "".join(json.dumps(customer(ref)) + "\n" for ref in ("C1", "C2")).encode("utf-8-sig")
     suffix = "" if pack is bytes else ".gz"
     (here / f"customers.jsonl{suffix}").write_bytes(pack(content))
-    assert sync.sync(Shop(settings, engine), "demo_shop", DAY)["rejected"] == 0
+    assert sync.sync(Shop(settings, engine), "demo_shop", DAY).rejected == 0
     assert values(engine, "select customer_ref from shop.customers where email is not null order by 1") == ["C1", "C2"]
     assert len(CUSTOMERS) == 14
 

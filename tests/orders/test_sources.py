@@ -143,7 +143,7 @@ def test_a_path_on_the_command_line_may_go_up(settings: Settings, engine: Engine
     write_day(tmp_path / "elsewhere", orders=[order("1")])
     (tmp_path / "demo_shop").mkdir()
     path = f"{tmp_path}/demo_shop/../elsewhere"
-    assert sync.sync(Shop(settings, engine), "demo_shop", DAY, path)["orders_inserted"] == 1
+    assert sync.sync(Shop(settings, engine), "demo_shop", DAY, path).orders_inserted == 1
 
 
 def test_files_can_come_from_any_file_system(settings: Settings, engine: Engine, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_files_can_come_from_any_file_system(settings: Settings, engine: Engine,
     memory = fsspec.filesystem("memory")
     for name in ("orders.csv", "order_lines.csv", "_COMPLETE"):
         memory.pipe_file(f"/shop/{DAY}/{name}", (here / name).read_bytes())
-    assert sync.sync(Shop(settings, engine), "demo_shop", DAY, "memory://shop")["orders_inserted"] == 1
+    assert sync.sync(Shop(settings, engine), "demo_shop", DAY, "memory://shop").orders_inserted == 1
 
 
 def test_a_folder_with_signs_of_a_pattern_in_its_name_is_that_folder(
@@ -162,7 +162,7 @@ def test_a_folder_with_signs_of_a_pattern_in_its_name_is_that_folder(
     for number in range(2):
         day = DAY + timedelta(days=number)
         write_day(tmp_path / "a[1]*", day, orders=[order(f"{number}", day=day)])
-    assert sync.load(Shop(settings, engine), "demo_shop", str(tmp_path / "a[1]*"))["orders_inserted"] == 2
+    assert sync.load(Shop(settings, engine), "demo_shop", str(tmp_path / "a[1]*")).orders_inserted == 2
 
 
 def test_a_history_without_a_file_says_what_it_looked_for(settings: Settings, engine: Engine, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_utf_16_can_be_read_when_the_source_says_so(own: Settings, engine: Engin
     change(own, encoding="utf-16")
     here = write_day(own.local / "demo_shop", orders=[order("1", coupon="Ωmega")])
     (here / "orders.csv").write_bytes((here / "orders.csv").read_text().encode("utf-16"))
-    assert sync.sync(Shop(own, engine), "demo_shop", DAY)["orders_inserted"] == 1
+    assert sync.sync(Shop(own, engine), "demo_shop", DAY).orders_inserted == 1
 
 
 def test_parquet_with_typed_columns(own: Settings, engine: Engine) -> None:
@@ -200,7 +200,7 @@ def test_parquet_with_typed_columns(own: Settings, engine: Engine) -> None:
         typed = pyarrow.array([float(v) if name == "total" else datetime.fromisoformat(v) for v in texts], kind)
         table = table.set_column(places[name], name, typed)
     pyarrow.parquet.write_table(table, here / "orders.parquet")
-    assert sync.sync(Shop(own, engine), "demo_shop", DAY)["orders_inserted"] == 2
+    assert sync.sync(Shop(own, engine), "demo_shop", DAY).orders_inserted == 2
 
 
 def test_parquet_with_a_nul_byte_loses_only_that_row(own: Settings, engine: Engine) -> None:
@@ -209,7 +209,7 @@ def test_parquet_with_a_nul_byte_loses_only_that_row(own: Settings, engine: Engi
     rows = [order("1"), order("2", coupon="a\0b"), order("3")]
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), here / "orders.parquet")
     counts = sync.sync(Shop(own, engine), "demo_shop", DAY)
-    assert (counts["orders_inserted"], counts["rejected"]) == (2, 1)
+    assert (counts.orders_inserted, counts.rejected) == (2, 1)
     (here / "orders.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(DataError, match="not a whole Parquet file"):
         sync.sync(Shop(own, engine), "demo_shop", DAY)

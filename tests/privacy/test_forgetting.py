@@ -23,6 +23,7 @@ from retention.core.shop import Shop
 from retention.delivery.operations import proof
 from retention.delivery.worker import deliver
 from retention.orders import erased, sources, sync
+from retention.orders.publishing import SyncCounts
 from retention.privacy import forgetting
 from shop import NAMESPACE, ShopData
 
@@ -73,7 +74,7 @@ class Town:
     def value(self, statement: str, **values: Any) -> Any:
         return next(iter(self.planner.run(statement, **values)[0].values()))
 
-    def sync(self, day: date) -> dict[str, Any]:
+    def sync(self, day: date) -> SyncCounts:
         return sync.sync(Shop(self.settings, self.engine), "demo_shop", day, str(self.files))
 
     def forget(self, ref: str = REF, **options: Any) -> dict[str, Any]:
@@ -280,9 +281,7 @@ def test_the_same_files_once_more_bring_nobody_back(town: Town) -> None:
         consents=[consent(REF, DAY), consent(REF, DAY, channel="fax")],
     )
     counts = town.sync(DAY)
-    assert counts["landed"] == 10
-    assert counts["accepted"] == 3
-    assert counts["rejected"] == 7
+    assert (counts.landed, counts.accepted, counts.rejected) == (10, 3, 7)
     assert town.planner.run(
         "select distinct rule, value, row_text from landing.rejections inner join landing.loads using (load_id)"
         " where load_key = :day",

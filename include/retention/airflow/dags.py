@@ -20,7 +20,7 @@ from airflow.sdk.bases.sensor import PokeReturnValue
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 
 from retention.core import clock, database, days, faults
-from retention.core.days import Counts
+from retention.core.days import Counts, Report
 from retention.core.errors import DataError, ExpectationFailed, InputError, NotReady
 from retention.core.settings import Settings, decimal, from_environment, shown, words
 from retention.core.shop import opened
@@ -54,7 +54,7 @@ DAY_PARAM = Param(
 # --- what a task calls -------------------------------------------------------------------------------------------
 
 
-def do(function: Callable[..., Counts | None], *arguments: Any, **named: Any) -> Counts:
+def do(function: Callable[..., Report | Counts | None], *arguments: Any, **named: Any) -> Counts:
     """Call a room's `function` with the shop and `arguments`; its counts, also in the log as one line.
 
     What trying again cannot mend fails the task at once: a wrong input, a bad file, an expectation that does not hold.
@@ -63,7 +63,7 @@ def do(function: Callable[..., Counts | None], *arguments: Any, **named: Any) ->
     settings = None
     try:
         settings = task_settings()
-        counts = function(opened(settings), *arguments, **named)
+        done = function(opened(settings), *arguments, **named)
     except NotReady:
         raise
     except ExpectationFailed as problem:
@@ -73,12 +73,13 @@ def do(function: Callable[..., Counts | None], *arguments: Any, **named: Any) ->
         if isinstance(error, InputError | DataError):
             raise AirflowFailException(str(error)) from None
         raise error from None
+    counts = done if done is None or isinstance(done, dict) else done.counts()
     plain: Counts = json.loads(json.dumps(counts or {}, default=str))
     log.info("%s: %s", getattr(function, "__qualname__", "counts"), in_words(plain))
     return plain
 
 
-def when_ready(function: Callable[..., Counts | None], *arguments: Any) -> PokeReturnValue:
+def when_ready(function: Callable[..., Report | Counts | None], *arguments: Any) -> PokeReturnValue:
     """`do`, but a file that is not there yet is waited for: until the deadline of its day, then the task fails."""
     try:
         return PokeReturnValue(is_done=True, xcom_value=do(function, *arguments))

@@ -259,9 +259,9 @@ def _sync(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.orders import sync
 
     shop = _shop(settings)
-    do = sync.rehearse if options.dry_run else sync.sync
     with _progress() as progress:
-        return do(shop, options.source, options.day, options.path, progress=progress)
+        arguments = (shop, options.source, options.day, options.path, progress)
+        return sync.rehearse(*arguments) if options.dry_run else sync.sync(*arguments).counts()
 
 
 def _load(settings: Settings, options: argparse.Namespace) -> Any:
@@ -269,7 +269,7 @@ def _load(settings: Settings, options: argparse.Namespace) -> Any:
 
     shop = _shop(settings)
     with _progress() as progress:
-        return sync.load(shop, options.source, options.path, progress, until=options.until)
+        return sync.load(shop, options.source, options.path, progress, until=options.until).counts()
 
 
 def _select(settings: Settings, options: argparse.Namespace) -> Any:

@@ -105,12 +105,16 @@ def country_zones() -> tuple[tuple[str, str], ...]:
     return tuple(sorted((row[0], row[2]) for row in rows))
 
 
+@lru_cache(maxsize=1)
+def _countries() -> frozenset[str]:
+    return frozenset(country for country, _ in country_zones())
+
+
 def _rule(file: Path, line: int, row: list[str]) -> Rule:
     if len(row) != len(COLUMNS):
         raise _mistake(file, line, f"it has {len(row)} fields; write {len(COLUMNS)}: {','.join(COLUMNS)}.")
     given = dict(zip(COLUMNS, row, strict=True))
-    countries = {country for country, _ in country_zones()}
-    if given["country"] != UNKNOWN and given["country"] not in countries:
+    if given["country"] != UNKNOWN and given["country"] not in _countries():
         raise _mistake(
             file, line, f"country is {given['country']!r}; write two letters as in ISO 3166, like GB, or {UNKNOWN}."
         )

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine, Row
@@ -34,6 +34,14 @@ FIRST, LAST = date(1970, 1, 1), date(2199, 12, 31)  # of the days that anybody c
 INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
+
+
+class Report(Protocol):
+    """What a room's function did, in fields of its own."""
+
+    def counts(self) -> Counts:
+        """As ``shop.days``, tasks and commands show it."""
+        ...
 
 
 def parse(text: str) -> date:

@@ -10,7 +10,9 @@ import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ class Document:
 
     file: Path
     content: Any
-    lines: dict[Where, int]
+    lines: Mapping[Where, int]
 
     def error(self, where: Where, message: str) -> InputError:
         """An InputError that names the file and the line of `where`, or of the nearest place around it."""
@@ -122,11 +124,8 @@ def read(file: Path) -> Document:
         raise InputError(f"{file} cannot be read: {problem.strerror}.") from problem
     except UnicodeDecodeError as problem:
         raise InputError(f"{file} is not UTF-8 (byte {problem.start}); save it as UTF-8.") from problem
-    lines: dict[Where, int] = {}
     try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        content = None if node is None else _value(loader, node, (), lines)
+        content, lines = _parsed(text)
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
         raise InputError(
@@ -134,7 +133,15 @@ def read(file: Path) -> Document:
         ) from problem
     except (yaml.YAMLError, ValueError, RecursionError) as problem:
         raise InputError(f"{file} cannot be read as YAML: {str(problem)[:200]}") from problem
-    return Document(file=file, content=content, lines=lines)
+    return Document(file=file, content=deepcopy(content), lines=lines)
+
+
+@lru_cache(maxsize=256)  # a day asks for each file a dozen times
+def _parsed(text: str) -> tuple[Any, Mapping[Where, int]]:
+    loader = _Loader(text)
+    node = loader.get_single_node()
+    lines: dict[Where, int] = {}
+    return None if node is None else _value(loader, node, (), lines), lines
 
 
 def _value(loader: _Loader, node: yaml.Node, where: Where, lines: dict[Where, int]) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -118,7 +118,31 @@ KINDS = {
 }
 
 
-def publish(shop: Shop, source: Source, day: date | None, at: datetime, again: str | None = None) -> Counts:
+@dataclass(frozen=True, kw_only=True)
+class SyncCounts:
+    """What publishing a load did: rows over all feeds, orders (an order is a key), and customers."""
+
+    landed: int  # rows; each was accepted or rejected
+    accepted: int
+    rejected: int
+    corrected: int  # of the accepted: what they said of time was put right
+    orders_inserted: int
+    orders_updated: int
+    orders_unchanged: int
+    customers_touched: int
+    again: str | None = None  # why a day was done once more; None at the first time
+
+    @classmethod
+    def recorded(cls, counts: Counts) -> SyncCounts:
+        """The counts as they stand in ``shop.days``."""
+        return cls(**counts)
+
+    def counts(self) -> Counts:
+        """As ``shop.days``, tasks and commands show it."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+def publish(shop: Shop, source: Source, day: date | None, at: datetime, again: str | None = None) -> SyncCounts:
     """Publish the landed and validated load of `day` (None: the history), and record the day; its counts.
 
     `at` is the instant of the landing: nothing that its files tell of happened later, and what is dated more than a day
@@ -432,7 +456,7 @@ def _write(
     loads: dict[str, dict[str, Any]],
     totals: LoadTotals,
     again: str | None,
-) -> Counts:
+) -> SyncCounts:
     run = database.run
     changes.begin_publishing(connection)
     run(connection, "orders/more_memory")
@@ -460,13 +484,11 @@ def _write(
             accepted=total["accepted"],
             rejected=total["rejected"],
         )
-    counts: Counts = {
+    rows = {
         key: sum(total[key] for total in totals.values()) for key in ("landed", "accepted", "rejected", "corrected")
     }
-    counts |= {f"orders_{verdict}": number for verdict, number in orders.items()}
-    counts["customers_touched"] = touched
-    if again:
-        counts[days.AGAIN] = again
+    verdicts = {f"orders_{verdict}": number for verdict, number in orders.items()}
+    counts = SyncCounts(**rows, **verdicts, customers_touched=touched, again=again)
     learnt_on = last or at.astimezone(settings.shop_time_zone).date()
     changes.begin_recording(connection)
     run(connection, "orders/record_changes", day=learnt_on)
@@ -478,7 +500,7 @@ def _write(
             connection,
             last,
             "done",
-            counts,
+            counts.counts(),
             definition=sources.definition(settings.include, source),
             watermark=database.one(connection, "core/newest_change")["change_no"],
         )

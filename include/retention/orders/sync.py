@@ -22,6 +22,7 @@ from retention.core.settings import Settings
 from retention.core.shop import Shop
 from retention.orders import erased, files, landing, publishing, sources, validation
 from retention.orders.files import File, Progress
+from retention.orders.publishing import SyncCounts
 from retention.orders.sources import Source, read
 
 STAGE = "orders"
@@ -36,7 +37,7 @@ def sync(
     path: str | None = None,
     progress: Progress | None = None,
     now: datetime | None = None,
-) -> Counts:
+) -> SyncCounts:
     """Land, validate and publish `day`, after every earlier day since the last one done; the day's counts.
 
     A day already done returns its recorded counts, unless its files changed, or it is the newest one and the source,
@@ -65,7 +66,7 @@ def rehearse(
         its = SourceDays(replace(shop, engine=trial), _daily(shop.settings, source), path, progress)
         its.catch_up(day)
         before = changes.newest(trial)
-        counts = its.do(day, is_afresh=True)
+        counts = its.do(day, is_afresh=True).counts()
         with trial.connect() as connection:
             sample = database.run(connection, "core/sample_changes", since=before).scalars().all()
             excluded: dict[str, int] = {}
@@ -99,7 +100,7 @@ def load(
     *,
     until: date | None = None,
     at: datetime | None = None,
-) -> Counts:
+) -> SyncCounts:
     """Land, validate and publish a whole history (file, folder or URL); its counts.
 
     Of a file whose path names no day, everything happened until the end of `until`, or until `at` (default: now); rows
@@ -145,7 +146,7 @@ def validate(shop: Shop, source: str, day: date) -> Counts:
         return its.validate(day)
 
 
-def publish(shop: Shop, source: str, day: date) -> Counts:
+def publish(shop: Shop, source: str, day: date) -> SyncCounts:
     """Publish the validated rows of `day`: the counts of `sync`. Raises StateError while an earlier day is missing."""
     its = SourceDays(shop, _daily(shop.settings, source))
     its.refuse_past(day)
@@ -155,7 +156,9 @@ def publish(shop: Shop, source: str, day: date) -> Counts:
         done = its.done(day)
         if done is None or not its.is_published(day):
             return its.publish(day)
-        return its.publish(day, MADE_OTHERWISE) if its.is_made_otherwise(day, done) else done.counts
+        if its.is_made_otherwise(day, done):
+            return its.publish(day, MADE_OTHERWISE)
+        return SyncCounts.recorded(done.counts)
 
 
 @contextmanager
@@ -189,7 +192,7 @@ class SourceDays:
             done.append(missing.isoformat())
         return done
 
-    def do(self, day: date, *, is_afresh: bool = False) -> Counts:
+    def do(self, day: date, *, is_afresh: bool = False) -> SyncCounts:
         """Land, validate and publish `day`, unless what is recorded stands; its counts."""
         done = self.done(day)
         with self.part.failure_recorded(self.shop.engine, day):
@@ -197,7 +200,7 @@ class SourceDays:
             why = days.ASKED if is_afresh else self._why_again(day, done, found)
             if done is not None and why is None:
                 log.info("%s, %s: as recorded", self.part, day)
-                return done.counts
+                return SyncCounts.recorded(done.counts)
             with self.shop.engine.begin() as connection:
                 self.part.record(connection, day, "running")
             if found and self.differs(day, found):
@@ -288,7 +291,7 @@ class SourceDays:
             if feed.name in loads
         }
 
-    def publish(self, day: date, again: str | None = None) -> Counts:
+    def publish(self, day: date, again: str | None = None) -> SyncCounts:
         """Publish what was validated, and record the day; `again` is why, for one that was done before."""
         at = days.known_at(day, self.shop.settings.shop_time_zone)
         return publishing.publish(self.shop, self.source, day, at, again)
