@@ -31,19 +31,33 @@ ENCODING_FAULTS = ("22021", "22P05")
 log = logging.getLogger(__name__)
 
 
-def load_key(day: date | None) -> str:
-    """What names the load of a day, or of a history (None)."""
-    return day.isoformat() if day else HISTORY
+@dataclass(frozen=True)
+class Batch:
+    """What is landed, validated and published together: a source's files of one day, or its history."""
+
+    source: Source
+    day: date | None  # None: a history
+
+    def __str__(self) -> str:
+        return f"{self.source.name} {self.key}"
+
+    @property
+    def key(self) -> str:
+        """What names its loads in ``landing.loads``."""
+        return self.day.isoformat() if self.day else HISTORY
+
+    def partition(self, feed: Feed) -> Table:
+        """The table that holds its rows of `feed`."""
+        return Table(f"{table(self.source, feed)}__{self.key.replace('-', '')}")
+
+    def label(self, feed: Feed) -> str:
+        """What messages call its rows of `feed`."""
+        return f"{self.source.name} {feed.name} {self.key}"
 
 
 def table(source: Source, feed: Feed) -> Table:
     """The landing table of `feed`; its rows may be another feed's too."""
     return Table(f"landing.{source.name}_{feed.landing}")
-
-
-def partition(source: Source, feed: Feed, key: str) -> Table:
-    """The table that holds one load's rows."""
-    return Table(f"{table(source, feed)}__{key.replace('-', '')}")
 
 
 class _Unfit(Exception):
@@ -80,9 +94,9 @@ class _Landing:
 
 
 def land(
-    engine: Engine, source: Source, feed: Feed, day: date | None, files: list[File], progress: Progress | None = None
+    engine: Engine, batch: Batch, feed: Feed, files: list[File], progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Land `files` as the load of `day` (None: the history): {load_id, landed, unreadable}.
+    """Land `files` as the rows that `batch` has of `feed`: {load_id, landed, unreadable}.
 
     A file that PostgreSQL's COPY refuses is read again row by row; rows that cannot be landed go to
     landing.rejections. Raises DataError when a file cannot be used, NotReady while one is still being written.
@@ -91,7 +105,7 @@ def land(
     while True:
         try:
             with engine.begin() as connection:
-                return _land(connection, source, feed, day, files, row_by_row, progress)
+                return _land(connection, batch, feed, files, row_by_row, _Reporter(batch, feed, files, progress))
         except _Unfit as unfit:
             log.info("%s is read row by row: %s", unfit.file.name, unfit)
             # After a second such file all are read so: trying each fast first would read the others over and over.
@@ -99,35 +113,29 @@ def land(
 
 
 def _land(
-    connection: Connection,
-    source: Source,
-    feed: Feed,
-    day: date | None,
-    files: list[File],
-    row_by_row: set[int],
-    progress: Progress | None,
+    connection: Connection, batch: Batch, feed: Feed, files: list[File], row_by_row: set[int], report: _Reporter
 ) -> dict[str, Any]:
-    key = load_key(day)
-    database.lock(connection, "landing", source.name, feed.name)
-    database.run(connection, "orders/forget_load", source=source.name, feed=feed.name, load_key=key)
-    load_id = database.count(connection, "orders/begin_load", source=source.name, feed=feed.name, load_key=key, day=day)
-    parent, part = table(source, feed), partition(source, feed, key)
-    fresh = Table(f"{part}_new")
-    columns = list(dict.fromkeys([*_columns(connection, parent), *feed.columns]))
+    source = batch.source.name
+    database.lock(connection, "landing", source, feed.name)
+    _forget_load(connection, batch, feed)
+    load_id = database.count(
+        connection, "orders/begin_load", source=source, feed=feed.name, load_key=batch.key, day=batch.day
+    )
+    fresh = Table(f"{batch.partition(feed)}_new")
+    columns = list(dict.fromkeys([*_columns(connection, table(batch.source, feed)), *feed.columns]))
     landing = _Landing(connection, feed, fresh, load_id, columns)
     sequence = Table(f"{fresh}_rows")
     names = {
         "table": fresh,
         "sequence": sequence,
         "sequence_name": _literal(qualified(sequence)),
-        "load_key": _literal(key),
+        "load_key": _literal(batch.key),
     }
     landing.execute("orders/create_landing", columns=_definitions(columns), **names)
     landing.execute("orders/create_sequence", **names)
     landing.execute("orders/number_rows", **names)
     landed = unreadable = 0
     described = []
-    report = _Reporter(files, f"{source.name} {feed.name}", progress)
     for file in files:
         landing.execute("orders/begin_file", file_no=Fragment(file.number), **names)
         landing.execute("orders/restart_numbering", **names)
@@ -144,20 +152,26 @@ def _land(
             }
         )
     landing.execute("orders/stop_numbering", **names)
+    _take_its_place(landing, batch)
+    database.run(
+        connection, "orders/finish_load", load_id=load_id, files=json.dumps(described), landed=landed + unreadable
+    )
+    log.info("%s: %d rows landed, %d unreadable", batch.label(feed), landed + unreadable, unreadable)
+    return {"load_id": load_id, "landed": landed + unreadable, "unreadable": unreadable}
+
+
+def _take_its_place(landing: _Landing, batch: Batch) -> None:
+    """The fresh table becomes the partition of its batch; the earlier one goes."""
+    parent, part = table(batch.source, landing.feed), batch.partition(landing.feed)
     landing.execute("orders/create_parent", columns=_definitions(landing.columns), parent=parent)
-    known = _columns(connection, parent)
+    known = _columns(landing.connection, parent)
     for column in landing.columns:
         if column not in known:
             landing.execute("orders/add_column", table=parent, column=column)
     landing.execute("orders/drop_table", table=part)
-    landing.execute("orders/rename_table", table=fresh, name=part.partition(".")[2])
-    landing.execute("orders/attach_partition", parent=parent, part=part, load_key=names["load_key"])
+    landing.execute("orders/rename_table", table=landing.table, name=part.partition(".")[2])
+    landing.execute("orders/attach_partition", parent=parent, part=part, load_key=_literal(batch.key))
     landing.execute("orders/analyze_landing", table=part)
-    database.run(
-        connection, "orders/finish_load", load_id=load_id, files=json.dumps(described), landed=landed + unreadable
-    )
-    log.info("%s %s %s: %d rows landed, %d unreadable", source.name, feed.name, key, landed + unreadable, unreadable)
-    return {"load_id": load_id, "landed": landed + unreadable, "unreadable": unreadable}
 
 
 def _land_file(landing: _Landing, file: File, row_by_row: bool, report: _Reporter) -> dict[str, Any]:
@@ -299,10 +313,10 @@ def _literal(value: str) -> Fragment:
 class _Reporter:
     """Progress over all files of a landing."""
 
-    def __init__(self, files: list[File], label: str, progress: Progress | None) -> None:
+    def __init__(self, batch: Batch, feed: Feed, files: list[File], progress: Progress | None) -> None:
         self._before = {file.number: sum(other.size for other in files[:place]) for place, file in enumerate(files)}
         self._total = sum(file.size for file in files)
-        self._label = label
+        self._label = f"{batch.source.name} {feed.name}"
         self._progress = progress
 
     def of(self, file: File) -> Callable[[int], None] | None:
@@ -314,13 +328,18 @@ class _Reporter:
         return lambda done: progress(before + done, self._total, self._label)
 
 
-def loads(connection: Connection, source: Source, day: date | None) -> dict[str, dict[str, Any]]:
+def loads(connection: Connection, batch: Batch) -> dict[str, dict[str, Any]]:
     """The load of each feed that has been landed, by feed."""
-    rows = database.run(connection, "orders/loads", source=source.name, load_key=load_key(day)).mappings()
+    rows = database.run(connection, "orders/loads", source=batch.source.name, load_key=batch.key).mappings()
     return {row["feed"]: dict(row) for row in rows}
 
 
-def forget(connection: Connection, source: Source, feed: Feed, day: date | None) -> None:
+def forget(connection: Connection, batch: Batch, feed: Feed) -> None:
     """A feed that brings no file this time has no load either."""
-    database.run(connection, "orders/forget_load", source=source.name, feed=feed.name, load_key=load_key(day))
-    database.execute(connection, "orders/drop_table", {"table": partition(source, feed, load_key(day))})
+    _forget_load(connection, batch, feed)
+    database.execute(connection, "orders/drop_table", {"table": batch.partition(feed)})
+
+
+def _forget_load(connection: Connection, batch: Batch, feed: Feed) -> None:
+    """The record of a load goes, with its rejections; its rows stay until others take their place."""
+    database.run(connection, "orders/forget_load", source=batch.source.name, feed=feed.name, load_key=batch.key)

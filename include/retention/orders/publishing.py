@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, CursorResult
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from retention.contact import erasures, law
@@ -25,6 +25,7 @@ from retention.core.errors import DataError, ExpectationFailed, InputError, Stat
 from retention.core.settings import Settings
 from retention.core.shop import Shop
 from retention.orders import erased, landing, rates, sources, validation
+from retention.orders.landing import Batch
 from retention.orders.sources import Feed, Source
 from retention.orders.validation import PUBLISHING_RULES
 
@@ -142,8 +143,29 @@ class SyncCounts:
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
-def publish(shop: Shop, source: Source, day: date | None, at: datetime, again: str | None = None) -> SyncCounts:
-    """Publish the landed and validated load of `day` (None: the history), and record the day; its counts.
+@dataclass(frozen=True)
+class _Publication:
+    """One publication under way."""
+
+    connection: Connection
+    settings: Settings
+    batch: Batch
+    at: datetime  # the instant of the landing
+    loads: dict[str, dict[str, Any]]  # by feed
+
+    @property
+    def source(self) -> Source:
+        return self.batch.source
+
+    def run(self, statement: str, /, *names: Mapping[str, str], **values: Any) -> CursorResult[Any]:
+        return database.run(self.connection, statement, *names, **values)
+
+    def count(self, statement: str, /, *names: Mapping[str, str], **values: Any) -> int:
+        return database.count(self.connection, statement, *names, **values)
+
+
+def publish(shop: Shop, batch: Batch, at: datetime, again: str | None = None) -> SyncCounts:
+    """Publish what was landed and validated of `batch`, and record the day; its counts.
 
     `at` is the instant of the landing: nothing that its files tell of happened later, and what is dated more than a day
     after it is refused. A file whose path names a day has that day's end for it. `again` is why a day that was done is
@@ -154,127 +176,107 @@ def publish(shop: Shop, source: Source, day: date | None, at: datetime, again: s
     """
     with shop.engine.connect() as connection:
         with connection.begin():
-            loads = landing.loads(connection, source, day)
-            _require_validated(connection, source, loads, day)
-            totals = _stage(connection, shop.settings, source, day, at, loads)
-            rules = {name: validation.rejected_by(connection, load, "mostly by ") for name, load in loads.items()}
-        _tell(source, day, totals, rules)
-        _check_shares(shop.settings, source, day, totals, rules)
+            its = _Publication(connection, shop.settings, batch, at, landing.loads(connection, batch))
+            _require_validated(its)
+            totals = _stage(its)
+            rules = {name: validation.rejected_by(connection, load, "mostly by ") for name, load in its.loads.items()}
+        _tell(batch, totals, rules)
+        _check_shares(its, totals, rules)
         try:
             with connection.begin():
-                return _write(connection, shop.settings, source, day, at, loads, totals, again)
+                return _write(its, totals, again)
         except DBAPIError as problem:
             if not str(getattr(problem.orig, "sqlstate", "")).startswith(("22", "23", "54")):
                 raise
-            raise _unfit(problem, source.name, [feed.suite for feed in source.landed]) from None
+            raise _unfit(problem, its.source.name, [feed.suite for feed in its.source.landed]) from None
 
 
-def _require_validated(
-    connection: Connection, source: Source, loads: dict[str, dict[str, Any]], day: date | None
-) -> None:
-    if "orders" not in loads:
-        raise StateError(f"{source.name} {landing.load_key(day)}: its orders have not been landed yet.")
-    for feed in source.landed:
-        if feed.name in loads:
-            load_id = loads[feed.name]["load_id"]
-            if not database.run(connection, "orders/is_validated", load_id=load_id).scalar_one():
-                raise StateError(f"{source.name} {feed.name} {landing.load_key(day)} has not passed validation yet.")
+def _require_validated(its: _Publication) -> None:
+    if "orders" not in its.loads:
+        raise StateError(f"{its.batch}: its orders have not been landed yet.")
+    for feed in its.source.landed:
+        if feed.name in its.loads:
+            load_id = its.loads[feed.name]["load_id"]
+            if not its.run("orders/is_validated", load_id=load_id).scalar_one():
+                raise StateError(f"{its.batch.label(feed)} has not passed validation yet.")
 
 
 LoadTotals = dict[str, dict[str, int]]  # landed feed -> {landed, accepted, rejected, of these erased; corrected}
 
 
-def _stage(
-    connection: Connection,
-    settings: Settings,
-    source: Source,
-    day: date | None,
-    at: datetime,
-    loads: dict[str, dict[str, Any]],
-) -> LoadTotals:
+def _stage(its: _Publication) -> LoadTotals:
     """Fill the stages, refuse what other rows contradict, and close the totals: every landed row is in them once."""
-    run, zone = database.run, str(settings.shop_time_zone)
-    run(connection, "orders/more_memory")
-    rates.seed(connection, settings)
-    law.sync_rules(connection, settings.include)
+    its.run("orders/more_memory")
+    rates.seed(its.connection, its.settings)
+    law.sync_rules(its.connection, its.settings.include)
     for create in CREATE_STAGES:
-        run(connection, create)
-    staged: dict[str, int] = {}
-    for feed in source.feeds.values():
-        if feed.landing in loads:
-            staged[feed.name] = _stage_feed(connection, settings, source, feed, day, at, loads[feed.landing])
-    before = {name: _rejected(connection, load) for name, load in loads.items()}
-    for feed in source.feeds.values():
-        if feed.name in staged:
-            _balance(source, feed, loads[feed.landing]["landed"], staged[feed.name], before[feed.landing])
-    _refuse(connection, settings, source, staged)
-    totals: LoadTotals = {}
-    for feed in source.landed:
-        if feed.name in loads:
-            load = loads[feed.name]
-            part = landing.partition(source, feed, landing.load_key(day))
-            _keep_refused(connection, feed, part, load)
-            accepted = database.count(connection, "orders/count_staged_rows", {"table": f"stage_{feed.name}"})
-            totals[feed.name] = {
-                "landed": load["landed"],
-                "accepted": accepted,
-                "rejected": _rejected(connection, load),
-            }
-            _balance(source, feed, *totals[feed.name].values())
-            totals[feed.name]["erased"] = erased.rows_of(connection, load["load_id"])
-            run(connection, "orders/forget_corrections", load_id=load["load_id"])
-            totals[feed.name]["corrected"] = database.count(
-                connection, "orders/keep_corrected", {"table": f"stage_{feed.name}"}, load_id=load["load_id"]
-            )
-    _refuse_collisions(connection, source)
-    log.debug("%s staged: %s (%s)", source.name, staged, zone)
+        its.run(create)
+    staged = {name: _stage_feed(its, feed) for name, feed in its.source.feeds.items() if feed.landing in its.loads}
+    before = {name: _rejected(its.connection, load) for name, load in its.loads.items()}
+    for name, rows in staged.items():
+        feed = its.source.feeds[name]
+        _balance(its.source, feed, its.loads[feed.landing]["landed"], rows, before[feed.landing])
+    _refuse(its, staged)
+    totals = {feed.name: _closed(its, feed) for feed in its.source.landed if feed.name in its.loads}
+    _refuse_collisions(its.connection, its.source)
+    log.debug("%s staged: %s", its.batch, staged)
     return totals
 
 
-def _stage_feed(
-    connection: Connection,
-    settings: Settings,
-    source: Source,
-    feed: Feed,
-    day: date | None,
-    at: datetime,
-    load: dict[str, Any],
-) -> int:
+def _closed(its: _Publication, feed: Feed) -> dict[str, int]:
+    """The totals of a landed feed, once nothing of it will be refused any more."""
+    load, stage = its.loads[feed.name], {"table": f"stage_{feed.name}"}
+    _keep_refused(its.connection, feed, its.batch.partition(feed), load)
+    accepted, rejected = its.count("orders/count_staged_rows", stage), _rejected(its.connection, load)
+    _balance(its.source, feed, load["landed"], accepted, rejected)
+    its.run("orders/forget_corrections", load_id=load["load_id"])
+    return {
+        "landed": load["landed"],
+        "accepted": accepted,
+        "rejected": rejected,
+        "erased": erased.rows_of(its.connection, load["load_id"]),
+        "corrected": its.count("orders/keep_corrected", stage, load_id=load["load_id"]),
+    }
+
+
+def _stage_feed(its: _Publication, feed: Feed) -> int:
     """Cast the accepted rows of one feed by its mapping; the landed rows they were."""
-    zone = settings.shop_time_zone
-    database.run(connection, "orders/forget_refused", load_id=load["load_id"], rules=list(PUBLISHING_RULES))
-    database.run(connection, "orders/clear_stage_files")
-    newest = days.newest_published(connection)
-    files = [_file(file, day, at, newest, zone) for file in load["files"]]
-    database.run(connection, "orders/add_stage_files", files=json.dumps(files))
-    part = landing.partition(source, feed, landing.load_key(day))
-    include = connection.get_execution_options()["include"]
-    rows = Fragment(database.qualified(part))
-    if _rejected(connection, load):
-        rows = Fragment(
-            database.sql(include, "orders/accepted_rows", {"part": part, "load_id": Fragment(load["load_id"])})
-        )
+    zone, load = its.settings.shop_time_zone, its.loads[feed.landing]
+    its.run("orders/forget_refused", load_id=load["load_id"], rules=list(PUBLISHING_RULES))
+    its.run("orders/clear_stage_files")
+    newest = days.newest_published(its.connection)
+    files = [_file(file, its.batch.day, its.at, newest, zone) for file in load["files"]]
+    its.run("orders/add_stage_files", files=json.dumps(files))
     name = f"orders/mappings/{feed.mapping}"
-    mapping = Fragment(database.sql(include, name, {"landed": rows}))
+    mapping = Fragment(database.sql(its.settings.include, name, {"landed": _accepted_rows(its, feed)}))
     values = {
-        "namespace": source.namespace,
-        "source": source.name,
+        "namespace": its.source.namespace,
+        "source": its.source.name,
         "shop_zone": str(zone),
-        "zone": str(source.zone or zone),
-        "day": day,
-        "reporting": settings.reporting_currency,
-        "orders_since": datetime.combine(settings.orders_since, time.min, tzinfo=zone),
+        "zone": str(its.source.zone or zone),
+        "day": its.batch.day,
+        "reporting": its.settings.reporting_currency,
+        "orders_since": datetime.combine(its.settings.orders_since, time.min, tzinfo=zone),
     }
     try:
-        given = list(database.run(connection, "orders/mapping_columns", {"mapping": mapping}, **values).keys())
+        given = list(its.run("orders/mapping_columns", {"mapping": mapping}, **values).keys())
         names = _columns(feed, given, f"{name}.sql")
-        database.run(connection, STAGE[feed.name], {**names, "mapping": mapping}, **values)
+        its.run(STAGE[feed.name], {**names, "mapping": mapping}, **values)
     except DBAPIError as problem:
         raise _refusal(problem, f"sql/{name}.sql", feed) from None  # it quotes the row
     except StatementError as problem:
         raise InputError(f"sql/{name}.sql: {problem.orig}; write \\: for a colon that asks for no value.") from problem
-    database.run(connection, "orders/analyze_stage", {"table": f"stage_{feed.name}"})
-    return database.count(connection, "orders/count_staged_rows", {"table": f"stage_{feed.name}"})
+    its.run("orders/analyze_stage", {"table": f"stage_{feed.name}"})
+    return its.count("orders/count_staged_rows", {"table": f"stage_{feed.name}"})
+
+
+def _accepted_rows(its: _Publication, feed: Feed) -> Fragment:
+    """The landed rows of `feed` that no rule rejected, as SQL: the partition itself where it is all of them."""
+    part, load = its.batch.partition(feed), its.loads[feed.landing]
+    if not _rejected(its.connection, load):
+        return Fragment(database.qualified(part))
+    names = {"part": part, "load_id": Fragment(load["load_id"])}
+    return Fragment(database.sql(its.settings.include, "orders/accepted_rows", names))
 
 
 def _file(file: dict[str, Any], day: date | None, at: datetime, published: date | None, zone: Any) -> dict[str, Any]:
@@ -334,35 +336,34 @@ def _message(problem: DBAPIError) -> str:
     return (getattr(diagnosis, "message_primary", None) or type(problem.orig).__name__).partition(': "')[0]
 
 
-def _refuse(connection: Connection, settings: Settings, source: Source, staged: Collection[str]) -> None:
+def _refuse(its: _Publication, staged: Collection[str]) -> None:
     """Set aside rows that cannot be, and those that others contradict: another customer's order, lines of no order."""
-    run = database.run
-    lines = source.feeds.get("order_lines")
+    lines = its.source.feeds.get("order_lines")
     is_shared = lines is not None and lines.shares == "orders"
-    run(connection, "orders/take_known_order", reporting=settings.reporting_currency)
+    its.run("orders/take_known_order", reporting=its.settings.reporting_currency)
     for name in staged:
         if name == "order_lines" and is_shared:
             continue  # its rows are those of the orders
         names = {"table": f"stage_{name}"}
-        refused = database.count(connection, "orders/refuse_broken", names, feed=name)
+        refused = its.count("orders/refuse_broken", names, feed=name)
         if name == "orders" and is_shared:
-            refused += database.count(connection, "orders/refuse_orders_of_broken_lines")
+            refused += its.count("orders/refuse_orders_of_broken_lines")
             if refused:
-                run(connection, "orders/refuse_shared")
-                run(connection, "orders/drop_refused", {"table": "stage_order_lines"}, feed="orders")
+                its.run("orders/refuse_shared")
+                its.run("orders/drop_refused", {"table": "stage_order_lines"}, feed="orders")
         if refused:
-            run(connection, "orders/drop_refused", names, feed=name)
-    run(connection, "orders/find_repeated_orders")
-    run(connection, "orders/refuse_changed_within", source=source.name)
-    if _has_orders(connection, source):
-        run(connection, "orders/refuse_changed_since")
+            its.run("orders/drop_refused", names, feed=name)
+    its.run("orders/find_repeated_orders")
+    its.run("orders/refuse_changed_within", source=its.source.name)
+    if _has_orders(its):
+        its.run("orders/refuse_changed_since")
     if is_shared:
-        run(connection, "orders/refuse_shared")
-        run(connection, "orders/drop_refused", {"table": "stage_order_lines"}, feed="orders")
-    run(connection, "orders/drop_refused", {"table": "stage_orders"}, feed="orders")
+        its.run("orders/refuse_shared")
+        its.run("orders/drop_refused", {"table": "stage_order_lines"}, feed="orders")
+    its.run("orders/drop_refused", {"table": "stage_orders"}, feed="orders")
     if lines is not None and not is_shared:
-        run(connection, "orders/refuse_unknown_orders", source=source.name, feed="order_lines")
-        run(connection, "orders/drop_refused", {"table": "stage_order_lines"}, feed="order_lines")
+        its.run("orders/refuse_unknown_orders", source=its.source.name, feed="order_lines")
+        its.run("orders/drop_refused", {"table": "stage_order_lines"}, feed="order_lines")
 
 
 def _keep_refused(connection: Connection, feed: Feed, part: Table, load: dict[str, Any]) -> None:
@@ -377,8 +378,8 @@ def _keep_refused(connection: Connection, feed: Feed, part: Table, load: dict[st
     database.execute(connection, "orders/keep_refused", names)
 
 
-def _has_orders(connection: Connection, source: Source) -> bool:
-    return bool(database.run(connection, "orders/has_orders", source=source.name).scalar_one())
+def _has_orders(its: _Publication) -> bool:
+    return bool(its.run("orders/has_orders", source=its.source.name).scalar_one())
 
 
 def _rejected(connection: Connection, load: dict[str, Any]) -> int:
@@ -407,13 +408,11 @@ def _refuse_collisions(connection: Connection, source: Source) -> None:
         )
 
 
-def _tell(source: Source, day: date | None, totals: LoadTotals, rules: dict[str, str]) -> None:
+def _tell(batch: Batch, totals: LoadTotals, rules: dict[str, str]) -> None:
     for name, total in totals.items():
         log.info(
-            "%s %s %s: %d rows landed, %d accepted, %d rejected%s",
-            source.name,
-            name,
-            landing.load_key(day),
+            "%s: %d rows landed, %d accepted, %d rejected%s",
+            batch.label(batch.source.feeds[name]),
             total["landed"],
             total["accepted"],
             total["rejected"],
@@ -421,66 +420,54 @@ def _tell(source: Source, day: date | None, totals: LoadTotals, rules: dict[str,
         )
 
 
-def _check_shares(
-    settings: Settings, source: Source, day: date | None, totals: LoadTotals, rules: dict[str, str]
-) -> None:
+def _check_shares(its: _Publication, totals: LoadTotals, rules: dict[str, str]) -> None:
     """The share of rejected rows once more, now with those refused here; and whether a day is left with any order."""
-    orders = source.feeds["orders"]
+    batch, orders = its.batch, its.source.feeds["orders"]
     total = totals[orders.landing]
-    if day and not orders.may_be_empty and not total["accepted"] and total["landed"] > total["erased"]:
+    if batch.day and not orders.may_be_empty and not total["accepted"] and total["landed"] > total["erased"]:
         raise ExpectationFailed(
-            f"{source.name} orders {day}: not_empty: all {total['landed']} rows are rejected, {rules[orders.landing]}. "
+            f"{batch.label(orders)}: not_empty: all {total['landed']} rows are rejected, {rules[orders.landing]}. "
             "The day would have no order, and everybody would look lapsed. Nothing was published; the rejected rows "
             "stand in landing.rejections."
         )
-    for feed in source.landed:
+    for feed in its.source.landed:
         if feed.name in totals:
-            limit = validation.read(settings.include, feed.suite, feed).limit(
-                totals[feed.name]["landed"], daily=day is not None
-            )
+            suite = validation.read(its.settings.include, feed.suite, feed)
+            limit = suite.limit(totals[feed.name]["landed"], daily=batch.day is not None)
             total = totals[feed.name]
             if limit is not None and total["rejected"] - total["erased"] > limit * total["landed"]:
                 raise ExpectationFailed(
-                    f"{source.name} {feed.name} {landing.load_key(day)}: rejected_share: {total['rejected']} of "
+                    f"{batch.label(feed)}: rejected_share: {total['rejected']} of "
                     f"{total['landed']} rows are rejected, at most {100 * limit:.3g} % may be; {rules[feed.name]}. "
                     "Nothing was published; the rejected rows stand in landing.rejections."
                 )
 
 
-def _write(
-    connection: Connection,
-    settings: Settings,
-    source: Source,
-    day: date | None,
-    at: datetime,
-    loads: dict[str, dict[str, Any]],
-    totals: LoadTotals,
-    again: str | None,
-) -> SyncCounts:
-    run = database.run
+def _write(its: _Publication, totals: LoadTotals, again: str | None) -> SyncCounts:
+    """Merge the stages, and record the day with what it learnt."""
+    connection, source = its.connection, its.source
     changes.begin_publishing(connection)
-    run(connection, "orders/more_memory")
-    had_orders = _has_orders(connection, source)
+    its.run("orders/more_memory")
+    had_orders = _has_orders(its)
     _merge(connection, "customers")
-    suppressed = erasures.suppress(connection, settings)
-    run(connection, "orders/add_minimal_customers", namespace=source.namespace)
-    run(connection, "orders/earlier_minimal_customers")
-    repeated = database.count(connection, "orders/count_stage", {"table": "stage_repeated"}) > 0
+    suppressed = erasures.suppress(connection, its.settings)
+    its.run("orders/add_minimal_customers", namespace=source.namespace)
+    its.run("orders/earlier_minimal_customers")
+    repeated = its.count("orders/count_stage", {"table": "stage_repeated"}) > 0
     orders = _merge(connection, "orders", compare=had_orders, repeated=repeated)
-    distinct = database.count(connection, "orders/count_staged_orders")
+    distinct = its.count("orders/count_staged_orders")
     if distinct != sum(orders.values()):
         raise StateError(
             f"{source.name}: {distinct} orders were accepted, but {orders} came of them. Nothing was published."
         )
     _replace_lines(connection, source, had_orders)
     _merge(connection, "consents")
-    last = day or _last_day(connection, settings, loads[source.feeds["orders"].landing])
+    last = its.batch.day or _last_day(connection, its.settings, its.loads[source.feeds["orders"].landing])
     touched = _refresh_statistics(connection)
     for name, total in totals.items():
-        run(
-            connection,
+        its.run(
             "orders/finish_publish",
-            load_id=loads[name]["load_id"],
+            load_id=its.loads[name]["load_id"],
             accepted=total["accepted"],
             rejected=total["rejected"],
         )
@@ -489,22 +476,27 @@ def _write(
     }
     verdicts = {f"orders_{verdict}": number for verdict, number in orders.items()}
     counts = SyncCounts(**rows, **verdicts, customers_touched=touched, again=again)
-    learnt_on = last or at.astimezone(settings.shop_time_zone).date()
-    changes.begin_recording(connection)
-    run(connection, "orders/record_changes", day=learnt_on)
-    changes.record(connection, suppressed, learnt_on, "suppressions")
-    part = days.Part("orders", source.name)
-    newest = part.newest_done(connection)
-    if last is not None and (day or newest is None or newest <= last):
+    _record(its, counts, last, suppressed)
+    return counts
+
+
+def _record(its: _Publication, counts: SyncCounts, last: date | None, suppressed: Collection[int]) -> None:
+    """Record what changed, and `last`, the newest day that was published, unless a later one was before."""
+    learnt_on = last or its.at.astimezone(its.settings.shop_time_zone).date()
+    changes.begin_recording(its.connection)
+    its.run("orders/record_changes", day=learnt_on)
+    changes.record(its.connection, suppressed, learnt_on, "suppressions")
+    part = days.Part("orders", its.source.name)
+    newest = part.newest_done(its.connection)
+    if last is not None and (its.batch.day or newest is None or newest <= last):
         part.record(
-            connection,
+            its.connection,
             last,
             "done",
             counts.counts(),
-            definition=sources.definition(settings.include, source),
-            watermark=database.one(connection, "core/newest_change")["change_no"],
+            definition=sources.definition(its.settings.include, its.source),
+            watermark=database.one(its.connection, "core/newest_change")["change_no"],
         )
-    return counts
 
 
 def _last_day(connection: Connection, settings: Settings, load: dict[str, Any]) -> date | None:

@@ -22,6 +22,7 @@ from retention.core.settings import Settings
 from retention.core.shop import Shop
 from retention.orders import erased, files, landing, publishing, sources, validation
 from retention.orders.files import File, Progress
+from retention.orders.landing import Batch
 from retention.orders.publishing import SyncCounts
 from retention.orders.sources import Source, read
 
@@ -117,7 +118,7 @@ def load(
         its.land(None, found)
         its.validate(None)
         end = days.known_at(until, shop.settings.shop_time_zone) if until else at or shop.clock()
-        return publishing.publish(shop, its.source, None, end)
+        return publishing.publish(shop, Batch(its.source, None), end)
 
 
 def land(
@@ -255,7 +256,7 @@ class SourceDays:
     def loads(self, day: date | None) -> dict[str, dict[str, Any]]:
         """What has been landed, by feed."""
         with self.shop.engine.connect() as connection:
-            return landing.loads(connection, self.source, day)
+            return landing.loads(connection, Batch(self.source, day))
 
     def is_published(self, day: date) -> bool:
         """Whether all that has been landed for `day` is published."""
@@ -268,25 +269,25 @@ class SourceDays:
 
     def land(self, day: date | None, found: Found) -> Counts:
         """Land the files: {feed: rows}."""
-        counts = {}
+        counts, batch = {}, Batch(self.source, day)
         for feed in self.source.landed:
             if found[feed.name]:
-                load = landing.land(self.shop.engine, self.source, feed, day, found[feed.name], self.progress)
+                load = landing.land(self.shop.engine, batch, feed, found[feed.name], self.progress)
                 counts[feed.name] = load["landed"]
             else:
                 with self.shop.engine.begin() as connection:
-                    landing.forget(connection, self.source, feed, day)
+                    landing.forget(connection, batch, feed)
         return counts
 
     def validate(self, day: date | None) -> Counts:
         """Validate what was landed: {feed: rejected rows}."""
-        loads, load_key = self.loads(day), landing.load_key(day)
+        loads, batch = self.loads(day), Batch(self.source, day)
         if not loads:
-            raise StateError(f"{self.source.name} {load_key}: nothing has been landed yet.")
+            raise StateError(f"{batch}: nothing has been landed yet.")
         with self.shop.engine.begin() as connection:
-            erased.quarantine(connection, self.shop.settings, self.source, load_key=load_key)
+            erased.quarantine(connection, self.shop.settings, self.source, load_key=batch.key)
         return {
-            feed.name: validation.validate(self.shop, self.source, feed, day)["rejected"]
+            feed.name: validation.validate(self.shop, batch, feed)["rejected"]
             for feed in self.source.landed
             if feed.name in loads
         }
@@ -294,7 +295,7 @@ class SourceDays:
     def publish(self, day: date, again: str | None = None) -> SyncCounts:
         """Publish what was validated, and record the day; `again` is why, for one that was done before."""
         at = days.known_at(day, self.shop.settings.shop_time_zone)
-        return publishing.publish(self.shop, self.source, day, at, again)
+        return publishing.publish(self.shop, Batch(self.source, day), at, again)
 
     def _why_again(self, day: date, done: Done | None, found: Found | None) -> str | None:
         """Why a day that is done is to be done again; None where it stands."""

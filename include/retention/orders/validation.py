@@ -21,18 +21,19 @@ from statistics import median
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from retention.core import database, days, documents
 from retention.core.database import Fragment, Table, identifier
 from retention.core.errors import ExpectationFailed, InputError, StateError
-from retention.core.settings import Settings
 from retention.core.shop import Shop
 from retention.orders import landing
 from retention.orders.erased import ERASED
+from retention.orders.landing import Batch
 from retention.orders.reading import READING_RULES, SHORT
-from retention.orders.sources import OURS, Feed, Source
+from retention.orders.sources import OURS, Feed
 
+ROW_COUNT = "ExpectTableRowCountToBeBetween"
 READABLE = "row_is_readable"  # the rule that rows refused at landing break
 LOADS_FOR_A_BAND = 3  # earlier loads of the weekday needed to judge a row count
 SLACK = 30  # rows by which a count may leave its band: small shops vary
@@ -167,7 +168,29 @@ def read(include: Path, name: str, feed: Feed | None = None) -> Suite:
     return Suite(content["suite"], path, rules, content["batch"])
 
 
-def validate(shop: Shop, source: Source, feed: Feed, day: date | None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Check:
+    """One feed of a batch, as it is checked."""
+
+    shop: Shop
+    batch: Batch
+    feed: Feed
+    suite: Suite
+    load: dict[str, Any]
+
+    @property
+    def view(self) -> Table:
+        """The view with a column for each rule."""
+        return Table(f"landing.check_{self.batch.source.name}_{self.feed.name}")
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the landed files."""
+        found = dict.fromkeys(column for file in self.load["files"] for column in file["columns"])
+        return list(found) or list(self.feed.columns)
+
+
+def validate(shop: Shop, batch: Batch, feed: Feed) -> dict[str, Any]:
     """Check the landed rows of one feed and quarantine those that break a rule: {rejected, failed: [rule]}.
 
     Raises ExpectationFailed, with the rule and its numbers, when a critical expectation does not hold; results and
@@ -175,91 +198,76 @@ def validate(shop: Shop, source: Source, feed: Feed, day: date | None) -> dict[s
     """
     suite = read(shop.settings.include, feed.suite, feed)
     with shop.engine.connect() as connection:
-        load = landing.loads(connection, source, day)[feed.name]
-    columns = list(dict.fromkeys(column for file in load["files"] for column in file["columns"])) or list(feed.columns)
-    view = Table(f"landing.check_{source.name}_{feed.name}")
-    _create_view(shop, source, feed, day, suite, load, columns, view)
+        check = _Check(shop, batch, feed, suite, landing.loads(connection, batch)[feed.name])
+    _create_view(check)
     try:
-        expectations, notes = _expectations(
-            shop.engine, source, feed, day, suite, columns, shop.settings, load["landed"]
-        )
-        result = _ask(shop, view, suite, expectations)
+        expectations, notes = _expectations(check)
+        result = {**_ask(check, expectations), "notes": notes}
+        failed = [entry for entry in result["results"] if not entry["success"]]
+        critical = [entry for entry in failed if entry["expectation_config"]["severity"] == "critical"]
         with shop.engine.begin() as connection:
-            broken = [rule for rule in suite.rules if _unexpected(result, rule.name)]
-            _quarantine(connection, load, broken, columns, view, result)
-            rejected = database.count(connection, "orders/count_rejected", load_id=load["load_id"])
-            by = rejected_by(connection, load, ": ")
-            failed = [entry for entry in result["results"] if not entry["success"]]
-            critical = [entry for entry in failed if entry["expectation_config"]["severity"] == "critical"]
-            result["notes"] = notes
+            _quarantine(connection, check, result)
+            rejected = database.count(connection, "orders/count_rejected", load_id=check.load["load_id"])
+            by = rejected_by(connection, check.load, ": ")
             database.run(
                 connection,
                 "orders/store_validation",
-                load_id=load["load_id"],
+                load_id=check.load["load_id"],
                 suite=suite.name,
                 success=not critical,
                 results=json.dumps(result, default=str),
             )
     finally:
         with shop.engine.begin() as connection:
-            database.execute(connection, "orders/drop_check", {"view": view})
+            database.execute(connection, "orders/drop_check", {"view": check.view})
     names = [entry["expectation_config"]["meta"]["rule"] for entry in failed]
     log.info(
-        "%s %s %s: of %d rows, %d break a rule of %s%s; not met: %s",
-        source.name,
-        feed.name,
-        landing.load_key(day),
-        load["landed"],
+        "%s: of %d rows, %d break a rule of %s%s; not met: %s",
+        batch.label(feed),
+        check.load["landed"],
         rejected,
         suite.name,
         by,
         ", ".join(names) or "none",
     )
     if critical:
-        reasons = "; ".join(_describe(entry, suite, result) for entry in critical)
-        kept = (
-            f"; the rejected rows stand in landing.rejections, all in {landing.table(source, feed)}" if rejected else ""
-        )
-        raise ExpectationFailed(
-            f"{source.name} {feed.name} {landing.load_key(day)}: {reasons}. Nothing was published{kept}."
-        )
+        raise _failure(check, critical, result, rejected)
     return {"rejected": rejected, "failed": names}
 
 
-def _create_view(
-    shop: Shop,
-    source: Source,
-    feed: Feed,
-    day: date | None,
-    suite: Suite,
-    load: dict[str, Any],
-    columns: list[str],
-    view: Table,
-) -> None:
+def _failure(check: _Check, critical: list[dict[str, Any]], result: dict[str, Any], rejected: int) -> ExpectationFailed:
+    reasons = "; ".join(_describe(entry, check.suite, result) for entry in critical)
+    everything = landing.table(check.batch.source, check.feed)
+    kept = f"; the rejected rows stand in landing.rejections, all in {everything}" if rejected else ""
+    return ExpectationFailed(f"{check.batch.label(check.feed)}: {reasons}. Nothing was published{kept}.")
+
+
+def _create_view(check: _Check) -> None:
     """One row per landed row: its columns, a boolean per rule, and whether all of them hold."""
+    day, suite = check.batch.day, check.suite
     literal = f"date '{day.isoformat() if day else 'infinity'}'"
-    end = days.known_at(day + timedelta(days=1), shop.settings.shop_time_zone) if day else None
+    end = days.known_at(day + timedelta(days=1), check.shop.settings.shop_time_zone) if day else None
     newest = next((one["value"] for one in suite.batch if one["rule"] == "newest_row_is_recent"), "null")
     rules = [
         f"coalesce(({rule.good.replace('{{ day }}', literal)}), false) as {identifier(OURS + rule.name)}"
         for rule in suite.rules
     ]
     names = {
-        "view": view,
-        "part": landing.partition(source, feed, landing.load_key(day)),
-        "columns": _list(identifier(column) for column in columns),
-        "no_columns": _list("cast(null as text)" for _ in columns),
+        "view": check.view,
+        "part": check.batch.partition(check.feed),
+        "columns": _list(identifier(column) for column in check.columns),
+        "no_columns": _list("cast(null as text)" for _ in check.columns),
         "rules": _list(rules),
         "all_true": _list("true" for _ in rules),
         "accepted": Fragment(" and ".join(f"v.{identifier(OURS + rule.name)}" for rule in suite.rules) or "true"),
         "newest": Fragment(newest),
         "latest": Fragment(f"timestamptz '{end.isoformat()}'" if end else "timestamptz 'infinity'"),
-        "load_id": Fragment(load["load_id"]),
+        "load_id": Fragment(check.load["load_id"]),
         "reading_rules": Fragment(", ".join(f"'{rule}'" for rule in READING_RULES)),
     }
     try:
-        with shop.engine.begin() as connection:
-            database.execute(connection, "orders/drop_check", {"view": view})
+        with check.shop.engine.begin() as connection:
+            database.execute(connection, "orders/drop_check", {"view": check.view})
             database.execute(connection, "orders/create_check", names)
     except psycopg.Error as problem:
         raise InputError(f"{suite.path}: a rule is not valid SQL: {problem.diag.message_primary}.") from problem
@@ -270,67 +278,44 @@ def _list(parts: Any) -> Fragment:
     return Fragment("".join(f",\n        {part}" for part in parts))
 
 
-def _expectations(
-    engine: Engine,
-    source: Source,
-    feed: Feed,
-    day: date | None,
-    suite: Suite,
-    columns: list[str],
-    settings: Settings,
-    landed: int,
-) -> tuple[list[dict[str, Any]], list[str]]:
+def _expectations(check: _Check) -> tuple[list[dict[str, Any]], list[str]]:
     """The expectations as types and arguments of Great Expectations, and notes on those left out."""
+    suite, feed, day = check.suite, check.feed, check.batch.day
     found = [_of_column(READABLE, OURS + READABLE, 1.0, "warning")]
     found += [_of_column(rule.name, OURS + rule.name, rule.mostly, "warning", rule.column) for rule in suite.rules]
     notes = []
     if day and feed.name == "orders" and not feed.may_be_empty:
-        found.append(
-            {"type": "ExpectTableRowCountToBeBetween", "rule": "not_empty", "severity": "critical", "min_value": 1}
-        )
+        found.append({"type": ROW_COUNT, "rule": "not_empty", "severity": "critical", "min_value": 1})
     for one in suite.expected(daily=day is not None):
-        rule, severity = one["rule"], one["severity"]
-        if rule == "rejected_share":
-            found.append(_of_column(rule, OURS + "accepted", 1 - _allowed(one, landed), severity))
-        elif rule == "columns_as_expected":
-            ours = [OURS + name for name in (READABLE, "accepted", "newest", *(r.name for r in suite.rules))]
-            found.append(
-                {
-                    "type": "ExpectTableColumnsToMatchSet",
-                    "rule": rule,
-                    "severity": severity,
-                    "column_set": ["file_no", "row_no", *feed.columns, *ours],
-                }
-            )
-        elif rule == "row_count":
-            found.append(
-                {
-                    "type": "ExpectTableRowCountToBeBetween",
-                    "rule": rule,
-                    "severity": severity,
-                    "min_value": one["at_least"],
-                }
-            )
-        elif rule == "newest_row_is_recent" and day and not landed:
-            notes.append(f"{rule}: skipped, no row was landed")
-        elif rule == "newest_row_is_recent" and day:
-            least = days.starts_at(day - timedelta(days=one["within_days"] - 1), settings.shop_time_zone)
-            found.append(
-                {
-                    "type": "ExpectColumnMaxToBeBetween",
-                    "rule": rule,
-                    "severity": severity,
-                    "column": OURS + "newest",
-                    "min_value": least,
-                }
-            )
-        elif rule == "row_count_like_weekday" and day:
-            band = _band(engine, source, feed, day, one)
-            if band is None:
-                notes.append(f"{rule}: skipped, fewer than {LOADS_FOR_A_BAND} earlier loads of this weekday")
-            else:
-                found.append({"type": "ExpectTableRowCountToBeBetween", "rule": rule, "severity": severity, **band})
+        asked = _of_batch(check, one)
+        if isinstance(asked, str):
+            notes.append(f"{one['rule']}: skipped, {asked}")
+        elif asked:
+            found.append({"rule": one["rule"], "severity": one["severity"], **asked})
     return found, notes
+
+
+def _of_batch(check: _Check, one: dict[str, Any]) -> dict[str, Any] | str | None:
+    """Type and arguments of an expectation of the whole batch; or why it is skipped; None where it is of days only."""
+    rule, day, landed = one["rule"], check.batch.day, check.load["landed"]
+    if rule == "rejected_share":
+        return _of_column(rule, OURS + "accepted", 1 - _allowed(one, landed), one["severity"])
+    if rule == "columns_as_expected":
+        ours = [OURS + name for name in (READABLE, "accepted", "newest", *(r.name for r in check.suite.rules))]
+        return {
+            "type": "ExpectTableColumnsToMatchSet",
+            "column_set": ["file_no", "row_no", *check.feed.columns, *ours],
+        }
+    if rule == "row_count":
+        return {"type": ROW_COUNT, "min_value": one["at_least"]}
+    if day is None:
+        return None
+    if rule == "row_count_like_weekday":
+        return _band(check, day, one) or f"fewer than {LOADS_FOR_A_BAND} earlier loads of this weekday"
+    if not landed:  # newest_row_is_recent
+        return "no row was landed"
+    least = days.starts_at(day - timedelta(days=one["within_days"] - 1), check.shop.settings.shop_time_zone)
+    return {"type": "ExpectColumnMaxToBeBetween", "column": OURS + "newest", "min_value": least}
 
 
 def _of_column(rule: str, column: str, mostly: float, severity: str, shown: str | None = None) -> dict[str, Any]:
@@ -345,34 +330,36 @@ def _of_column(rule: str, column: str, mostly: float, severity: str, shown: str 
     }
 
 
-def _band(engine: Engine, source: Source, feed: Feed, day: date, one: dict[str, Any]) -> dict[str, int] | None:
-    with engine.connect() as connection:
-        counts = list(
-            database.run(connection, "orders/same_weekdays", source=source.name, feed=feed.name, day=day).scalars()
+def _band(check: _Check, day: date, one: dict[str, Any]) -> dict[str, Any] | None:
+    with check.shop.engine.connect() as connection:
+        same = database.run(
+            connection, "orders/same_weekdays", source=check.batch.source.name, feed=check.feed.name, day=day
         )
+        counts = list(same.scalars())
     if len(counts) < LOADS_FOR_A_BAND:
         return None
     usual = median(counts)
     return {
+        "type": ROW_COUNT,
         "min_value": max(0, int(usual * _share(one["from"])) - SLACK),
         "max_value": int(usual * _share(one["to"])) + SLACK,
     }
 
 
-def _ask(shop: Shop, view: Table, suite: Suite, expectations: list[dict[str, Any]]) -> dict[str, Any]:
+def _ask(check: _Check, expectations: list[dict[str, Any]]) -> dict[str, Any]:
     """Great Expectations' own answer as JSON. Raises StateError when an expectation could not be evaluated."""
     gx, context = _great_expectations()
     source = context.data_sources.add_or_update_postgres(
         "retention",
-        connection_string=database.driver_url(shop.settings.database_url or ""),
-        kwargs=database.engine_arguments(shop.engine),
+        connection_string=database.driver_url(check.shop.settings.database_url or ""),
+        kwargs=database.engine_arguments(check.shop.engine),
     )
-    schema, _, name = view.partition(".")
+    schema, _, name = check.view.partition(".")
     with warnings.catch_warnings():  # the schema belongs in the URL by now; ours may bring options of its own
         warnings.simplefilter("ignore", DeprecationWarning)
         rows = source.add_table_asset("rows", table_name=name, schema_name=schema)
     batch = rows.add_batch_definition_whole_table("all")
-    asked = gx.ExpectationSuite(suite.name, expectations=[_expectation(gx, one) for one in expectations])
+    asked = gx.ExpectationSuite(check.suite.name, expectations=[_expectation(gx, one) for one in expectations])
     try:
         # No examples: they would cost a scan per rule; quarantine keeps every row anyway.
         answer = batch.get_batch().validate(
@@ -383,7 +370,7 @@ def _ask(shop: Shop, view: Table, suite: Suite, expectations: list[dict[str, Any
         source.get_engine().dispose()  # a second pool of its own, which would hold a connection open for each suite
     result: dict[str, Any] = json.loads(json.dumps(answer.to_json_dict(), default=str))
     for entry in result["results"]:
-        _refuse_exception(entry, suite)
+        _refuse_exception(entry, check.suite)
     return result
 
 
@@ -434,17 +421,11 @@ def shown(columns: list[str], alias: str) -> dict[str, Fragment]:
     }
 
 
-def _quarantine(
-    connection: Connection,
-    load: dict[str, Any],
-    broken: list[Rule],
-    columns: list[str],
-    view: Table,
-    result: dict[str, Any],
-) -> None:
+def _quarantine(connection: Connection, check: _Check, result: dict[str, Any]) -> None:
     """Write a rejection per row and broken rule; their number must be the one Great Expectations counted."""
-    kept = [*READING_RULES, ERASED]
-    database.run(connection, "orders/forget_rejections", load_id=load["load_id"], kept=kept)
+    load_id, kept = check.load["load_id"], [*READING_RULES, ERASED]
+    database.run(connection, "orders/forget_rejections", load_id=load_id, kept=kept)
+    broken = [rule for rule in check.suite.rules if _unexpected(result, rule.name)]
     if not broken:
         return
     rules = ", ".join(
@@ -453,16 +434,16 @@ def _quarantine(
         for rule in broken
     )
     names = {
-        "view": view,
+        "view": check.view,
         "rules": Fragment(rules),
-        "load_id": Fragment(load["load_id"]),
+        "load_id": Fragment(load_id),
         "all_hold": Fragment(" and ".join(f"v.{identifier(OURS + rule.name)}" for rule in broken)),
-        **shown(columns, "v"),
+        **shown(check.columns, "v"),
     }
     database.execute(connection, "orders/quarantine", names)
     counted = {
         row["rule"]: row["rows"]
-        for row in database.run(connection, "orders/rejected_by_rule", load_id=load["load_id"]).mappings()
+        for row in database.run(connection, "orders/rejected_by_rule", load_id=load_id).mappings()
     }
     for rule in broken:
         if counted.get(rule.name, 0) != _unexpected(result, rule.name):
