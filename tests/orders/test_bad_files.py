@@ -21,6 +21,7 @@ from retention.core.settings import Settings
 from retention.core.shop import Shop
 from retention.orders import files as files_of
 from retention.orders import sync
+from retention.orders.publishing import SyncCounts
 
 
 def rows(engine: Engine, statement: str) -> list[tuple[Any, ...]]:
@@ -38,11 +39,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(settings: Settings, engine: Engine) -> Callable[[], dict[str, Any]]:
+def run(settings: Settings, engine: Engine) -> Callable[[], SyncCounts]:
     return lambda: sync.sync(Shop(settings, engine), "demo_shop", DAY)
 
 
-Run = Callable[[], dict[str, Any]]
+Run = Callable[[], SyncCounts]
 FILE = f"{DAY}/orders.csv"
 
 
@@ -74,7 +75,7 @@ def test_a_bad_value_is_a_rejection_with_its_rule(
 ) -> None:
     write_day(folder, orders=[order("1"), {**order("2"), **changes}])
     counts = run()
-    assert (counts["landed"], counts["accepted"], counts["rejected"], counts["orders_inserted"]) == (2, 1, 1, 1)
+    assert (counts.landed, counts.accepted, counts.rejected, counts.orders_inserted) == (2, 1, 1, 1)
     assert rejections(engine) == [(FILE, 2, rule)]
     assert rows(engine, "select max(length(cast(row_text as text))) < 5000 from landing.rejections") == [(True,)]
 
@@ -96,25 +97,25 @@ def test_a_row_that_cannot_be_landed_is_a_rejection_and_the_rest_is_landed(
     content = ",".join(ORDERS) + "\n" + csv_row(ref="1") + bad + csv_row(ref="2") + csv_row(ref="3")
     (here / "orders.csv").write_bytes(content.encode("utf-8", "surrogateescape"))
     counts = run()
-    assert (counts["landed"], counts["accepted"], counts["orders_inserted"]) == (4, 3, 3)
+    assert (counts.landed, counts.accepted, counts.orders_inserted) == (4, 3, 3)
     assert rejections(engine) == [(FILE, 2, rule)]
 
 
 def test_a_row_far_too_long_is_a_rejection(run: Run, engine: Engine, folder: Path) -> None:
     write_day(folder, text=csv_row(ref="1") + "x" * (20 << 20) + "\n" + csv_row(ref="2"))
-    assert run()["orders_inserted"] == 2
+    assert run().orders_inserted == 2
     assert rejections(engine) == [(FILE, 2, "row_too_long")]
 
 
 def test_a_stray_quote_does_not_glue_rows_together(run: Run, engine: Engine, folder: Path) -> None:
     write_day(folder, text=csv_row(("coupon", '5" PIPE'), ref="1") + csv_row(("coupon", '6" PIPE'), ref="2"))
-    assert run()["orders_inserted"] == 2
+    assert run().orders_inserted == 2
     assert rows(engine, "select coupon_code from shop.orders order by 1") == [('5" PIPE',), ('6" PIPE',)]
 
 
 def test_a_line_break_in_quotes_is_part_of_the_field(run: Run, engine: Engine, folder: Path) -> None:
     write_day(folder, orders=[order("1")], lines=[line("1", name='Tea,\nthe "good" one'), line("1", 2)])
-    assert run()["rejected"] == 0
+    assert run().rejected == 0
     assert rows(engine, "select description from shop.order_lines order by line_no") == [
         ('Tea,\nthe "good" one',),
         ("Tea",),
@@ -123,7 +124,7 @@ def test_a_line_break_in_quotes_is_part_of_the_field(run: Run, engine: Engine, f
 
 def test_an_end_of_data_mark_of_copy_is_only_a_bad_row(run: Run, engine: Engine, folder: Path) -> None:
     write_day(folder, text=csv_row(ref="1") + "\\.\n" + csv_row(ref="2"))
-    assert run()["orders_inserted"] == 2
+    assert run().orders_inserted == 2
     assert rejections(engine) == [(FILE, 2, "too_few_fields")]
 
 
@@ -131,7 +132,7 @@ def test_blank_lines_and_windows_line_ends_are_no_rows(run: Run, engine: Engine,
     here = write_day(folder)
     content = ",".join(ORDERS) + "\r\n" + csv_row(ref="1").strip() + "\r\n\r\n" + csv_row(ref="2").strip() + "\r\n\r\n"
     (here / "orders.csv").write_bytes(b"\xef\xbb\xbf" + content.encode())
-    assert run()["landed"] == 2
+    assert run().landed == 2
 
 
 def test_an_sql_fragment_is_a_value_like_any_other(run: Run, engine: Engine, folder: Path) -> None:
@@ -150,7 +151,7 @@ def test_a_bad_line_of_json_is_a_rejection(run: Run, engine: Engine, folder: Pat
     with (here / "customers.jsonl").open("a") as file:
         file.write(line_of_json + "\n" + json.dumps(customer("C2")) + "\n")
     counts = run()
-    assert (counts["landed"], counts["rejected"]) == (4, 1)
+    assert (counts.landed, counts.rejected) == (4, 1)
     assert rejections(engine)[0][:2] == (f"{DAY}/customers.jsonl", 2)
     assert rows(engine, "select count(*) from shop.customers") == [(2,)]
 
@@ -162,7 +163,7 @@ def test_a_nul_byte_at_the_beginning_of_json_lines_is_a_rejection(
     here = write_day(folder, orders=[order("1")])
     lines = [json.dumps(customer(ref)).encode() for ref in ("C1", "C2")]
     (here / "customers.jsonl").write_bytes(begins + b"\n".join(lines))
-    assert run()["rejected"] == 1
+    assert run().rejected == 1
     assert rejections(engine) == [(f"{DAY}/customers.jsonl", 1, "nul_byte")]
     assert rows(engine, "select customer_ref from shop.customers where email is not null") == [("C2",)]
 
@@ -177,7 +178,7 @@ def test_a_nul_byte_at_the_beginning_of_a_header_is_not_told_to_be_utf_16(run: R
 def test_an_extra_column_is_landed_and_reported(run: Run, engine: Engine, folder: Path) -> None:
     here = write_day(folder)
     (here / "orders.csv").write_text(",".join(ORDERS) + ",gift: 50%\n" + csv_row(ref="1").strip() + ",mug\n")
-    assert run()["orders_inserted"] == 1
+    assert run().orders_inserted == 1
     assert rows(engine, 'select "gift\\: 50%" from landing.demo_shop_orders') == [("mug",)]
     (failed,) = rows(
         engine,
@@ -336,17 +337,17 @@ def test_a_stale_file_stops_the_day(run: Run, folder: Path) -> None:
 
 def test_an_order_that_changes_its_customer_is_rejected(run: Run, engine: Engine, folder: Path) -> None:
     write_day(folder, orders=[order("1", "C1"), order("1", "C2"), order("2", "C3")])
-    assert run()["orders_inserted"] == 2
+    assert run().orders_inserted == 2
     assert rejections(engine) == [(FILE, 2, "customer_changed")]
     write_day(folder, orders=[order("1", "C1"), order("2", "C4")])
-    assert run()["orders_unchanged"] == 1
+    assert run().orders_unchanged == 1
     assert rejections(engine) == [(FILE, 2, "customer_changed")]
     assert rows(engine, "select count(*) from shop.orders") == [(2,)]
 
 
 def test_lines_of_an_unknown_order_are_rejected(run: Run, engine: Engine, folder: Path) -> None:
     write_day(folder, orders=[order("1")], lines=[line("1"), line("404")])
-    assert run()["rejected"] == 1
+    assert run().rejected == 1
     assert rejections(engine) == [(f"{DAY}/order_lines.csv", 2, "order_unknown")]
 
 

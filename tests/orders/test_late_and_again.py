@@ -13,7 +13,7 @@ from shop_files import DAY, customer, order, write_day
 from sqlalchemy import Engine, text
 
 from retention.core import changes, database
-from retention.core.errors import ExpectationFailed
+from retention.core.errors import ExpectationFailed, NotReady
 from retention.core.settings import Settings
 from retention.core.shop import Shop
 from retention.orders import sync
@@ -122,6 +122,17 @@ def test_a_changed_suite_judges_the_newest_day_again_and_older_days_stay(
     with pytest.raises(ExpectationFailed, match="costs_more"):
         sync.sync(Shop(own, engine), "demo_shop", NEXT)
     assert sync.sync(Shop(own, engine), "demo_shop", DAY) == first
+
+
+def test_a_day_that_is_done_is_looked_for_where_somebody_says_it_is(
+    settings: Settings, engine: Engine, files: Path
+) -> None:
+    write_day(files, orders=[order("1")])
+    first = sync.sync(Shop(settings, engine), "demo_shop", DAY)
+    shutil.rmtree(files)
+    assert sync.sync(Shop(settings, engine), "demo_shop", DAY) == first
+    with pytest.raises(NotReady):
+        sync.sync(Shop(settings, engine), "demo_shop", DAY, str(files / "elsewhere"))
 
 
 def test_a_dry_run_counts_what_a_sync_would_and_writes_nothing(settings: Settings, engine: Engine, files: Path) -> None:

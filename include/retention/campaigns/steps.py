@@ -117,8 +117,8 @@ def finish(shop: Shop, name: str, day: date) -> Counts:
 
 def _require(shop: Shop, day: date, now: datetime | None) -> None:
     """Raises InputError for a day that is not over, or not published."""
-    days.require_over(shop.settings, day, now)
     with shop.engine.connect() as connection:
+        days.require_over(shop.settings, day, now, days.newest_published(connection))
         days.require_published(connection, day)
 
 

@@ -86,15 +86,17 @@ def known_at(day: date, zone: ZoneInfo) -> datetime:
     return starts_at(day + timedelta(days=1), zone)
 
 
-def require_over(settings: Settings, day: date, now: datetime | None = None) -> None:
+def require_over(settings: Settings, day: date, now: datetime | None = None, newest: date | None = None) -> None:
     """Raises InputError, saying when it ends, for a day that is not over at `now` (by default the real instant).
 
     Half a day's facts would look like a whole day without the others. On the clock `days` a day may be played ahead.
+    The message names the `newest` published day where it is given.
     """
     ends = known_at(day, settings.shop_time_zone)
     if settings.clock == "wall" and (now or clock.now()) < ends:
         raise InputError(
             f"{day} is not over: it ends at {ends:%Y-%m-%d %H:%M} ({settings.shop_time_zone}). Do it after that."
+            + (f" The newest published day is {newest}." if newest else "")
         )
 
 
@@ -282,7 +284,9 @@ class Part:
             why = MADE_OTHERWISE
         elif content is not None and is_newest and (done.watermark is None or done.watermark < newest_change):
             why = KNOWS_MORE
-        if done and why is None:
+        if done and why is None and content is not None and done.definition != definition:
+            log.info("%s, %s: as recorded, by what did it then; --dry-run shows what it would give now", self, day)
+        elif done and why is None:
             log.info("%s, %s: as recorded", self, day)
         elif done:
             log.info("%s, %s: computed again, since %s", self, day, why)

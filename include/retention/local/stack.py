@@ -48,7 +48,7 @@ insert into slot_pool (pool, slots, description, include_deferred)
 values (%(pool)s, %(slots)s, 'Work in the shop''s database', false)
 on conflict (pool) do nothing
 """
-PATIENCE = 180.0  # seconds until a start counts as failed
+PATIENCE = 600.0  # seconds until a start counts as failed
 
 
 def start_database(settings: Settings) -> Settings:
@@ -251,7 +251,10 @@ def _answers(url: str) -> bool:
     """Whether the server is there, and has built the routes for tasks: at the first call that takes 5 s."""
     if "metadatabase" in _ailing(url):
         return False
-    rest.call(f"{url}/execution/health")
+    try:
+        rest.call(f"{url}/execution/health")
+    except StateError:  # not yet
+        return False
     return True
 
 

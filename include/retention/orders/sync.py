@@ -304,10 +304,15 @@ class SourceDays:
         return MADE_OTHERWISE if done and self.is_made_otherwise(day, done) else None
 
     def _files_still_there(self, day: date) -> Found | None:
-        """The files of a day that is done; None where they have been cleared away: what was landed of them stands."""
+        """The files of a day that is done; None where they have been cleared away: what was landed of them stands.
+
+        Raises NotReady or DataError where somebody said where to look.
+        """
         try:
             return self.files(day)
         except DataError:
+            if self.path is not None:
+                raise
             return None
 
     def _newest_done(self) -> date | None:

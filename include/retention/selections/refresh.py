@@ -130,7 +130,8 @@ def members(shop: Shop, name: str, day: date | None = None) -> Iterator[str]:
     """The customer_refs in the selection on `day` (by default the last day it did), sorted.
 
     A day that it did is read from the membership history; any other is computed as it was known then, written nowhere.
-    Raises InputError for an unknown selection, StateError without `day` when it never did one.
+    Raises InputError for an unknown selection or a day after the newest published one, StateError without `day` when it
+    never did one.
     """
     definitions, broken = read_each(shop.settings.include)
     if name in broken:
@@ -140,6 +141,8 @@ def members(shop: Shop, name: str, day: date | None = None) -> Iterator[str]:
         at = day or part(name).newest_done(connection)
         if at is None:
             raise StateError(f"The selection {name} was never refreshed: run `retention select --day D {name}`.")
+        if days.newest_published(connection) is not None:
+            days.refuse_ahead(connection, at)
         if part(name).done(connection, at) is not None:
             yield from _refs(connection, "selections/refresh/members", selection=name, day=at)
             return
@@ -177,8 +180,8 @@ def _refresh(shop: Shop, definitions: Mapping[str, Definition], definition: Defi
 
 def _require(shop: Shop, day: date, now: datetime | None) -> None:
     """Raises InputError for a day that is not over, or later than the newest published one."""
-    days.require_over(shop.settings, day, now)
     with shop.engine.connect() as connection:
+        days.require_over(shop.settings, day, now, days.newest_published(connection))
         days.refuse_ahead(connection, day)
 
 
