@@ -342,19 +342,26 @@ def test_an_old_order_that_becomes_known_after_entry_ends_the_enrolment(room: An
     assert room.run(after(1))["exited"] == 1
 
 
-def test_an_order_known_at_entry_does_not_end_the_enrolment_when_it_changes(room: Any, shop: Any) -> None:
+@pytest.mark.parametrize(
+    ("was", "becomes", "exited"),
+    [("pending", "complete", 1), ("complete", "refunded", 0), ("complete", "complete", 0), ("cancelled", "pending", 0)],
+)
+def test_an_order_known_at_entry_ends_the_enrolment_only_by_becoming_complete(
+    room: Any, shop: Any, was: str, becomes: str, exited: int
+) -> None:
     [ref] = room.customers(1)
-    order_ref = shop.order(ref, date(2024, 5, 5), status="pending")
+    order_ref = shop.order(ref, date(2024, 5, 5), status=was)
     room.run(D)
     room.execute(
         "insert into shop.orders_history select *, :at from shop.orders", at=days.known_at(after(1), shop.zone)
     )
     room.execute(
-        "update shop.orders set status = 'complete', known_at = :at where order_ref = :ref",
+        "update shop.orders set status = :becomes, known_at = :at where order_ref = :ref",
+        becomes=becomes,
         at=days.known_at(after(1), shop.zone),
         ref=order_ref,
     )
-    assert room.run(after(1))["exited"] == 0
+    assert room.run(after(1))["exited"] == exited
 
 
 def test_a_cancelled_order_does_not_end_the_enrolment(room: Any, shop: Any) -> None:

@@ -4,7 +4,7 @@
 
 -- True of an enrolment that an order ends. That is an order not cancelled, placed on a day after the entry, or one that
 -- became known only after the entry: under a later number than the entry has, or, for a day that was done late, after
--- the midnight (in :shop_zone) that ended the day of entry.
+-- the midnight (in :shop_zone) that ended the day of entry. A complete order is known from its first complete version.
 -- The exit of a day and the claim of a message both ask it, so that no message follows an order we know of.
 {% macro has_ordered_since_entry(e, as_of=":known_by") -%}
     exists (
@@ -27,6 +27,7 @@
                         and earlier.source = o.source
                         and earlier.order_ref = o.order_ref
                         and earlier.known_at <= cast({{ e }}.entered_on + 1 as timestamp) at time zone :shop_zone
+                        and (earlier.status = 'complete' or o.status <> 'complete')
                 )
             )
     )
