@@ -67,8 +67,9 @@ ON_GIVEN_TABLES = {
     "privacy": "the rows of a person, in every table that has some",
 }
 WRITES = re.compile(
-    r"\b(?:insert\s+into|update|delete\s+from|merge\s+into|copy|truncate(?:\s+table)?)\s+"
-    r"(?:only\s+)?(\"?[\w.\"]+|\{\{.*?\}\}\w*)"
+    r"\b(?:into|update|delete\s+from|copy|truncate(?:\s+table)?"
+    r"|(?:create(?:\s+unlogged)?|alter|drop)\s+table(?:\s+if(?:\s+not)?\s+exists)?)\s+"
+    r"(?:only\s+)?(\"?[\w.\"]+|\{\{.*?\}\}\w*|\{%)"
 )
 
 
@@ -76,7 +77,7 @@ def written(sql: str) -> set[str]:
     """The tables that a statement writes; {{ ... }} for those whose name it is given. Temporary ones have no schema."""
     bare = without_comments(sql.lower())
     found = (target.replace('"', "") for target in WRITES.findall(bare))
-    return {"{{ ... }}" if target.startswith("{{") else target for target in found if target not in ("set", "of")}
+    return {"{{ ... }}" if target.startswith("{") else target for target in found if target not in ("set", "of")}
 
 
 def offences(among: list[Text]) -> list[str]:
@@ -113,6 +114,11 @@ def test_each_folder_writes_its_own_tables_only() -> None:
         "update {{ table }} set x = 1",
         "insert into stage_orders (customer_id) values (1)",
         "insert into shop.unheard_of (customer_id) values (1)",
+        "alter table shop.orders drop column total",
+        "drop table if exists shop.orders",
+        "create table shop.orders_too (customer_id bigint)",
+        "select * into shop.orders_too from shop.orders",
+        "update {% if x %}shop.orders{% endif %} set total = 1",
     ],
 )
 def test_a_table_written_by_another_folder_is_found(statement: str) -> None:

@@ -160,6 +160,7 @@ def test_a_click_is_interest_and_an_open_is_none(desk: Desk) -> None:
     desk.now = NOW + timedelta(days=2)
     desk.sendgrid([click(desk, 86_400)])
     assert desk.apply()["engaged"] == 1
+    assert desk.run("select what from shop.changes order by change_no desc limit 1") == [{"what": ["engagement"]}]
     assert engagement(desk) == {"A": ("2026-11-21", "2026-11-22")}
     assert "who=A" not in str(desk.run("select * from events.received"))
 

@@ -233,6 +233,7 @@ def test_nothing_of_the_person_is_left_and_every_total_is_as_it_was(full: Town) 
         {"reason": "erased", "count": 1},
         {"reason": "timeout", "count": 1},
     ]
+    assert full.value("select count(*) from shop.changes where what = array['erasures']") == 1
     assert full.planner.run("select left_reason from delivery.audience_members") == [{"left_reason": "erased"}]
     assert full.planner.run("select exit_reason from campaigns.enrolments order by 1") == [
         {"exit_reason": "erased"},
