@@ -12,10 +12,11 @@ red.
 
 **When it fails**
 
-- *Promises are broken*: first `retention halt`, so that it does not go on. Run the statement that the
-  message names (in `include/sql/delivery/proof.sql`) to see the rows. `stuck_attempting` means that no delivery has
-  run for a day: see `deliver_messages`. Anything else should be impossible, and is worth a report with the rows'
-  message keys.
+- *Promises are broken*: first `retention halt`, so that it does not go on. Then show the rows of each check that the
+  message names, like `retention prove --rows sent_after_order`: keys, no addresses.
+  `retention sql delivery/sent_after_order | psql "$RETENTION_DATABASE_URL"` asks the same question, and can be changed
+  to ask more. `stuck_attempting` means that no delivery has run for a day: see `deliver_messages`. Anything else should
+  be impossible, and is worth a report with the rows' message keys.
 - Anything else is the database; clear the task.
 
 **Running it again** is harmless: it only reads.

@@ -1,4 +1,4 @@
-"""docs/states.md names every state and every reason there is."""
+"""docs/states.md names every state and every reason there is, and only statements that there are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sql_text import SQL, text_of
+from sql_text import SQL, text_of, texts
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGE = (PROJECT / "docs" / "states.md").read_text()
@@ -45,6 +45,8 @@ SQL_REASONS = {word for name in MOVERS for word in re.findall(r"(?:then|else|rea
 PYTHON_REASONS = set(re.findall(r'\b(?:refused|retry|unknown|not_attempted)\(\s*f?"(\w+)', PYTHON)) | set(
     re.findall(r'\d{5}: "(\w+)"', PYTHON)
 )
+ENDINGS = {".sql", ".py", ".yaml", ".json"}
+LINKED = re.findall(r"\[`?(\w+)`?\]\(\.\./include/sql/([^)]+\.sql)\)", PAGE)
 TABLE = set(re.findall(r"^\| `(?:planned|refused|unknown|skipped)` \| `(\w+)", PAGE, re.MULTILINE))
 
 
@@ -74,3 +76,39 @@ def test_the_files_the_page_links_to_are_there() -> None:
     links = re.findall(r"\]\((\.\./[^)]+)\)", PAGE)
     assert links
     assert not [link for link in links if not (PROJECT / "docs" / link).exists()]
+
+
+def _statements(file: str) -> set[str]:
+    """What a file of include/sql is linked for: its statements (`-- name:`), else the file's own name; macros."""
+    named = {text.name.rpartition("/")[2] for text in texts() if text.file == file and not text.is_macros}
+    return named | set(re.findall(r"{% macro (\w+)", (SQL / file).read_text()))
+
+
+def _movers() -> list[str]:
+    """Each name in a column "moved by": the first word between commas; what follows it says when or by whom."""
+    names: list[str] = []
+    for table in re.findall(r"^\|.* moved by \|.*\n\|[-|]+\n((?:\|.*\n)+)", PAGE, re.MULTILINE):
+        header = PAGE[: PAGE.index(table)].rstrip("\n").splitlines()[-2]
+        column = [cell.strip() for cell in header.split("|")].index("moved by")
+        for row in table.splitlines():
+            cell = re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", row.split("|")[column]).replace("`", "")
+            names += re.findall(r"(?:^|[,;] )(\w+)", cell.strip().partition(": ")[0])
+    return names
+
+
+def test_each_statement_that_the_page_links_is_in_that_file() -> None:
+    assert ("settle", "ledger/claims.sql") in LINKED
+    assert not [f"{name}: {file}" for name, file in LINKED if name not in _statements(file)]
+
+
+def test_each_statement_that_moves_a_row_by_the_page_is_linked_on_it() -> None:
+    movers = set(_movers())
+    assert {"plan", "settle", "end_erased", "redeem"} <= movers
+    assert not movers - {name for name, _ in LINKED}
+
+
+def test_each_name_in_backticks_on_the_page_is_in_the_project() -> None:
+    names = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", PAGE))
+    assert {"settle_unknown", "message_key_twice", "exited_on"} <= names
+    files = [path for folder in ("include", "dags") for path in (PROJECT / folder).rglob("*") if path.suffix in ENDINGS]
+    assert not names - {word for path in files for word in re.findall(r"\w+", path.read_text())}

@@ -1,4 +1,4 @@
-"""A row that no program can read is set aside, with its key in the log; everybody else gets their message."""
+"""A row that no program can read is quarantined, with its key in the log; everybody else gets their message."""
 
 from __future__ import annotations
 

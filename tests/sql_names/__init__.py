@@ -30,7 +30,7 @@ stage_content = Name("s.status, s.total")
 table_content = Name("t.status, t.total")
 assignments = Name("status = excluded.status")
 join = Name("t.customer_id = s.customer_id")
-several_join = Name("m.customer_id = s.customer_id")
+candidates_join = Name("m.customer_id = s.customer_id")
 with_orders = Name("true")
 rules = Name("('total', true, '1')")
 

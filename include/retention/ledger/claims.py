@@ -34,7 +34,7 @@ START: Place = ("-infinity", "")
 
 # What a claim ends with that meets a row nobody can read or write on: psycopg's errors, or Python's own.
 UNREADABLE = (DataError, IntegrityError, OverflowError, ValueError)
-MOST_IN_A_ROW = 20  # rows that are set aside one after the other; with more of them the fault is ours
+MOST_IN_A_ROW = 20  # rows that are quarantined one after the other; with more of them the fault is ours
 
 # What a refusal teaches: the channel and the reason of a suppression, as the provider's later reports would write it.
 SUPPRESSED_BY_REASON = {"opted_out": ("all", "stopped"), "invalid_number": ("sms", "invalid_number")}
@@ -102,7 +102,7 @@ class Ledger:
     def __init__(self, settings: Settings, connection: Connection) -> None:
         self._settings = settings
         self.connection = connection
-        self._in_a_row = 0  # messages set aside since the last claim that could be read
+        self._in_a_row = 0  # messages quarantined since the last claim that could be read
         self._shop_zone = settings.shop_time_zone.key
 
     @contextlib.contextmanager
@@ -285,7 +285,7 @@ def release_reservations(connection: Connection, rows: Sequence[Mapping[Any, Any
 
 def _log_unreadable(keys: Iterable[str]) -> None:
     for key in keys:
-        log.error("Message %s is set aside as unreadable: see docs/states.md.", key)
+        log.error("Message %s is quarantined as unreadable: see docs/states.md.", key)
 
 
 def _key(claim: str) -> int:

@@ -1,4 +1,4 @@
-"""Rows of people who were erased: what the files still say of them is set aside as it comes, and quotes nothing."""
+"""Rows of people who were erased: what the files still say of them is quarantined as it comes, and quotes nothing."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def quarantine(
 
 
 def rows_of(connection: Connection, load_id: int) -> int:
-    """How many rows of a load were set aside: nobody's mistake, so no share of bad rows counts them."""
+    """How many rows of a load were quarantined: nobody's mistake, so no share of bad rows counts them."""
     return count(connection, "orders/count_quarantined", load_id=load_id)
 
 

@@ -337,7 +337,7 @@ def _message(problem: DBAPIError) -> str:
 
 
 def _refuse(its: _Publication, staged: Collection[str]) -> None:
-    """Set aside rows that cannot be, and those that others contradict: another customer's order, lines of no order."""
+    """Quarantine rows that cannot be, and those that others contradict: another customer's order, lines of no order."""
     lines = its.source.feeds.get("order_lines")
     is_shared = lines is not None and lines.shares == "orders"
     its.run("orders/take_known_order", reporting=its.settings.reporting_currency)
@@ -513,17 +513,17 @@ def _merge(connection: Connection, name: str, *, compare: bool = True, repeated:
     """
     kind, run = KINDS[name], database.run
     names = _merge_names(name, kind)
-    run(connection, "orders/drop_several")
-    run(connection, "orders/create_several", names)
-    run(connection, "orders/key_several", names)
+    run(connection, "orders/drop_candidates")
+    run(connection, "orders/create_candidates", names)
+    run(connection, "orders/key_candidates", names)
     if repeated:
         run(connection, "orders/find_repeated_keys", names)
     if compare:
         run(connection, "orders/find_changed_keys", names)
-    run(connection, "orders/analyze_stage", {"table": "merge_several"})
+    run(connection, "orders/analyze_stage", {"table": "merge_candidates"})
     same = database.count(connection, "orders/count_same", names) if compare else 0
     counts = {"inserted": database.count(connection, "orders/insert_new_keys", names), "updated": 0, "unchanged": same}
-    if database.count(connection, "orders/count_stage", {"table": "merge_several"}):
+    if database.count(connection, "orders/count_stage", {"table": "merge_candidates"}):
         for verdict, number in _merge_versions(connection, names).items():
             counts[verdict] += number
     return counts
@@ -536,15 +536,15 @@ def _merge_versions(connection: Connection, names: dict[str, str]) -> dict[str, 
     run(connection, "orders/add_versions", names)
     run(connection, "orders/analyze_stage", {"table": "merge_versions"})
     run(connection, "orders/create_chain", names)
-    run(connection, "orders/create_verdicts", names)
-    run(connection, "orders/key_verdicts", names)
-    for table in ("merge_chain", "merge_verdicts"):
+    run(connection, "orders/create_changes", names)
+    run(connection, "orders/key_changes", names)
+    for table in ("merge_chain", "merge_changes"):
         run(connection, "orders/analyze_stage", {"table": table})
     run(connection, "orders/forget_history", names)
     run(connection, "orders/write_history", names)
     run(connection, "orders/write_present", names)
     run(connection, "orders/renew_unchanged", names)
-    rows = run(connection, "orders/count_verdicts").mappings()
+    rows = run(connection, "orders/count_changes").mappings()
     return {row["verdict"]: row["keys"] for row in rows}
 
 
@@ -566,7 +566,7 @@ def _merge_names(name: str, kind: Kind) -> dict[str, str]:
         "table_content": listed(kind.content, "t."),
         "precedence": Fragment(f"updated_at desc, {kind.wins}known_at desc, from_load desc, file_no desc, row_no desc"),
         "join": joined("t", "s"),
-        "several_join": joined("m", "s"),
+        "candidates_join": joined("m", "s"),
         "assignments": Fragment(", ".join(f"{column} = excluded.{column}" for column in kind.content)),
         "what": Fragment(f"'{name}'"),
     }

@@ -28,13 +28,13 @@ with gone as (
 {{ reject("gone") }};
 
 -- name: count_quarantined
--- How many rows of this load were set aside since their customer was erased.
+-- How many rows of this load are quarantined since their customer was erased.
 select count(*)
 from landing.rejections
 where load_id = :load_id and rule = 'erased';
 
 -- name: forget_other_rejections
--- What else was said of rows that were set aside would quote them.
+-- What else was said of rows that were quarantined would quote them.
 delete from landing.rejections as x
 using landing.rejections as e
 where e.load_id = any(cast(:load_ids as bigint[]))
@@ -45,7 +45,8 @@ where e.load_id = any(cast(:load_ids as bigint[]))
     and x.rule <> 'erased';
 
 -- name: recount
--- Of published loads with rows set aside since: what is accepted and what is rejected, which still make up what landed.
+-- Of published loads with rows quarantined since: what is accepted and what is rejected, which still make up what
+-- landed.
 update landing.loads as l
 set rejected = r.rejected, accepted = l.landed - r.rejected
 from (

@@ -1,27 +1,27 @@
--- name: drop_several
+-- name: drop_candidates
 -- Room for the next feed.
-drop table if exists merge_several, merge_versions, merge_chain, merge_verdicts;
+drop table if exists merge_candidates, merge_versions, merge_chain, merge_changes;
 
--- name: create_several
+-- name: create_candidates
 -- Keys that need a look at all their versions: several in the load, or one that differs from what the shop has.
-create temporary table merge_several as
+create temporary table merge_candidates as
 select {{ keys }} from {{ table }}
 with no data;
 
--- name: key_several
+-- name: key_candidates
 -- A key is looked at once.
-alter table merge_several add primary key ({{ keys }});
+alter table merge_candidates add primary key ({{ keys }});
 
 -- name: find_repeated_keys
 -- Keys of which the load holds several versions.
-insert into merge_several ({{ keys }})
+insert into merge_candidates ({{ keys }})
 select {{ keys }} from {{ stage }}
 group by {{ keys }}
 having count(*) > 1;
 
 -- name: find_changed_keys
 -- Keys whose version in the load differs from the shop's, or is newer.
-insert into merge_several ({{ keys }})
+insert into merge_candidates ({{ keys }})
 select distinct {{ stage_keys }}
 from {{ stage }} as s
 inner join {{ table }} as t on {{ join }}
@@ -33,7 +33,7 @@ on conflict do nothing;
 select count(*)
 from {{ stage }} as s
 inner join {{ table }} as t on {{ join }}
-where not exists (select from merge_several as m where {{ several_join }});
+where not exists (select from merge_candidates as m where {{ candidates_join }});
 
 -- name: insert_new_keys
 -- Keys that the shop has not seen: inserted in the order of the primary key, which keeps its index and the disk quiet.
@@ -41,7 +41,7 @@ with added as (
     insert into {{ table }} ({{ keys }}, {{ content }}, updated_at, known_at)
     select {{ stage_keys }}, {{ stage_content }}, s.updated_at, s.known_at
     from {{ stage }} as s
-    where not exists (select from merge_several as m where {{ several_join }})
+    where not exists (select from merge_candidates as m where {{ candidates_join }})
     order by {{ stage_keys }}
     on conflict ({{ keys }}) do nothing
     returning customer_id
@@ -69,7 +69,7 @@ from (
         union all
         select {{ keys }}, {{ content }}, updated_at, known_at, superseded_at from {{ table }}_history
     ) as t
-    inner join merge_several as s on {{ join }}
+    inner join merge_candidates as s on {{ join }}
 ) as v;
 
 -- name: add_versions
@@ -81,7 +81,7 @@ select
     {{ stage_keys }}, {{ stage_content }}, s.updated_at, s.known_at, 1, s.file_no, s.row_no,
     cast(row({{ stage_content }}) as text), null
 from {{ stage }} as s
-inner join merge_several as m on {{ several_join }};
+inner join merge_candidates as m on {{ candidates_join }};
 
 -- name: create_chain
 -- The versions as they should stand: each known from known_at until the next one. A version that one of higher
@@ -125,9 +125,9 @@ select
 from kept
 where is_new;
 
--- name: create_verdicts
+-- name: create_changes
 -- One row per key looked at: whether the shop has to change.
-create temporary table merge_verdicts as
+create temporary table merge_changes as
 select
     {{ keys }},
     case
@@ -148,14 +148,14 @@ from (
 ) as versions
 group by {{ keys }};
 
--- name: key_verdicts
+-- name: key_changes
 -- One verdict per key.
-alter table merge_verdicts add primary key ({{ keys }});
+alter table merge_changes add primary key ({{ keys }});
 
 -- name: forget_history
 -- The superseded versions of changed keys are written anew.
 delete from {{ table }}_history as t
-using merge_verdicts as s
+using merge_changes as s
 where s.verdict = 'updated' and {{ join }};
 
 -- name: write_history
@@ -163,7 +163,7 @@ where s.verdict = 'updated' and {{ join }};
 insert into {{ table }}_history ({{ keys }}, {{ content }}, updated_at, known_at, superseded_at)
 select {{ stage_keys }}, {{ stage_content }}, s.updated_at, s.known_at, s.superseded_at
 from merge_chain as s
-inner join merge_verdicts as m on {{ several_join }}
+inner join merge_changes as m on {{ candidates_join }}
 where s.superseded_at < 'infinity' and m.verdict in ('inserted', 'updated');
 
 -- name: write_present
@@ -172,7 +172,7 @@ with written as (
     insert into {{ table }} ({{ keys }}, {{ content }}, updated_at, known_at)
     select {{ stage_keys }}, {{ stage_content }}, s.updated_at, s.known_at
     from merge_chain as s
-    inner join merge_verdicts as m on {{ several_join }}
+    inner join merge_changes as m on {{ candidates_join }}
     where s.superseded_at = 'infinity' and m.verdict in ('inserted', 'updated')
     on conflict ({{ keys }}) do update
         set {{ assignments }}, updated_at = excluded.updated_at, known_at = excluded.known_at
@@ -186,9 +186,9 @@ select customer_id, {{ what }} from written;
 update {{ table }} as t
 set updated_at = s.updated_at
 from merge_chain as s
-inner join merge_verdicts as m on {{ several_join }}
+inner join merge_changes as m on {{ candidates_join }}
 where {{ join }} and m.verdict = 'unchanged' and s.superseded_at = 'infinity' and s.updated_at > t.updated_at;
 
--- name: count_verdicts
+-- name: count_changes
 -- One row per verdict: how many keys.
-select verdict, count(*) as "keys" from merge_verdicts group by verdict;
+select verdict, count(*) as "keys" from merge_changes group by verdict;
