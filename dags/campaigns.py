@@ -84,8 +84,8 @@ def build(name: str) -> DAG:
         def enrol():
             return do(steps.enrol, name, run_day())
 
-        @task
-        def exit():
+        @task(task_id="exit")
+        def end_enrolments():
             return do(steps.end_enrolments, name, run_day())
 
         @task
@@ -102,7 +102,7 @@ def build(name: str) -> DAG:
             return do(steps.run_day, name, run_day(), test=True)
 
         plans = [plan.override(task_id=step.task_id)(step.step) for step in campaign.steps]
-        chain(catch_up(), enrol(), exit(), *plans, finish())
+        chain(catch_up(), enrol(), end_enrolments(), *plans, finish())
         test_run()
     return dag
 

@@ -1,1 +1,1 @@
-"""Room 3: who enters, who leaves, which steps are due."""
+"""Who enters, who leaves, which steps are due."""

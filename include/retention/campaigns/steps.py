@@ -102,11 +102,11 @@ def end_enrolments(shop: Shop, name: str, day: date) -> Counts:
 
     Needs `enrol` of that day.
     """
-    return _Day(shop, _read(shop, name), day).exit()
+    return _Day(shop, _read(shop, name), day).end()
 
 
 def plan(shop: Shop, name: str, step: str, day: date) -> Counts:
-    """Plan the messages of `step` due on `day`, in every version with somebody inside. Needs `exit` of that day."""
+    """Plan the messages of `step` due on `day`, in every version with somebody inside. Needs `end_enrolments` of that day."""
     return _Day(shop, _read(shop, name), day).plan(step)
 
 
@@ -153,7 +153,7 @@ def _whole_day(shop: Shop, campaign: Campaign, day: date, *, is_afresh: bool = F
         return done
     its.enrol()
     with _whole(campaign).failure_recorded(shop.engine, day):
-        its.exit()
+        its.end()
         for step in campaign.steps:
             its.plan(step.step)
         return its.finish()
@@ -192,7 +192,7 @@ class _Day:
             whole.record(connection, self.day, "running")
         return self._run("enrol", _enrol)
 
-    def exit(self) -> Counts:
+    def end(self) -> Counts:
         self._refuse_before("exit", ["enrol"])
         return self._run("exit", _end_enrolments)
 

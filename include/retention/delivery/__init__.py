@@ -1,1 +1,1 @@
-"""Room 4: claim what is due, hand it over, settle the outcome. The only sender."""
+"""Claim what is due, hand it over, settle the outcome. The only sender."""

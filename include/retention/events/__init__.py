@@ -1,4 +1,4 @@
-"""Room 5: what providers and customers tell us. Stored as it comes, applied in sets; an opt-out at once."""
+"""What providers and customers tell us. Stored as it comes, applied in sets; an opt-out at once."""
 
 from retention.events.applying import apply
 

@@ -1,1 +1,1 @@
-"""Room 1: land the files of a day, validate them, publish orders, refresh the statistics of the customers touched."""
+"""Land the files of a day, validate them, publish orders, refresh the statistics of the customers touched."""

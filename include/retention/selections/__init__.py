@@ -1,1 +1,1 @@
-"""Room 2: sets of customers, one SQL file each, refreshed by difference."""
+"""Sets of customers, one SQL file each, refreshed by difference."""

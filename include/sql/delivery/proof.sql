@@ -92,8 +92,8 @@ where
     );
 
 -- name: sent_after_order
--- Who has ordered is left alone. One row per message that went out although, at that instant, we knew of an order that
--- ends its enrolment; only campaigns that end on orders.
+-- Customers who ordered are left alone. One row per message that went out although, at that instant, we knew of an
+-- order that ends its enrolment; only campaigns that end on orders.
 select
     m.customer_id,
     m.message_key
