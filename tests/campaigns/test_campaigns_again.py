@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from house import D as TODAY
+from house import House
 
 from retention.campaigns import steps
 from retention.core import days
@@ -171,3 +174,19 @@ def test_a_test_run_works_on_any_published_day(house: Any) -> None:
         assert set(counts) == {"enrolled", "control", "exited", "planned", "skipped"}
         assert counts["enrolled"] == enrolled
     assert dump(house.engine) == before
+
+
+def test_changed_law_is_asked_again_by_the_selection_and_by_entry_alike(house: House) -> None:
+    house.shop.customer("eva", consents=())  # neither yes nor no
+    house.shop.order("eva", TODAY - timedelta(days=500))
+    house.shop.publish(TODAY)
+    shop = Shop(house.settings, house.engine)
+    refresh.select(shop, TODAY)
+    rules = house.settings.include / "rules.csv"
+    written = rules.read_text()
+    rules.write_text(re.sub(r"^NL,email,\w+,", "NL,email,legitimate_interest,", written, flags=re.MULTILINE))
+    assert rules.read_text() != written
+    assert refresh.rehearse(shop, TODAY, ["send_base"])["send_base"]["entered"]["sample"] == ["eva"]
+    assert refresh.select(shop, TODAY)["send_base"]["again"] == days.MADE_OTHERWISE
+    assert "eva" in set(refresh.members(shop, "send_base", TODAY))
+    assert steps.run_day(shop, "winback", TODAY)["enrolled"] == 2

@@ -124,6 +124,24 @@ def test_a_changed_suite_judges_the_newest_day_again_and_older_days_stay(
     assert sync.sync(Shop(own, engine), "demo_shop", DAY) == first
 
 
+def test_files_of_an_old_day_that_come_again_bring_no_old_version_back(
+    settings: Settings, engine: Engine, files: Path
+) -> None:
+    """Both versions carry one updated_at: the file's own day decides, not the midnight from which it is known."""
+    old = {"orders": [order("1")], "customers": [customer("C1", first_name="Old")]}
+    write_day(files, **old)
+    sync.sync(Shop(settings, engine), "demo_shop", DAY)
+    write_day(files, NEXT, orders=[order("1", status="cancelled")], customers=[customer("C1", first_name="New")])
+    sync.sync(Shop(settings, engine), "demo_shop", NEXT)
+    versions = "select status, known_at from shop.orders union all select status, known_at from shop.orders_history"
+    before = rows(engine, versions)
+    write_day(files, orders=[*old["orders"], order("late", "C9")], customers=old["customers"])
+    assert sync.sync(Shop(settings, engine), "demo_shop", DAY).orders_inserted == 1
+    assert rows(engine, "select status from shop.orders where order_ref = '1'") == [("cancelled",)]
+    assert rows(engine, "select first_name from shop.customers where customer_ref = 'C1'") == [("New",)]
+    assert set(before) <= set(rows(engine, versions))
+
+
 def test_a_day_that_is_done_is_looked_for_where_somebody_says_it_is(
     settings: Settings, engine: Engine, files: Path
 ) -> None:

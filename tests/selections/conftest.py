@@ -56,6 +56,7 @@ class Workshop:
 def workshop(settings: Settings, tmp_path: Path) -> Workshop:
     """The selections that come with the package, in a folder that may be changed."""
     shutil.copytree(settings.include / "sql", tmp_path / "include" / "sql")
+    shutil.copy(settings.include / "rules.csv", tmp_path / "include")
     own = settings.evolve(include=tmp_path / "include")
     return Workshop(own, sessions.connect(own))
 

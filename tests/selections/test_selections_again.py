@@ -116,6 +116,29 @@ def test_a_child_computed_on_an_older_parent_is_computed_again_once_the_parent_i
     assert workshop.refresh("winback", FIRST)["size"] == 3
 
 
+def test_a_day_overtaken_by_the_next_while_it_waits_its_turn_stays_as_it_was(
+    workshop: Any, lapsed: ShopData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run publishes and does the next day between the question and the lock."""
+    workshop.select(FIRST, "winback")
+    lapsed.order("bob", FIRST)
+    lapsed.publish(FIRST)  # so that FIRST is computed again
+    lock, is_overtaken = days.lock, False
+
+    def late(*arguments: Any) -> None:
+        nonlocal is_overtaken
+        if arguments[1] == "stage" and not is_overtaken:
+            is_overtaken = True
+            lapsed.publish(NEXT)
+            workshop.select(NEXT, "winback")
+        lock(*arguments)
+
+    monkeypatch.setattr(days, "lock", late)
+    workshop.select(FIRST, "winback")
+    assert is_overtaken
+    assert workshop.rows(MEMBERSHIP) == [("ann", FIRST, None), ("bob", FIRST, NEXT)]
+
+
 def test_a_dry_run_shows_the_difference_of_any_published_day_and_writes_nothing(
     workshop: Any, lapsed: ShopData
 ) -> None:

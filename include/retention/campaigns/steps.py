@@ -106,7 +106,7 @@ def end_enrolments(shop: Shop, name: str, day: date) -> Counts:
 
 
 def plan(shop: Shop, name: str, step: str, day: date) -> Counts:
-    """Plan the messages of `step` due on `day`, in every version with somebody inside. Needs `end_enrolments` of that day."""
+    """Plan the messages of `step` due on `day`, in every version with somebody inside. Needs its `end_enrolments`."""
     return _Day(shop, _read(shop, name), day).plan(step)
 
 

@@ -321,6 +321,10 @@ class Part:
         with engine.connect() as connection:
             return self.pending(connection, day)
 
+    def _has_gone_on(self, connection: Connection, day: date) -> bool:
+        """Whether a later day was published, or done by another run, since it was asked: then `day` stays as it is."""
+        return self.newest_done(connection) != day or newest_published(connection) != day
+
     def _do(self, engine: Engine, day: date, do: Callable[[Connection, Run], Counts], standing: Standing) -> Counts:
         if standing.counts is not None:
             return standing.counts
@@ -331,6 +335,8 @@ class Part:
             done = self.done(connection, day)
             if done is not None and done != standing.done:
                 return done.counts  # another run has done it meanwhile
+            if done is not None and standing.why != ASKED and self._has_gone_on(connection, day):
+                return done.counts
             before = {key: value for key, value in (done.counts if done else {}).items() if key != AGAIN}
             counts = do(connection, Run(day=day, before=before, watermark=standing.watermark))
             if done is not None:

@@ -564,7 +564,9 @@ def _merge_names(name: str, kind: Kind) -> dict[str, str]:
         "content": listed(kind.content),
         "stage_content": listed(kind.content, "s."),
         "table_content": listed(kind.content, "t."),
-        "precedence": Fragment(f"updated_at desc, {kind.wins}known_at desc, from_load desc, file_no desc, row_no desc"),
+        "precedence": Fragment(
+            f"updated_at desc, {kind.wins}own_known_at desc, known_at desc, from_load desc, file_no desc, row_no desc"
+        ),
         "join": joined("t", "s"),
         "candidates_join": joined("m", "s"),
         "assignments": Fragment(", ".join(f"{column} = excluded.{column}" for column in kind.content)),

@@ -7,12 +7,14 @@ difference is applied to the selection's table and to ``selections.membership``.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from time import perf_counter
 
 from sqlalchemy import Connection, Engine
 
+from retention.contact import law
 from retention.core import database, days, faults
 from retention.core.database import Table
 from retention.core.days import Counts, Run
@@ -23,6 +25,7 @@ from retention.selections import worlds
 from retention.selections.definitions import Definition, closure, get, read_each
 from retention.selections.worlds import MEMBERS, World, part
 
+RULES = re.compile(r"\brules\b")  # the table of the law, in the SQL of a selection
 log = logging.getLogger(__name__)
 
 
@@ -92,6 +95,8 @@ def rehearse(shop: Shop, day: date, names: list[str] | None = None, now: datetim
     ordered = closure(definitions, definitions if names is None else names)
     _require(shop, day, now)
     with shop.engine.connect() as connection:
+        if any(_asks_the_law(definitions[name]) for name in ordered):
+            law.sync_rules(connection, shop.settings.include)
         with worlds.opened(connection, shop.settings, definitions, day, is_afresh=True) as world:
             found = {name: _difference(world, definitions[name]) for name in ordered}
         connection.rollback()
@@ -167,15 +172,27 @@ def _refresh(shop: Shop, definitions: Mapping[str, Definition], definition: Defi
             return _look_back(connection, shop.settings, definitions, name, day)
 
     def do(connection: Connection, its: Run) -> Counts:
+        if _asks_the_law(definition):
+            law.sync_rules(connection, shop.settings.include)
         return _write(connection, shop.settings, definitions, name, its)
 
     return part(name).run(
         shop.engine,
         day,
         do,
-        content=f"{definition.content}\ninactive_days: {shop.settings.inactive_days}",
+        content=_content(shop.settings, definition),
         builds_on=[part(each) for each in definition.references],
     )
+
+
+def _content(settings: Settings, definition: Definition) -> str:
+    """What computes a selection: its SQL, the setting that macros read, and the law where it asks for that."""
+    rules = law.read(settings.include) if _asks_the_law(definition) else []
+    return f"{definition.content}\ninactive_days: {settings.inactive_days}\nrules: {rules}"
+
+
+def _asks_the_law(definition: Definition) -> bool:
+    return RULES.search(definition.content) is not None
 
 
 def _require(shop: Shop, day: date, now: datetime | None) -> None:

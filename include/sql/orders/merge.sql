@@ -59,7 +59,8 @@ select count(*) from touched;
 -- All versions of the keys looked at: the present one, the superseded ones, those of the load.
 create temporary table merge_versions as
 select
-    {{ keys }}, {{ content }}, updated_at, known_at, 0 as from_load, 0 as file_no, cast(0 as bigint) as row_no,
+    {{ keys }}, {{ content }}, updated_at, known_at, known_at as own_known_at, 0 as from_load, 0 as file_no,
+    cast(0 as bigint) as row_no,
     cast(row({{ content }}) as text) as content_text, superseded_at
 from (
     select {{ table_keys }}, {{ table_content }}, t.updated_at, t.known_at, t.superseded_at
@@ -75,10 +76,11 @@ from (
 -- name: add_versions
 -- The versions of the load; of equal precedence the load's come after those of the shop.
 insert into merge_versions (
-    {{ keys }}, {{ content }}, updated_at, known_at, from_load, file_no, row_no, content_text, superseded_at
+    {{ keys }}, {{ content }}, updated_at, known_at, own_known_at, from_load, file_no, row_no, content_text,
+    superseded_at
 )
 select
-    {{ stage_keys }}, {{ stage_content }}, s.updated_at, s.known_at, 1, s.file_no, s.row_no,
+    {{ stage_keys }}, {{ stage_content }}, s.updated_at, s.known_at, s.own_known_at, 1, s.file_no, s.row_no,
     cast(row({{ stage_content }}) as text), null
 from {{ stage }} as s
 inner join merge_candidates as m on {{ candidates_join }};

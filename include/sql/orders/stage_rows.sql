@@ -26,8 +26,8 @@ limit 0;
 -- What cannot be breaks a rule, and something that can be stands in its place. A cancellation by a wrong clock is kept.
 insert into stage_orders (
     file_no, row_no, row_count, customer_ref, customer_id, source, order_ref, ordered_at, ordered_on, status, total,
-    refunded, currency, total_reporting, refunded_reporting, coupon_code, store, updated_at, known_at, rule, told,
-    taken_at
+    refunded, currency, total_reporting, refunded_reporting, coupon_code, store, updated_at, known_at, own_known_at,
+    rule, told, taken_at
 )
 select
     file_no,
@@ -48,10 +48,8 @@ select
     coupon_code,
     store,
     updated_at,
-    greatest(not_before, coalesce(
-        known_at,
-        case when is_changed_wrongly then landed_at else {{ midnight_after("updated_at") }} end
-    )),
+    greatest(not_before, own_known_at),
+    own_known_at,
     rule,
     case
         when rule is null then null
@@ -75,7 +73,9 @@ from (
             when rate is null then 'no_rate'
             when total_reporting is null or refunded_reporting is null then 'number_out_of_range'
             when is_changed_wrongly then {{ broken_by("told_updated_at", "changed_in_the_future") }}
-        end as rule
+        end as rule,
+        coalesce(known_at, case when is_changed_wrongly then landed_at else {{ midnight_after("updated_at") }} end)
+            as own_known_at
     from (
         select
             *,
@@ -197,8 +197,8 @@ from (
 -- Typed customer rows. A time zone that PostgreSQL does not know is none at all; then the shop's counts.
 insert into stage_customers (
     file_no, row_no, row_count, customer_id, namespace, customer_ref, email, phone, first_name, last_name, language,
-    country, time_zone, household_ref, registered_at, street, postal_code, city, updated_at, known_at, rule, told,
-    taken_at
+    country, time_zone, household_ref, registered_at, street, postal_code, city, updated_at, known_at, own_known_at,
+    rule, told, taken_at
 )
 select
     file_no,
@@ -221,6 +221,7 @@ select
     city,
     updated_at,
     greatest(not_before, coalesce(known_at, {{ midnight_after("updated_at") }})),
+    coalesce(known_at, {{ midnight_after("updated_at") }}),
     case
         when is_changed_wrongly then {{ broken_by("told_updated_at", "changed_in_the_future") }}
         when is_registered_wrongly then {{ broken_by("registered_at", "registered_in_the_future") }}
@@ -285,7 +286,7 @@ left join (
 -- and any withdrawal of that day wins.
 insert into stage_consents (
     file_no, row_no, row_count, customer_ref, customer_id, purpose, channel, is_granted, basis, origin, text_version,
-    updated_at, known_at, rule, told, taken_at
+    updated_at, known_at, own_known_at, rule, told, taken_at
 )
 select
     file_no,
@@ -300,10 +301,8 @@ select
     origin,
     text_version,
     updated_at,
-    greatest(not_before, coalesce(
-        known_at,
-        case when is_changed_wrongly then landed_at else {{ midnight_after("updated_at") }} end
-    )),
+    greatest(not_before, own_known_at),
+    own_known_at,
     rule,
     case
         when rule = 'key_too_long' then left(purpose, 200)
@@ -316,7 +315,9 @@ from (
         case
             when octet_length(purpose) > 1000 then 'key_too_long'
             when is_changed_wrongly then {{ broken_by("told_updated_at", "changed_in_the_future") }}
-        end as rule
+        end as rule,
+        coalesce(known_at, case when is_changed_wrongly then landed_at else {{ midnight_after("updated_at") }} end)
+            as own_known_at
     from (
         select
             p.file_no,

@@ -37,6 +37,7 @@ create temporary table stage_orders (
     store text,
     updated_at timestamptz not null,
     known_at timestamptz not null,
+    own_known_at timestamptz not null, -- by its own file alone: it ranks versions of one updated_at
     rule text, -- that the row breaks by itself; null: none
     told text, -- what breaks it
     taken_at timestamptz -- kept all the same, with this instant in place of its own; null: refused
@@ -85,6 +86,7 @@ create temporary table stage_customers (
     city text,
     updated_at timestamptz not null,
     known_at timestamptz not null,
+    own_known_at timestamptz not null, -- by its own file alone: it ranks versions of one updated_at
     rule text, -- that the row breaks by itself; null: none
     told text, -- what breaks it
     taken_at timestamptz -- kept all the same, with this instant in place of its own; null: refused
@@ -106,6 +108,7 @@ create temporary table stage_consents (
     text_version text,
     updated_at timestamptz not null,
     known_at timestamptz not null,
+    own_known_at timestamptz not null, -- by its own file alone: it ranks versions of one updated_at
     rule text, -- that the row breaks by itself; null: none
     told text, -- what breaks it
     taken_at timestamptz -- kept all the same, with this instant in place of its own; null: refused
