@@ -1,6 +1,7 @@
 -- Enrols customers who may enter on day: members of the selection who may be contacted on the channel of the first
 -- step, for e-mail members of send_base too, without an open enrolment, their re-entry time over; the longest
--- lapsed first, at most entry_limit (null is no limit). Returns how many entered, and how many of them in the control arm.
+-- lapsed first, at most entry_limit (null is no limit). Returns how many entered, and how many of them in the control
+-- arm.
 -- The arm is drawn once per customer and kept at re-entry: the first 32 bits of the hash of campaign (by its first
 -- name, if it was renamed) and household (or customer) below control_bound, so that a greater share only adds.
 -- Households are one draw: their members talk. What is looked up per candidate is a subquery, so that the cost stays in
