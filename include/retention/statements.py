@@ -1,6 +1,6 @@
 """One statement as PostgreSQL gets it, to be read, run in psql or explained: a selection, or ``room/name`` of our SQL.
 
-What only a run knows (a claim's token, a campaign) is null here, and a comment says so: put your own value there.
+What only a run knows (a campaign, say) is null here, and a comment says so: put your own value there.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from retention.core.shop import Shop
 from retention.delivery.operations import proof
 from retention.selections import definitions, worlds
 
+A_CLAIM = "00000000-0000-0000-0000-000000000000"  # in place of a worker's token: without one nothing can be claimed
 # Tables that a statement is given at run time, where there is one that stands for all.
-A_CLAIM = "00000000-0000-0000-0000-000000000000"  # as a worker's token: without one there is no claim
 TABLES = {"orders": Table("shop.orders"), "order_lines": Table("shop.order_lines")}
 
 
@@ -49,7 +49,8 @@ class Statement:
 def show(shop: Shop, name: str, day: date | None = None) -> str:
     """The statement `name` for `day` (the newest published one), with its values written out; psql runs it.
 
-    Raises InputError for a name that is unknown, or of a statement whose tables are known only when it runs.
+    Raises InputError for a day after the newest published one, and for a name that is unknown, or of a statement whose
+    tables are known only when it runs.
     """
     with shop.engine.connect() as connection:
         return str(_statement(shop.settings, connection, name, day))
@@ -66,7 +67,8 @@ def explain(shop: Shop, name: str, day: date | None = None) -> str:
             plan = connection.exec_driver_sql(f"explain {statement.sql}".replace("%", "%%")).scalars().all()
         except DBAPIError as problem:
             if "/" not in name and isinstance(problem.orig, psycopg.Error):
-                raise InputError(f"sql/selections/{name}.sql: {_sentence(problem.orig)}") from None
+                said = f"{database.without_values(problem.orig)}. {problem.orig.diag.message_hint or ''}".strip()
+                raise InputError(f"sql/selections/{name}.sql: {said}") from None
             if isinstance(problem.orig, psycopg.errors.SyntaxError):
                 raise InputError(
                     f"PostgreSQL has no plan for {name}: only queries and changes of rows have one."
@@ -78,10 +80,11 @@ def explain(shop: Shop, name: str, day: date | None = None) -> str:
 
 
 def _statement(settings: Settings, connection: Connection, name: str, day: date | None) -> Statement:
-    found = day or days.newest_published(connection)
+    newest = days.newest_published(connection)
+    found = day or newest
     if found is None:
         raise StateError("No day is published yet; sync one first, or name a day with --day.")
-    if days.newest_published(connection) is not None:
+    if newest is not None:
         days.refuse_ahead(connection, found)
     if "/" in name:
         return _named(settings, connection, name, found)
@@ -126,12 +129,6 @@ def _selection(settings: Settings, connection: Connection, name: str, day: date)
     found = definitions.read_all(settings.include)
     rule, before = worlds.statement(connection, settings, found, name, day)
     return Statement(sql=rule, before=tuple(before))
-
-
-def _sentence(problem: psycopg.Error) -> str:
-    """What PostgreSQL said, without the value that it quotes."""
-    said = (problem.diag.message_primary or type(problem).__name__).partition(': "')[0]
-    return f"{said}. {problem.diag.message_hint or ''}".strip()
 
 
 def _bound(connection: Connection, sql: str, values: Mapping[str, Any]) -> Statement:

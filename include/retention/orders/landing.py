@@ -334,6 +334,12 @@ def loads(connection: Connection, batch: Batch) -> dict[str, dict[str, Any]]:
     return {row["feed"]: dict(row) for row in rows}
 
 
+def file_columns(load: dict[str, Any], feed: Feed) -> list[str]:
+    """The columns of the files of a load, those of its feed where there is no file with any."""
+    found = dict.fromkeys(column for file in load["files"] for column in file["columns"])
+    return list(found) or list(feed.columns)
+
+
 def forget(connection: Connection, batch: Batch, feed: Feed) -> None:
     """A feed that brings no file this time has no load either."""
     _forget_load(connection, batch, feed)

@@ -368,12 +368,11 @@ def _refuse(its: _Publication, staged: Collection[str]) -> None:
 
 def _keep_refused(connection: Connection, feed: Feed, part: Table, load: dict[str, Any]) -> None:
     """Write the refused rows of a feed to landing.rejections."""
-    columns = list(dict.fromkeys(column for file in load["files"] for column in file["columns"])) or list(feed.columns)
     names = {
         "part": part,
         "load_id": Fragment(load["load_id"]),
         "feed": Fragment(f"'{feed.name}'"),
-        **validation.shown(columns, "l"),
+        **validation.shown(landing.file_columns(load, feed), "l"),
     }
     database.execute(connection, "orders/keep_refused", names)
 

@@ -186,8 +186,7 @@ class _Check:
     @property
     def columns(self) -> list[str]:
         """The columns of the landed files."""
-        found = dict.fromkeys(column for file in self.load["files"] for column in file["columns"])
-        return list(found) or list(self.feed.columns)
+        return landing.file_columns(self.load, self.feed)
 
 
 def validate(shop: Shop, batch: Batch, feed: Feed) -> dict[str, Any]:
