@@ -668,7 +668,8 @@ CREATE TABLE shop.suppressions (
     channel text NOT NULL,
     reason text NOT NULL,
     known_at timestamp with time zone NOT NULL,
-    lifted_at timestamp with time zone
+    lifted_at timestamp with time zone,
+    via text DEFAULT 'self'::text NOT NULL
 );
 
 ALTER TABLE ONLY campaigns.decisions
@@ -804,7 +805,7 @@ ALTER TABLE ONLY shop.rules
     ADD CONSTRAINT rules_pkey PRIMARY KEY (country, channel, valid_from);
 
 ALTER TABLE ONLY shop.suppressions
-    ADD CONSTRAINT suppressions_pkey PRIMARY KEY (customer_id, channel, reason, known_at);
+    ADD CONSTRAINT suppressions_pkey PRIMARY KEY (customer_id, channel, reason, via, known_at);
 
 CREATE INDEX enrolments_by_day ON campaigns.enrolments USING btree (campaign, entered_on);
 
@@ -843,6 +844,10 @@ CREATE UNIQUE INDEX redemptions_once ON offers.redemptions USING btree (customer
 CREATE UNIQUE INDEX membership_open ON selections.membership USING btree (selection, customer_id) WHERE (left_on IS NULL);
 
 CREATE INDEX changes_by_number ON shop.changes USING btree (change_no);
+
+CREATE INDEX customers_by_email ON shop.customers USING btree (lower(email)) WHERE email_ok;
+
+CREATE INDEX customers_by_phone ON shop.customers USING btree (phone) WHERE phone_ok;
 
 CREATE INDEX days_by_stage ON shop.days USING btree (stage, part, day);
 

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult
 from sqlalchemy.exc import DBAPIError, StatementError
 
-from retention.contact import erasures, law
+from retention.contact import erasures, law, suppressions
 from retention.core import changes, database, days
 from retention.core.database import Fragment, Table
 from retention.core.days import Counts
@@ -201,6 +201,7 @@ def _require_validated(its: _Publication) -> None:
                 raise StateError(f"{its.batch.label(feed)} has not passed validation yet.")
 
 
+WITH_NEW_CONTENT = "select t.customer_id from stage_touched as t where t.what = 'customers'"
 LoadTotals = dict[str, dict[str, int]]  # landed feed -> {landed, accepted, rejected, of these erased; corrected}
 
 
@@ -475,6 +476,7 @@ def _write(its: _Publication, totals: LoadTotals, again: str | None) -> SyncCoun
     }
     verdicts = {f"orders_{verdict}": number for verdict, number in orders.items()}
     counts = SyncCounts(**rows, **verdicts, customers_touched=touched, again=again)
+    suppressed += [row.customer_id for row in suppressions.share(connection, WITH_NEW_CONTENT)]
     _record(its, counts, last, suppressed)
     return counts
 

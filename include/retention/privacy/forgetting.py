@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from retention.contact import erasures
+from retention.contact import erasures, suppressions
 from retention.core import changes
 from retention.core.database import Fragment, Table, count, expression, identifier, lock, one, run
 from retention.core.days import Counts
@@ -184,7 +184,9 @@ def _erase_landed(
         addresses=written,
     )
     same_address = erasures.suppress(connection, settings, now)
-    changes.record(connection, same_address, now.astimezone(settings.shop_time_zone).date(), "suppressions")
+    shared = suppressions.share(connection, suppressions.THESE, customer_ids=same_address, known_at=now)
+    changed = [*same_address, *(row.customer_id for row in shared)]
+    changes.record(connection, changed, now.astimezone(settings.shop_time_zone).date(), "suppressions")
     return {"landed": landed, "same_address": len(same_address)}
 
 

@@ -108,6 +108,30 @@
     end
 {%- endmacro %}
 
+-- A query of everybody who has a valid address of one of the customers in `which`, a query of customer_id: the kind of
+-- address, `via`, and since when they have it.
+{% macro with_same_address(which) -%}
+    {{ with_same("email", "lower(c.email)", which) }}
+    union all
+    {{ with_same("phone", "c.phone", which) }}
+{%- endmacro %}
+
+{% macro with_same(via, address, which) -%}
+    select '{{ via }}' as via, {{ address }} as address, c.customer_id, c.known_at
+    from shop.customers as c
+    where c.{{ via }}_ok
+        and {{ address }} in (
+            select {{ address }}
+            from shop.customers as c
+            where c.{{ via }}_ok and c.customer_id in ({{ which }})
+        )
+{%- endmacro %}
+
+-- A table of one row per channel: its name and the kind of address it needs.
+{% macro channel_kinds() -%}
+    (values {% for name, kind in channels %}('{{ name }}', '{{ kind }}'){{ ", " if not loop.last }}{% endfor %})
+{%- endmacro %}
+
 -- Why a customer must not be contacted on a channel: suppressed, no_consent or no_address; null where they may be.
 {% macro why_not_contactable(c, channel, as_of=":known_by", shop_zone=":shop_zone", facts="shop.") -%}
     case

@@ -1,4 +1,4 @@
-{% from "contact/macros.sql" import compared_email, compared_phone, digest %}
+{% from "contact/macros.sql" import channel_kinds, compared_email, compared_phone, digest, with_same_address %}
 
 -- name: suppress
 -- One row per suppression that is new: per person, so whoever is suppressed for that reason already is left alone.
@@ -19,10 +19,50 @@ where
         where s.customer_id = u.customer_id
             and s.channel = u.channel
             and s.reason = u.reason
+            and s.via = 'self'
             and s.lifted_at is null
     )
 group by u.customer_id, u.channel, u.reason
-on conflict (customer_id, channel, reason, known_at) do nothing
+on conflict (customer_id, channel, reason, via, known_at) do nothing
+returning customer_id, known_at;
+
+-- name: share
+-- One row per suppression that is new: what holds for an e-mail address or a number holds for every profile with it. A
+-- suppression of one profile is shared on the channels that the address reaches, and known from when both are. Of the
+-- customers in `which` and all with an address of theirs.
+with holders as (
+    {{ with_same_address(which) }}
+),
+
+said as (
+    select h.via, h.address, s.channel, s.reason, min(greatest(s.known_at, h.known_at)) as known_at
+    from holders as h
+    inner join shop.suppressions as s on s.customer_id = h.customer_id
+    where s.lifted_at is null and s.via in ('self', h.via)
+    group by h.via, h.address, s.channel, s.reason
+)
+
+insert into shop.suppressions (customer_id, channel, reason, via, known_at)
+select
+    h.customer_id,
+    r.channel,
+    said.reason,
+    h.via,
+    min(greatest(said.known_at, h.known_at, cast(:known_at as timestamptz)))
+from said
+inner join holders as h on h.via = said.via and h.address = said.address
+inner join {{ channel_kinds() }} as r (channel, kind)
+    on said.via = any(string_to_array(r.kind, '_or_')) and said.channel in (r.channel, 'all')
+where
+    not exists (
+        select from shop.suppressions as s
+        where s.customer_id = h.customer_id
+            and s.channel in (r.channel, 'all')
+            and s.reason = said.reason
+            and s.lifted_at is null
+    )
+group by h.customer_id, r.channel, said.reason, h.via
+on conflict (customer_id, channel, reason, via, known_at) do nothing
 returning customer_id, known_at;
 
 -- name: suppress_erased
@@ -63,12 +103,20 @@ where
 on conflict do nothing;
 
 -- name: lift_stopped
--- One row per suppression lifted: those by a text, STOP, of customers who now wrote START. No other reason is lifted.
+-- One row per suppression lifted: those by a text, STOP, of customers who now wrote START, and what others with an
+-- address of theirs share of it. No other reason is lifted.
 update shop.suppressions as s
 set lifted_at = cast(:known_at as timestamptz)
-where s.customer_id = any(cast(:customer_ids as bigint[]))
-    and s.reason = 'stopped'
+where s.reason = 'stopped'
     and s.lifted_at is null
+    and (
+        s.customer_id = any(cast(:customer_ids as bigint[]))
+        or s.via <> 'self'
+        and s.customer_id in (
+            select h.customer_id
+            from ({{ with_same_address("select unnest(cast(:customer_ids as bigint[]))") }}) as h
+        )
+    )
 returning s.customer_id;
 
 -- name: with_phone

@@ -1,30 +1,20 @@
 -- Everybody who may be sent e-mail at all; every campaign that begins with one filters by it (A12, B2). Those are the
 -- customers who may be contacted by e-mail, are the oldest profile with their address, and are not inactive: for
 -- {{ inactive_days }} days we looked and saw no open, click or visit.
--- A suppression of one profile holds for all with the same address: it is one person's mailbox.
 -- refresh: full
-{% from "contact/macros.sql" import contactable, is_suppressed %}
+{% from "contact/macros.sql" import contactable %}
 with mailboxes as (
     select
         p.customer_id,
-        row_number() over (partition by p.mailbox order by p.registered_at nulls last, p.customer_id) as profile_no,
-        bool_or(p.is_suppressed) over (partition by p.mailbox) as is_suppressed
-    from (
-        select
-            c.customer_id,
-            c.registered_at,
-            lower(c.email) as mailbox,
-            {{ is_suppressed("c", "'email'", known_by, facts="") }} as is_suppressed
-        from customers as c
-        where c.email is not null
-    ) as p
+        row_number() over (partition by lower(p.email) order by p.registered_at nulls last, p.customer_id) as profile_no
+    from customers as p
+    where p.email is not null
 )
 
 select c.customer_id
 from mailboxes as m
 inner join customers as c on c.customer_id = m.customer_id
 where m.profile_no = 1
-    and not m.is_suppressed
     and {{ contactable("c", "'email'", known_by, shop_zone, facts="") }}
     and not exists (
         select from engagement as e
