@@ -131,11 +131,13 @@ def test_an_address_that_reaches_nobody_is_shared_by_nobody(desk: Desk, shop: Sh
     assert desk.suppressed() == {("ada", "all", "unsubscribed", "self")}
 
 
-def test_what_is_shared_by_one_address_is_not_passed_on_by_another(desk: Desk, shop: ShopData) -> None:
+def test_what_is_shared_by_one_address_is_not_passed_on_by_another(desk: Desk, engine: Engine, shop: ShopData) -> None:
     shop.customer("ada", **MAILBOX)
     shop.customer("bob", **MAILBOX, phone="+31612345678")
     shop.customer("eve", phone="+31612345678")
     desk.suppress("ada", "all", "unsubscribed")
+    with engine.begin() as connection:
+        assert suppressions.share(connection, "select customer_id from shop.customers") == []
     assert {row[0] for row in desk.suppressed()} == {"ada", "bob"}
     desk.suppress("eve", "all", "stopped")
     assert {row for row in desk.suppressed() if row[2] == "stopped"} == {
@@ -183,3 +185,21 @@ def test_who_comes_with_the_address_of_somebody_suppressed_is_suppressed_from_th
     # And the other way round: somebody suppressed takes the address of another.
     publish(third, customer("C1", third, email="c3@mail.example"))
     assert {row[:2] for row in desk.suppressed() if row[0] == "C3"} == {("C3", "email"), ("C3", "audience")}
+    assert desk.rows("select max(known_at) from shop.suppressions") == {
+        (datetime.fromisoformat("2026-11-22T00:00:00+01:00"),)
+    }
+
+
+def test_who_is_published_while_somebody_with_their_address_unsubscribes_is_suppressed(
+    desk: Desk, engine: Engine, shop: ShopData
+) -> None:
+    shop.customer("ada", **MAILBOX)
+    shop.customer("bob", email="bob@mail.example")
+    unsubscribing = threading.Thread(target=desk.suppress, args=("ada", "all", "unsubscribed"))
+    with engine.begin() as publication:
+        publication.execute(text("update shop.customers set email = :email where customer_ref = 'bob'"), MAILBOX)
+        assert suppressions.share(publication, "select customer_id from shop.customers") == []
+        unsubscribing.start()
+        unsubscribing.join(0.5)  # it waits for this transaction
+    unsubscribing.join()
+    assert ("bob", "email", "unsubscribed", "email") in desk.suppressed()
