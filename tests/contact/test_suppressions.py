@@ -111,6 +111,19 @@ def test_who_shares_a_mailbox_is_suppressed_on_what_reaches_it(desk: Desk, shop:
     assert desk.suppress("ada", "all", "unsubscribed", NOW + timedelta(days=1)) == 0
 
 
+def test_what_is_shared_later_is_not_known_earlier(desk: Desk, engine: Engine, shop: ShopData) -> None:
+    """Otherwise a message that was right when it went out would look wrong."""
+    for ref in ("ada", "bob"):
+        shop.customer(ref, **MAILBOX)
+    with engine.begin() as connection:  # written by somebody who shares nothing
+        connection.execute(
+            text("insert into shop.suppressions (customer_id, channel, reason, known_at) values (:a, 'all', 'x', :at)"),
+            {"a": desk.id("ada"), "at": NOW - timedelta(days=1)},
+        )
+    desk.suppress("bob", "email", "hard_bounce")
+    assert desk.rows("select distinct known_at from shop.suppressions where via = 'email'") == {(NOW,)}
+
+
 def test_who_shares_a_number_is_suppressed_on_what_reaches_it(desk: Desk, shop: ShopData) -> None:
     for ref in ("ada", "bob"):
         shop.customer(ref, phone="+31612345678")

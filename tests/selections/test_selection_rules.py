@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from retention.contact import law
+from retention.contact import law, suppressions
 from retention.core.settings import Settings
 from shop import ShopData
 
@@ -211,6 +211,8 @@ def test_b2_a_rule_reads_purchases_and_other_behaviour_together(workshop, shop: 
     shop._insert(
         "shop.suppressions", customer_id="second profile", channel="email", reason="unsubscribed", known_at=old
     )
+    with workshop.engine.begin() as connection:
+        suppressions.share(connection, "select customer_id from shop.customers")
     for ref, tracked, engaged in (
         ("asleep", -180, None),
         ("asleep long", -400, -180),

@@ -38,11 +38,13 @@ def suppress(settings: Settings, connection: Connection, rows: Sequence[Suppress
         known_ats=[row[3] for row in rows],
     ).all()
     if written:
-        _record(
-            settings,
+        shared = share(
             connection,
-            [*written, *share(connection, THESE, customer_ids=[row.customer_id for row in written])],
+            THESE,
+            customer_ids=[row.customer_id for row in written],
+            known_at=max(row.known_at for row in written),
         )
+        _record(settings, connection, [*written, *shared])
     return len(written)
 
 
