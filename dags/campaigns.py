@@ -58,7 +58,7 @@ def campaign_dag(name: str, about: str, owner: str) -> DAG:
     return DAG(
         f"campaign_{name}",
         description=about,
-        doc_md=__doc__,
+        doc_md=__doc__.replace("<name>", name),  # Markdown takes the bare word for a tag
         schedule=PartitionedAssetTimetable(assets=Asset("selections")),
         catchup=False,
         max_active_runs=1,

@@ -34,10 +34,10 @@ with the day of the installation; what was before is loaded with `retention load
   the day's end, 6 if not set). Ask the shop for the file. When it is there, clear the task. If you do nothing, the next
   day's run does this day first, as soon as the file is there.
 - `land`: *a file cannot be read*. The message names file and line. Have it corrected, clear the task.
-- `validate`: *an expectation failed*. The message names the rule and the numbers, the link *Data quality* shows the
-  rows. Nothing of that day was published, so nobody is taken for lapsed because half a file came. Have the files
-  corrected and clear `land` with its downstream tasks. If the data is right and the rule is wrong, change the suite in
-  `include/expectations` and clear `validate`.
+- `validate`: *an expectation failed*. The message names the rule and the numbers, the link *Data quality* on the task's
+  *Details* tab shows the rows. Nothing of that day was published, so nobody is taken for lapsed because half a file
+  came. Have the files corrected and clear `land` with its downstream tasks. If the data is right and the rule is wrong,
+  change the suite in `include/expectations` and clear `validate`.
 - `publish`: clear it. It is one transaction: all of it or nothing.
 
 **Running it again** is harmless. A day that is done returns its counts. If its files have changed, or it is the newest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import re
 import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -50,6 +51,17 @@ def test_every_dag_has_a_manual_tags_and_one_active_run(dags: dict[str, Any]) ->
         assert "retention" in dag.tags, f"{name}: give it the tag retention and its room's"
         assert dag.max_active_runs == 1, f"{name}: days go one after the other; set max_active_runs=1"
         assert dag.description, f"{name}: say in one line what it does"
+
+
+def test_the_manual_of_a_campaign_names_it(dags: dict[str, Any]) -> None:
+    manual = dags["campaign_winback"].doc_md
+    assert manual.startswith("# campaign_winback: one campaign's day\n")
+    assert "`retention halt --campaign winback`" in manual
+
+
+def test_no_word_of_a_manual_is_lost_as_a_tag(dags: dict[str, Any]) -> None:
+    for name, dag in dags.items():
+        assert not re.findall("<[a-z]+>", re.sub("`[^`]*`", "", dag.doc_md)), f"{name}: put it between backticks"
 
 
 def test_every_task_has_an_owner_a_pool_and_a_time_limit(dags: dict[str, Any]) -> None:
