@@ -460,6 +460,33 @@ def test_the_newest_days_come_first_and_older_ones_on_request(settings: Settings
     assert [day["day"] for day in older] == ["2026-11-13", "2026-11-12", "2026-11-11"]
 
 
+def test_a_link_to_older_or_newer_days_is_there_where_there_are_some(
+    settings: Settings, record: Callable[..., None]
+) -> None:
+    for number in range(10):
+        record("orders", "demo_shop", DAY - timedelta(days=number))
+    client = page(settings)
+
+    def links(query: str) -> tuple[str | None, str | None]:
+        told = client.get(f"/retention/api/morning?{query}").json()
+        html = client.get(f"/retention/?{query}").text
+        for name in ("older", "newer"):
+            assert (f'?until={told[name]}">{name.title()} days</a>' in html) is (told[name] is not None)
+        return told["older"], told["newer"]
+
+    assert links("") == ("2026-11-13", None)
+    assert links("until=2026-11-13") == (None, "2026-11-20")
+    assert links("until=2026-11-15&days=2") == ("2026-11-13", "2026-11-17")
+
+
+def test_before_the_first_day_the_page_says_so_and_leads_back(settings: Settings, record: Callable[..., None]) -> None:
+    record("orders", "demo_shop")
+    html = page(settings).get("/retention/?until=2026-11-19").text
+    assert "No day on or before Thu 19 Nov 2026." in html
+    assert '<a href="/retention/?until=2026-11-20">Newer days</a>' in html
+    assert "No day has been published yet" not in html
+
+
 # Data quality
 
 

@@ -92,7 +92,7 @@ def create_app(
 
 
 def _morning(settings: Settings, now: datetime, number: str, until: str) -> dict[str, Any]:
-    last = days.parse(until) if until else date.max
+    last = days.parse(until) if until else None
     if number and not (re.fullmatch("[0-9]{1,2}", number) and 1 <= int(number) <= MOST_DAYS):
         raise InputError(f"days={number[:20]!r} cannot be shown; write a number from 1 to {MOST_DAYS}.")
     with _snapshot(settings) as connection:

@@ -24,12 +24,13 @@ SENT = ("accepted", "delivered")
 WAITING = ("planned", "attempting")
 
 
-def read(connection: Connection, settings: Settings, now: datetime, number: int, until: date) -> Row:
-    """Everything the view shows, for the newest `number` days not after `until`; JSON-able but for days and instants.
+def read(connection: Connection, settings: Settings, now: datetime, number: int, until: date | None) -> Row:
+    """Everything the view shows, for the newest `number` days not after `until` (none: of all); JSON-able but for days and instants.
 
     `now` is only shown and compared with for people (fresh, due); no decision is made here.
     """
-    shown = [row["day"] for row in _rows(connection, "page/shown_days", until=until, number=number)]
+    known = [row["day"] for row in _rows(connection, "page/shown_days", until=until, number=number + 1)]
+    shown, older = known[:number], known[number:]
     published = _published(days.newest_published(connection), settings, now)
     halts = _rows(connection, "page/halts")
     paused = [row | {"message": masked_text(row["message"])} for row in _rows(connection, "page/paused")]
@@ -46,7 +47,9 @@ def read(connection: Connection, settings: Settings, now: datetime, number: int,
         "waiting": [row | {"held_by": _held_by(row, halts, paused, published)} for row in waiting],
         "days": found,
         "trends": _trends(found),
-        "older": shown[-1] - timedelta(days=1) if shown and shown[-1] > days.FIRST else None,
+        "until": until,
+        "older": older[0] if older else None,
+        "newer": run(connection, "page/newer_day", until=until, number=number).scalar(),
     }
 
 

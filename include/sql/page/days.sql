@@ -4,12 +4,23 @@
 select set_config('statement_timeout', '15s', true);
 
 -- name: shown_days
--- One row per day that some stage has done or tried, newest first, not after :until.
+-- One row per day that some stage has done or tried, newest first, not after :until (null: all).
 select distinct d.day
 from shop.days as d
-where d.day <= cast(:until as date)
+where d.day <= coalesce(cast(:until as date), 'infinity')
 order by d.day desc
 limit :number;
+
+-- name: newer_day
+-- The last of the next :number days after :until; null if there is none.
+select max(n.day) as day
+from (
+    select distinct d.day
+    from shop.days as d
+    where d.day > coalesce(cast(:until as date), 'infinity')
+    order by d.day
+    limit :number
+) as n;
 
 -- name: records
 -- One row per day, stage and part of [first, last]: what became of it.
