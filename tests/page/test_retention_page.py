@@ -431,6 +431,45 @@ def test_a_part_that_ran_before_waits_on_a_published_day(settings: Settings, rec
     assert before["stages"]["selections"]["state"] == "done"
 
 
+def test_the_last_day_of_a_loaded_history_waits_for_nothing(
+    settings: Settings, record: Callable[..., None], load: Callable[..., int]
+) -> None:
+    before = DAY - timedelta(days=1)
+    load([expectation("column_values_to_be_unique", False, severity="warning")], key="history", day=None)
+    record("orders", "shop", before, orders_inserted=13_034)
+    client = page(settings)
+    assert client.get("/retention/api/morning").json()["days"][0]["stages"]["selections"]["state"] == "not run"
+    load([])
+    record("orders", "shop", orders_inserted=66)
+    record("selections", "winback", size=1)
+    told = client.get("/retention/api/morning").json()
+    newest, history = told["days"]
+    assert (newest["loaded"], history["loaded"]) == (False, True)
+    assert [history["stages"][stage]["state"] for stage in ("orders", "selections", "campaigns", "delivery")] == [
+        "done",
+        "not run",
+        "not run",
+        "not run",
+    ]
+    assert newest["stages"]["campaigns"]["state"] == "waiting"
+    assert told["trends"]["orders"] == [["2026-11-19", None], ["2026-11-20", 66]]
+    html = client.get("/retention/").text
+    assert "nothing is run for it by itself" in html
+    assert "13,034 inserted or updated, a loaded history" in html
+    assert "highest 66" in html
+    assert '?day=history&amp;source=shop"><span class="pill warn">1 not met</span></a>' in html
+
+
+def test_a_day_that_a_stage_has_gone_past_does_not_wait_for_it(settings: Settings, record: Callable[..., None]) -> None:
+    for number in range(3):
+        record("orders", "demo_shop", DAY - timedelta(days=number))
+    for number in (0, 2):
+        record("selections", "winback", DAY - timedelta(days=number), size=1)
+    newest, between, first = page(settings).get("/retention/api/morning").json()["days"]
+    states = [day["stages"]["selections"]["state"] for day in (newest, between, first)]
+    assert states == ["done", "not run", "done"]
+
+
 def test_a_campaign_in_the_middle_of_its_day_shows_the_step_that_failed(
     settings: Settings, record: Callable[..., None]
 ) -> None:

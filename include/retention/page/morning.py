@@ -25,9 +25,9 @@ WAITING = ("planned", "attempting")
 
 
 def read(connection: Connection, settings: Settings, now: datetime, number: int, until: date | None) -> Row:
-    """Everything the view shows, for the newest `number` days not after `until` (none: of all); JSON-able but for days and instants.
+    """Everything the view shows, for the newest `number` days not after `until`; JSON-able but for days and instants.
 
-    `now` is only shown and compared with for people (fresh, due); no decision is made here.
+    Without `until` they are the newest of all. `now` is only shown and compared with for people (fresh, due); no decision is made here.
     """
     known = [row["day"] for row in _rows(connection, "page/shown_days", until=until, number=number + 1)]
     shown, older = known[:number], known[number:]
@@ -78,28 +78,49 @@ def _days(connection: Connection, shown: list[date], now: datetime) -> list[Row]
     campaigns = [row["campaign"] for row in _rows(connection, "page/campaigns")]
     records = _by_day(_rows(connection, "page/records", **within))
     messages = _by_day(_rows(connection, "page/messages", campaigns=campaigns, **within))
-    quality = _by_day(_rows(connection, "page/quality_by_day", with_histories=False, **within))
+    quality = _by_day(_rows(connection, "page/quality_by_day", with_histories=True, **within))
     known = _rows(connection, "page/parts")
-    return [_day(day, records[day], messages[day], quality[day], known, now) for day in shown]
+    return [_day(day, records[day], messages[day], quality[day], quality[None], known, now) for day in shown]
 
 
 def _day(
-    day: date, records: list[Row], messages: list[Row], quality: list[Row], known: list[Row], now: datetime
+    day: date,
+    records: list[Row],
+    messages: list[Row],
+    quality: list[Row],
+    histories: list[Row],
+    known: list[Row],
+    now: datetime,
 ) -> Row:
-    is_published = any(row["stage"] == "orders" and row["state"] == "done" for row in records)
-    expected = [row for row in known if is_published and row["first_day"] < day and day - row["last_day"] < EXPECTED]
+    published = {row["part"] for row in records if row["stage"] == "orders" and row["state"] == "done"}
+    is_published = bool(published)
+    own = {row["source"] for row in quality}
+    loaded = [row for row in histories if row["source"] in published - own]
+    is_loaded = is_published and len(loaded) == len(published)
+    # A part that has gone on to a later day does no older one any more.
+    expected = [row for row in known if is_published and row["first_day"] < day and _is_due(day - row["last_day"])]
     parts: dict[str, list[Row]] = {
         stage: _parts([r for r in records if r["stage"] == stage], [r for r in expected if r["stage"] == stage], now)
         for stage in STAGES
     }
     parts["orders"] = [part for part in parts["orders"] if part["state"] != "waiting"]  # not every source is daily
     parts["campaigns"] = _campaigns(parts["campaigns"])
+    gone_on = STAGES if is_loaded else {row["stage"] for row in known if row["last_day"] > day}
+    untouched = "waiting" if is_published else "not begun"
     stages: dict[str, Row] = {
-        stage: {"state": _worst(parts[stage], is_published), "parts": parts[stage]} for stage in STAGES
+        stage: {
+            "state": _worst(parts[stage], "not run" if stage in gone_on else untouched),
+            "parts": parts[stage],
+        }
+        for stage in STAGES
     }
-    stages["orders"]["quality"] = quality
+    stages["orders"]["quality"] = quality + loaded
     stages["delivery"] |= _delivery(messages, parts["delivery"], stages["campaigns"]["state"])
-    return {"day": day, "published": is_published, **_headline(stages), "stages": stages}
+    return {"day": day, "published": is_published, "loaded": is_loaded, **_headline(stages), "stages": stages}
+
+
+def _is_due(since: timedelta) -> bool:
+    return timedelta(0) < since < EXPECTED
 
 
 def _headline(stages: Row) -> Row:
@@ -128,7 +149,8 @@ def _trends(found: list[Row]) -> Row:
             if isinstance(part["counts"].get("size"), int):
                 sizes[part["part"]].append((entry["day"], part["counts"]["size"]))
     return {
-        "orders": [(entry["day"], entry["orders"]) for entry in oldest_first],
+        # A history would leave nothing to be seen of the days beside it.
+        "orders": [(entry["day"], None if entry["loaded"] else entry["orders"]) for entry in oldest_first],
         "sent": [(entry["day"], entry["stages"]["delivery"]["total"]["sent"]) for entry in oldest_first],
         "sizes": dict(sizes),
     }
@@ -198,15 +220,15 @@ def _sum(into: Row, counts: Row) -> None:
             into[key] = into.get(key, 0) + value
 
 
-def _worst(parts: list[Row], is_published: bool) -> str:
-    """The state of a whole stage: the one that wants most attention."""
+def _worst(parts: list[Row], untouched: str) -> str:
+    """The state of a whole stage: the one that wants most attention; `untouched` where no part has one."""
     states = {part["state"] for part in parts}
     for state in ("failed", "running", "partly done"):
         if state in states:
             return state
     if "done" in states:
         return "partly done" if "waiting" in states else "done"
-    return "waiting" if is_published or "waiting" in states else "not begun"
+    return "waiting" if "waiting" in states else untouched
 
 
 def _delivery(messages: list[Row], parts: list[Row], campaigns: str) -> Row:
@@ -257,8 +279,9 @@ def _rows(connection: Connection, name: str, **parameters: Any) -> list[Row]:
     return [dict(row) for row in run(connection, name, **parameters).mappings()]
 
 
-def _by_day(rows: Iterable[Row]) -> defaultdict[date, list[Row]]:
-    found: defaultdict[date, list[Row]] = defaultdict(list)
+def _by_day(rows: Iterable[Row]) -> defaultdict[date | None, list[Row]]:
+    """The rows of each day; under None those without one, as a history's."""
+    found: defaultdict[date | None, list[Row]] = defaultdict(list)
     for row in rows:
         found[row["day"]].append(row)
     return found
