@@ -153,7 +153,7 @@ def test_who_has_no_session_is_led_to_the_login_and_back(settings: Settings) -> 
     html = page(settings, nobody).get("/retention/quality?day=2026-11-20&source=demo_shop").text
     back = "%2Fretention%2Fquality%3Fday%3D2026-11-20%26source%3Ddemo_shop"
     assert f'<a href="/auth/login?next={back}" data-airflow>Log in</a>' in html
-    assert "Answer" not in html
+    assert "Error" not in html
 
 
 def test_column_names_of_the_feed_are_shown_and_ours_are_not(settings: Settings, load: Callable[..., int]) -> None:
@@ -352,6 +352,55 @@ def test_what_became_of_the_messages_is_counted_by_step_and_channel(
     assert (email["sent"], email["unknown"], email["refused"]) == (2, 1, 1)
     assert (sms["skipped"], sms["reasons"]) == (1, {"too_late": 1})
     assert [step["step"] for step in delivery["steps"]] == ["a", "b", "c", "d", "e"]
+
+
+def test_steps_stand_in_the_order_of_the_campaign_by_their_names_and_reasons_by_their_number(
+    settings: Settings, engine: Engine, record: Callable[..., None], message: Callable[..., None]
+) -> None:
+    versions = {"old": ("nudge", "given_up", "hello"), "new": ("we_miss_you", "nudge", "hello")}
+    with engine.begin() as connection:
+        for number, (version, steps) in enumerate(versions.items()):
+            connection.execute(
+                text("insert into campaigns.versions values ('winback', :version, :definition, '{}', '', :day)"),
+                {
+                    "version": version,
+                    "definition": json.dumps({"steps": [{"step": step} for step in steps]}),
+                    "day": DAY + timedelta(days=number),
+                },
+            )
+    order = ["we_miss_you", "nudge", "hello", "given_up", "of_nobody"]
+    record("orders", "demo_shop")
+    record(
+        "campaigns",
+        "winback",
+        planned={step: number for number, step in enumerate(reversed(order))},
+        skipped={"no_consent": 2, "no_address": 11, "capped": 3},
+    )
+    for step in sorted(order):
+        message(step, version="new")
+    stages = page(settings).get("/retention/api/morning").json()["days"][0]["stages"]
+    assert list(stages["campaigns"]["parts"][0]["counts"]["planned"]) == order
+    assert [row["step"] for row in stages["delivery"]["steps"]] == order
+    html = page(settings).get("/retention/").text
+    assert "we_miss_you 4 · nudge 3 · hello 2 · given_up 1 · of_nobody 0" in html
+    assert "no address 11 · capped 3 · no consent 2" in html
+
+
+def test_rows_and_orders_are_told_apart(settings: Settings, record: Callable[..., None]) -> None:
+    record("orders", "demo_shop")
+    html = page(settings).get("/retention/").text
+    for name in ("Rows landed", "Orders inserted"):
+        assert f">{name}</th>" in html
+
+
+def test_the_header_says_in_words_which_clock_it_is_and_what_is_sent(settings: Settings) -> None:
+    assert "nothing is sent" in page(settings).get("/retention/").text
+    assert "demo clock" not in page(settings).get("/retention/").text
+    assert "demo clock: each day is played at once" in page(settings.evolve(clock="days")).get("/retention/").text
+
+
+def test_a_page_that_is_not_there_is_an_error(settings: Settings) -> None:
+    assert "Error 404" in page(settings).get("/retention/nowhere").text
 
 
 def test_what_waits_is_told_with_the_oldest_and_what_holds_it(

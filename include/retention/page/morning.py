@@ -27,7 +27,8 @@ WAITING = ("planned", "attempting")
 def read(connection: Connection, settings: Settings, now: datetime, number: int, until: date | None) -> Row:
     """Everything the view shows, for the newest `number` days not after `until`; JSON-able but for days and instants.
 
-    Without `until` they are the newest of all. `now` is only shown and compared with for people (fresh, due); no decision is made here.
+    Without `until` they are the newest of all. `now` is only shown and compared with for people (fresh, due); no
+    decision is made here.
     """
     known = [row["day"] for row in _rows(connection, "page/shown_days", until=until, number=number + 1)]
     shown, older = known[:number], known[number:]
@@ -75,12 +76,12 @@ def _held_by(row: Row, halts: list[Row], paused: list[Row], published: Row) -> l
 
 def _days(connection: Connection, shown: list[date], now: datetime) -> list[Row]:
     within = {"first": shown[-1], "last": shown[0]}
-    campaigns = [row["campaign"] for row in _rows(connection, "page/campaigns")]
+    steps = {row["campaign"]: row["steps"] for row in _rows(connection, "page/campaigns")}
     records = _by_day(_rows(connection, "page/records", **within))
-    messages = _by_day(_rows(connection, "page/messages", campaigns=campaigns, **within))
+    messages = _by_day(_rows(connection, "page/messages", campaigns=list(steps), **within))
     quality = _by_day(_rows(connection, "page/quality_by_day", with_histories=True, **within))
     known = _rows(connection, "page/parts")
-    return [_day(day, records[day], messages[day], quality[day], quality[None], known, now) for day in shown]
+    return [_day(day, records[day], messages[day], quality[day], quality[None], known, steps, now) for day in shown]
 
 
 def _day(
@@ -90,6 +91,7 @@ def _day(
     quality: list[Row],
     histories: list[Row],
     known: list[Row],
+    steps: dict[str, list[str]],
     now: datetime,
 ) -> Row:
     published = {row["part"] for row in records if row["stage"] == "orders" and row["state"] == "done"}
@@ -104,7 +106,7 @@ def _day(
         for stage in STAGES
     }
     parts["orders"] = [part for part in parts["orders"] if part["state"] != "waiting"]  # not every source is daily
-    parts["campaigns"] = _campaigns(parts["campaigns"])
+    parts["campaigns"] = [_in_order(part, steps.get(part["part"], [])) for part in _campaigns(parts["campaigns"])]
     gone_on = STAGES if is_loaded else {row["stage"] for row in known if row["last_day"] > day}
     untouched = "waiting" if is_published else "not begun"
     stages: dict[str, Row] = {
@@ -115,7 +117,7 @@ def _day(
         for stage in STAGES
     }
     stages["orders"]["quality"] = quality + loaded
-    stages["delivery"] |= _delivery(messages, parts["delivery"], stages["campaigns"]["state"])
+    stages["delivery"] |= _delivery(messages, parts["delivery"], stages["campaigns"]["state"], steps)
     return {"day": day, "published": is_published, "loaded": is_loaded, **_headline(stages), "stages": stages}
 
 
@@ -211,6 +213,20 @@ def _campaign(name: str, whole: Row | None, steps: list[Row]) -> Row:
     }
 
 
+def _in_order(part: Row, steps: list[str]) -> Row:
+    """A campaign's day with what it planned in the order of its steps: the record has lost it."""
+    planned = part["counts"].get("planned")
+    if not isinstance(planned, dict):
+        return part
+    ordered = sorted(planned.items(), key=lambda step: _place(step[0], steps))
+    return part | {"counts": part["counts"] | {"planned": dict(ordered)}}
+
+
+def _place(step: str, steps: list[str]) -> tuple[int, str]:
+    """Sorts the steps of a campaign; last comes what none of its versions has."""
+    return (steps.index(step) if step in steps else len(steps), step)
+
+
 def _sum(into: Row, counts: Row) -> None:
     """Add numbers, and numbers within a mapping such as {step: n}."""
     for key, value in counts.items():
@@ -231,10 +247,10 @@ def _worst(parts: list[Row], untouched: str) -> str:
     return "waiting" if "waiting" in states else untouched
 
 
-def _delivery(messages: list[Row], parts: list[Row], campaigns: str) -> Row:
+def _delivery(messages: list[Row], parts: list[Row], campaigns: str, order: dict[str, list[str]]) -> Row:
     """What became of the messages that this day's run planned; its state comes from the ledger under clock `wall`."""
     steps: dict[tuple[str, str, str], Row] = {}
-    for row in messages:
+    for row in sorted(messages, key=lambda row: (row["campaign"], _place(row["step"], order.get(row["campaign"], [])))):
         key = (row["campaign"], row["step"], row["channel"])
         into = steps.setdefault(key, {"campaign": key[0], "step": key[1], "channel": key[2], **_no_messages()})
         _add(into, row)

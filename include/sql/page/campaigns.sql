@@ -1,8 +1,24 @@
 -- name: campaigns
--- One row per campaign that somebody was ever enrolled with.
-select distinct v.campaign
-from campaigns.versions as v
-order by v.campaign;
+-- One row per campaign that somebody was ever enrolled with, and its steps: those of the newest version in its order,
+-- then those that only older ones have.
+select
+    s.campaign,
+    coalesce(
+        array_agg(s.step order by s.first_used_on desc, s.version, s.place) filter (where s.step is not null), '{}'
+    ) as steps
+from (
+    select distinct on (v.campaign, e.step ->> 'step')
+        v.campaign,
+        v.version,
+        v.first_used_on,
+        e.step ->> 'step' as step,
+        e.place
+    from campaigns.versions as v
+    left join lateral jsonb_array_elements(v.definition -> 'steps') with ordinality as e (step, place) on true
+    order by v.campaign, e.step ->> 'step', v.first_used_on desc, v.version
+) as s
+group by s.campaign
+order by s.campaign;
 
 -- name: messages
 -- One row per run day, campaign, step, channel, state and reason: messages of the runs of [first, last].
