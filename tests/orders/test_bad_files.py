@@ -289,6 +289,19 @@ def test_compressed_files_are_unpacked_by_their_suffix(
     assert sync.load(Shop(settings, engine), "demo_shop", str(path)).orders_inserted == 1
 
 
+def test_the_stored_result_says_how_many_rows_may_be_rejected_as_the_suite_does(
+    run: Run, engine: Engine, folder: Path
+) -> None:
+    write_day(folder, orders=[order("1")])
+    run()
+    asked = (
+        "select r -> 'expectation_config' -> 'meta' -> 'asked' from landing.validations,"
+        " jsonb_array_elements(results -> 'results') as r"
+        " where r -> 'expectation_config' -> 'meta' ->> 'rule' = 'rejected_share' and suite = 'demo_shop_orders'"
+    )
+    assert rows(engine, asked) == [({"at_most": "5%", "tolerate": 10},)]
+
+
 def test_too_many_rejections_stop_the_day(run: Run, engine: Engine, folder: Path) -> None:
     write_day(folder, orders=[order(f"{n}", total="x" if n % 2 else "1.00") for n in range(60)])
     with pytest.raises(ExpectationFailed, match=r"rejected_share: 30 of 60 rows .* total_is_a_number \(30\)"):

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, text
 
 from retention.core import days
 from retention.core.settings import Settings
+from retention.page import words
 from retention.page.app import create_app
 from retention.page.masking import masked_text, shown, shown_row
 from shop import ShopData
@@ -92,13 +93,14 @@ def load(engine: Engine) -> Callable[..., int]:
         day: date | None = DAY,
         success: bool = True,
         document: Any = None,
+        files: Any = ({"name": "orders.csv", "bytes": 2048},),
     ) -> int:
         with engine.begin() as connection:
             number = connection.execute(
                 text("""insert into landing.loads (source, feed, load_key, day, files, landed, accepted, rejected)
-                        values (:source, 'orders', :key, :day, '[{"name": "orders.csv", "bytes": 2048}]', 1234, 1230, 4)
+                        values (:source, 'orders', :key, :day, :files, 1234, 1230, 4)
                         returning load_id"""),
-                {"source": source, "key": key, "day": day},
+                {"source": source, "key": key, "day": day, "files": json.dumps(files)},
             ).scalar_one()
             document = document or {"success": success, "results": results}
             connection.execute(
@@ -624,6 +626,49 @@ def test_a_row_rule_is_shown_by_its_name_with_the_share_of_rows_that_must_hold(
     assert "value set" not in html
 
 
+def test_the_share_of_rejected_rows_is_asked_for_as_the_suite_says_it(
+    settings: Settings, load: Callable[..., int]
+) -> None:
+    def share(**more: Any) -> dict[str, Any]:
+        kwargs = {"column": "r:accepted", "value_set": [True], "mostly": 0.8113}
+        return expectation("column_values_to_be_in_set", True, kwargs=kwargs, meta={"rule": "rejected_share", **more})
+
+    load([share(asked={"at_most": "5%", "tolerate": 10}), share(asked={"at_most": "2 %", "tolerate": 0}), share()])
+    html = page(settings).get("/retention/quality").text
+    for told in (
+        "at most 5 % of rows rejected, 10 tolerated<",
+        "at most 2 % of rows rejected<",
+        "at most 18.87 % of rows rejected<",  # stored before the suite's words were
+    ):
+        assert told in html
+    assert "holds for each row" not in html
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ("field_too_long", "no field too long"),
+        ("customer_missing", "no customer missing"),
+        ("price_below_zero", "no price below zero"),
+        ("total_is_not_negative", "total is not negative"),
+        ("status_is_known", "status is known"),
+        ("not_empty", "not empty"),
+        ("row_count", "row count"),
+    ],
+)
+def test_an_expectation_reads_as_what_must_hold(rule: str, told: str) -> None:
+    assert words.expected(rule) == told
+
+
+def test_a_suite_that_holds_with_warnings_is_not_shown_as_all_green(
+    settings: Settings, load: Callable[..., int]
+) -> None:
+    load([expectation("column_values_to_be_unique", False, severity="warning")])
+    html = page(settings).get("/retention/quality").text
+    assert '<span class="pill warn">holds, with warnings</span>' in html
+    assert '<span class="pill ok">holds</span>' not in html
+
+
 def test_a_stopped_load_and_an_error_are_told_apart(settings: Settings, load: Callable[..., int]) -> None:
     failing = expectation("column_max_to_be_between", False)
     failing["exception_info"] = {"m1": {"raised_exception": True, "exception_message": "can't compare datetimes"}}
@@ -696,6 +741,7 @@ def test_of_an_unreadable_row_its_number_length_and_reason_are_shown(
     load([], [(7, "too_many_fields", "12 fields instead of 10", ["Jannetje", "Kerkstraat 12", "NL91ABNA0417164300"])])
     html = page(settings).get("/retention/quality").text
     assert "12 fields instead of 10" in html
+    assert "row is readable: too many fields" in html
     for hidden in ("Jannetje", "Kerkstraat", "ABNA"):
         assert hidden not in html
 
@@ -719,9 +765,35 @@ def test_the_view_opens_with_the_newest_day_and_a_history_can_be_chosen(
     assert "shop · orders" in client.get("/retention/quality").text
     assert "cdnow · orders" in client.get("/retention/quality?day=history").text
     assert (
-        "Nothing was landed for 2026-11-18 from shop"
+        "Nothing was landed for Wed 18 Nov 2026 from shop"
         in client.get("/retention/quality?day=2026-11-18&source=shop").text
     )
+
+
+def test_many_files_are_told_in_one_line_with_the_list_behind_it(settings: Settings, load: Callable[..., int]) -> None:
+    days_told = [{"name": f"d{n}.csv", "bytes": 5, "day": f"2026-11-{n:02}"} for n in range(1, 6)]
+    load([], key="history", day=None, source="dated", files=days_told)
+    load([], key="history", day=None, source="named", files=[{"name": f"part{n}.csv", "bytes": 5} for n in range(1, 6)])
+    load([], key="history", day=None, source="single")
+    html = page(settings).get("/retention/quality?day=history").text
+    assert "<summary>5 files, Sun 1 Nov 2026 to Thu 5 Nov 2026</summary>d1.csv" in html
+    assert "<summary>5 files, part1.csv to part5.csv</summary>part1.csv" in html
+    assert '<dd class="breaks">orders.csv ' in html
+
+
+def test_a_day_that_came_with_a_history_leads_to_it(
+    settings: Settings, load: Callable[..., int], record: Callable[..., None]
+) -> None:
+    load([], key="history", day=None, files=[{"name": "d.csv", "bytes": 5, "day": "2026-11-18"}])
+    load([], key="history", day=None, source="cdnow")
+    record("orders", "cdnow", DAY - timedelta(days=1))
+    client = page(settings)
+    for day, source in (("2026-11-18", "shop"), ("2026-11-19", "cdnow")):
+        html = client.get(f"/retention/quality?day={day}").text
+        assert f'?day=history&amp;source={source}">The history of {source}</a>' in html
+        assert html.count("The history of") == 1
+        assert "Nothing was landed" not in html
+    assert "Nothing was landed for Tue 17 Nov 2026" in client.get("/retention/quality?day=2026-11-17").text
 
 
 def test_the_day_of_a_run_leads_to_its_view(settings: Settings) -> None:

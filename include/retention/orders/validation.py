@@ -298,7 +298,8 @@ def _of_batch(check: _Check, one: dict[str, Any]) -> dict[str, Any] | str | None
     """Type and arguments of an expectation of the whole batch; or why it is skipped; None where it is of days only."""
     rule, day, landed = one["rule"], check.batch.day, check.load["landed"]
     if rule == "rejected_share":
-        return _of_column(rule, OURS + "accepted", 1 - _allowed(one, landed), one["severity"])
+        asked = {"at_most": one["at_most"], "tolerate": one.get("tolerate", 0)}
+        return {**_of_column(rule, OURS + "accepted", 1 - _allowed(one, landed), one["severity"]), "asked": asked}
     if rule == "columns_as_expected":
         ours = [OURS + name for name in (READABLE, "accepted", "newest", *(r.name for r in check.suite.rules))]
         return {
@@ -387,10 +388,11 @@ def _great_expectations() -> tuple[Any, Any]:
 
 
 def _expectation(gx: Any, one: dict[str, Any]) -> Any:
-    arguments = {key: value for key, value in one.items() if key not in ("type", "rule", "shown")}
+    arguments = {key: value for key, value in one.items() if key not in ("type", "rule", "shown", "asked")}
     if one["type"] == "ExpectTableColumnsToMatchSet":
         arguments["exact_match"] = True
-    return getattr(gx.expectations, one["type"])(meta={"rule": one["rule"], "column": one.get("shown")}, **arguments)
+    meta = {"rule": one["rule"], "column": one.get("shown"), "asked": one.get("asked")}
+    return getattr(gx.expectations, one["type"])(meta=meta, **arguments)
 
 
 def _refuse_exception(entry: dict[str, Any], suite: Suite) -> None:

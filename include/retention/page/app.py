@@ -172,6 +172,7 @@ def _templates() -> ImmutableSandboxedEnvironment:
         size=words.size,
         ago=words.ago,
         word=words.word,
+        expected=words.expected,
         path=lambda text: quote(str(text), safe=""),
     )
     return templates

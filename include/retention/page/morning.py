@@ -79,7 +79,7 @@ def _days(connection: Connection, shown: list[date], now: datetime) -> list[Row]
     steps = {row["campaign"]: row["steps"] for row in _rows(connection, "page/campaigns")}
     records = _by_day(_rows(connection, "page/records", **within))
     messages = _by_day(_rows(connection, "page/messages", campaigns=list(steps), **within))
-    quality = _by_day(_rows(connection, "page/quality_by_day", with_histories=True, **within))
+    quality = _by_day(_rows(connection, "page/quality_by_day", **within))
     known = _rows(connection, "page/parts")
     return [_day(day, records[day], messages[day], quality[day], quality[None], known, steps, now) for day in shown]
 

@@ -45,13 +45,17 @@ NUMBERS = {
 
 
 def read(connection: Connection, key: str | None, source: str | None) -> Row:
-    """All the view shows for the loads of `key` (a day or a history; none: the newest), of all sources or one."""
+    """All the view shows for the loads of `key` (a day or a history; none: the newest), of all sources or one.
+
+    `histories` are those that brought a day for which nothing was landed by itself.
+    """
     chosen = key or _newest(connection, source)
     loads = _rows(connection, "page/quality_loads", load_key=chosen, source=source) if chosen else []
     identifiers = [load["load_id"] for load in loads]
     suites = _rows(connection, "page/quality_suites", load_ids=identifiers)
     rules = _rows(connection, "page/quality_rules", load_ids=identifiers)
     for load in loads:
+        load["files"] = _files(load["files"])
         load["suites"] = [_suite(suite) for suite in suites if suite["load_id"] == load["load_id"]]
         load["rules"] = [
             {
@@ -63,7 +67,16 @@ def read(connection: Connection, key: str | None, source: str | None) -> Row:
             for rule in rules
             if rule["load_id"] == load["load_id"]
         ]
-    return {"key": chosen, "source": source, "loads": loads, "choices": _choices(connection, chosen)}
+    day = None if chosen in (None, HISTORY) else days.parse(chosen)
+    histories = [] if loads or not day else _rows(connection, "page/quality_histories", day=day, source=source)
+    return {
+        "key": chosen,
+        "day": day,
+        "source": source,
+        "loads": loads,
+        "histories": histories,
+        "choices": _choices(connection, day),
+    }
 
 
 def _newest(connection: Connection, source: str | None) -> str | None:
@@ -71,14 +84,26 @@ def _newest(connection: Connection, source: str | None) -> str | None:
     return found
 
 
-def _choices(connection: Connection, chosen: str | None) -> dict[str, list[Row]]:
+def _files(stored: Any) -> Row:
+    """The files of a load, and what they span: days where their paths tell them, else names."""
+    listed = [_mapping(each) or {"name": str(each)} for each in stored] if isinstance(stored, list) else []
+    found = [{"name": str(each.get("name", "")), "bytes": each.get("bytes")} for each in listed]
+    told = sorted(date.fromisoformat(each["day"]) for each in listed if each.get("day"))
+    return {
+        "listed": found,
+        "days": (told[0], told[-1]) if told else None,
+        "names": (found[0]["name"], found[-1]["name"]) if found else None,
+    }
+
+
+def _choices(connection: Connection, chosen: date | None) -> dict[str, list[Row]]:
     """By source: the days around the chosen one, and histories, with whether their suites held."""
-    last = date.max if chosen in (None, HISTORY) else _moved(days.parse(chosen), AROUND // 2)
+    last = _moved(chosen, AROUND // 2) if chosen else date.max
     newest = run(connection, "page/quality_newest_day", last=last).scalar()
     last = newest or date.min
     first = _moved(last, -AROUND)
     choices: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in _rows(connection, "page/quality_by_day", first=first, last=last, with_histories=True):
+    for row in _rows(connection, "page/quality_by_day", first=first, last=last):
         choices[row["source"]].append(row)
     return dict(sorted(choices.items()))
 
@@ -150,16 +175,21 @@ def _expectation(result: Mapping[str, Any]) -> Row:
     # A row rule of ours is asked as: the rule's own boolean column holds nothing but true.
     is_row_rule = kwargs.get("value_set") == [True]
     column = str(meta.get("column") or "") if is_row_rule else _column(kwargs)
+    is_share = is_row_rule and meta.get("rule") == "rejected_share"
     told = next((meta[key] for key in ("rule", "name", "about", "notes") if isinstance(meta.get(key), str)), "")
     examples = found.get("partial_unexpected_list") or []
     return {
-        "kind": "holds for each row" if is_row_rule else kind.removeprefix("expect_").replace("_", " "),
+        "kind": "of all rows"
+        if is_share
+        else "holds for each row"
+        if is_row_rule
+        else kind.removeprefix("expect_").replace("_", " "),
         "rule": told,
         "about": config.get("description") or kwargs.get("description") or meta.get("about") or "",
         "severity": severity,
         "state": _state(bool(result.get("success")), severity, error),
         "column": "" if column.startswith(OURS) else column,
-        "expected": _expected(kwargs, is_row_rule),
+        "expected": _share(kwargs, _mapping(meta.get("asked"))) if is_share else _expected(kwargs, is_row_rule),
         "observed": _observed(found, column, _of_the_file(kwargs.get("column_set"))),
         "examples": [shown(value, column) for value in examples[:EXAMPLES]],
         "error": error,
@@ -173,14 +203,22 @@ def _column(kwargs: Mapping[str, Any]) -> str:
 
 
 def _expected(kwargs: Mapping[str, Any], is_row_rule: bool) -> list[tuple[str, str]]:
-    """The arguments worth showing, as (name, value)."""
+    """The arguments worth showing, as (name, value); of a row rule a sentence without a name."""
     if is_row_rule:
-        return [("of rows, at least", f"{100 * _number(kwargs.get('mostly'), 1.0):.4g} %")]
+        return [("", f"at least {100 * _number(kwargs.get('mostly'), 1.0):.4g} % of rows")]
     return [
         (key, shortened(", ".join(_of_the_file(value)) if key == "column_set" else _plain(value)))
         for key, value in kwargs.items()
         if key not in HIDDEN and value is not None
     ]
+
+
+def _share(kwargs: Mapping[str, Any], asked: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How many rows may be rejected, as the suite says it; what was stored without that tells what it came to."""
+    if not asked:
+        return [("", f"at most {100 * (1 - _number(kwargs.get('mostly'), 1.0)):.4g} % of rows rejected")]
+    tolerated = f", {asked['tolerate']} tolerated" if asked.get("tolerate") else ""
+    return [("", f"at most {str(asked.get('at_most')).rstrip('% ')} % of rows rejected{tolerated}")]
 
 
 def _of_the_file(columns: Any) -> list[str]:

@@ -6,6 +6,8 @@ from datetime import date, datetime, timedelta, tzinfo
 from typing import Any
 
 NOTHING = "–"
+BAD = frozenset({"missing", "too", "below", "above", "unknown", "invalid", "negative"})
+GOOD = frozenset({"is", "are", "has", "no", "not"})
 
 
 def number(value: Any) -> str:
@@ -74,6 +76,13 @@ def size(value: Any) -> str:
             return f"{amount:,.0f} {unit}" if unit == "bytes" else f"{amount:,.1f} {unit}"
         amount /= 1000
     return ""
+
+
+def expected(rule: Any) -> str:
+    """A rule as what must hold. A name that says what is bad, like `field_too_long`, is denied."""
+    parts = str(rule).split("_")
+    is_bad = not BAD.isdisjoint(parts) and GOOD.isdisjoint(parts)
+    return word(f"no_{rule}" if is_bad else rule)
 
 
 def word(value: Any) -> str:

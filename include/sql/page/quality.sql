@@ -13,7 +13,8 @@ from landing.loads as l
 where l.day <= cast(:last as date);
 
 -- name: quality_by_day
--- One row per day and source: did every suite hold, and how many expectations did not. A history has no day.
+-- One row per day and source, and per history, which has no day: did every suite hold, and how many expectations did
+-- not.
 -- A load that was landed and never validated has suites = 0.
 select
     l.day,
@@ -39,9 +40,26 @@ cross join
         where s.load_id = l.load_id
     ) as v
 where l.day between cast(:first as date) and cast(:last as date)
-    or (l.day is null and :with_histories)
+    or l.day is null
 group by l.day, l.load_key, l.source
 order by l.day desc nulls last, l.source;
+
+-- name: quality_histories
+-- One row per source whose history brought :day: a file's path names it, or it is the day that the source has done.
+select distinct l.source, l.load_key
+from landing.loads as l
+where l.day is null
+    and (cast(:source as text) is null or l.source = :source)
+    and (
+        jsonb_path_exists(
+            l.files, '$[*] ? (@.day == $day)', jsonb_build_object('day', cast(cast(:day as date) as text))
+        )
+        or exists (
+            select from shop.days as d
+            where d.day = cast(:day as date) and d.stage = 'orders' and d.part = l.source and d.state = 'done'
+        )
+    )
+order by l.source;
 
 -- name: quality_loads
 -- One row per landed feed of a day or a history.
