@@ -27,6 +27,10 @@ CREATE FUNCTION shop.is_phone(number text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (number ~ '^[+][1-9][0-9]{6,14}$'::text);
 
+CREATE FUNCTION shop.is_web_address(url text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((length(url) <= 2000) AND (url ~* '^https?://[[:alnum:]][^[:space:][:cntrl:]"<>\\^`{|}]*$'::text));
+
 CREATE TABLE campaigns.decisions (
     customer_id bigint NOT NULL,
     campaign text NOT NULL,
@@ -561,6 +565,46 @@ CREATE VIEW shop.law AS
     lead(valid_from, 1, 'infinity'::date) OVER (PARTITION BY country, channel ORDER BY valid_from) AS valid_until
    FROM shop.rules;
 
+CREATE TABLE shop.list_members (
+    customer_id bigint NOT NULL,
+    list text NOT NULL,
+    since timestamp with time zone NOT NULL,
+    until timestamp with time zone,
+    updated_at timestamp with time zone NOT NULL,
+    known_at timestamp with time zone NOT NULL,
+    CONSTRAINT list_members_check CHECK ((until >= since))
+);
+
+CREATE TABLE shop.list_members_history (
+    customer_id bigint CONSTRAINT list_members_customer_id_not_null NOT NULL,
+    list text CONSTRAINT list_members_list_not_null NOT NULL,
+    since timestamp with time zone CONSTRAINT list_members_since_not_null NOT NULL,
+    until timestamp with time zone,
+    updated_at timestamp with time zone CONSTRAINT list_members_updated_at_not_null NOT NULL,
+    known_at timestamp with time zone CONSTRAINT list_members_known_at_not_null NOT NULL,
+    superseded_at timestamp with time zone NOT NULL,
+    CONSTRAINT list_members_history_check CHECK ((superseded_at > known_at))
+);
+
+CREATE VIEW shop.list_member_versions AS
+ SELECT list_members.customer_id,
+    list_members.list,
+    list_members.since,
+    list_members.until,
+    list_members.updated_at,
+    list_members.known_at,
+    'infinity'::timestamp with time zone AS superseded_at
+   FROM shop.list_members
+UNION ALL
+ SELECT list_members_history.customer_id,
+    list_members_history.list,
+    list_members_history.since,
+    list_members_history.until,
+    list_members_history.updated_at,
+    list_members_history.known_at,
+    list_members_history.superseded_at
+   FROM shop.list_members_history;
+
 CREATE TABLE shop.order_lines (
     customer_id bigint NOT NULL,
     source text NOT NULL,
@@ -654,6 +698,70 @@ UNION ALL
     orders_history.change_no,
     orders_history.superseded_at
    FROM shop.orders_history;
+
+CREATE TABLE shop.products (
+    source text NOT NULL,
+    product_ref text NOT NULL,
+    category text,
+    name text NOT NULL,
+    margin numeric(6,5),
+    price numeric(14,4),
+    currency text NOT NULL,
+    picture_url text,
+    url text,
+    updated_at timestamp with time zone NOT NULL,
+    known_at timestamp with time zone NOT NULL,
+    CONSTRAINT products_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT products_margin_check CHECK (((margin >= (0)::numeric) AND (margin <= (1)::numeric))),
+    CONSTRAINT products_picture_url_check CHECK (shop.is_web_address(picture_url)),
+    CONSTRAINT products_price_check CHECK ((price >= (0)::numeric)),
+    CONSTRAINT products_url_check CHECK (shop.is_web_address(url))
+);
+
+CREATE TABLE shop.products_history (
+    source text CONSTRAINT products_source_not_null NOT NULL,
+    product_ref text CONSTRAINT products_product_ref_not_null NOT NULL,
+    category text,
+    name text CONSTRAINT products_name_not_null NOT NULL,
+    margin numeric(6,5),
+    price numeric(14,4),
+    currency text CONSTRAINT products_currency_not_null NOT NULL,
+    picture_url text,
+    url text,
+    updated_at timestamp with time zone CONSTRAINT products_updated_at_not_null NOT NULL,
+    known_at timestamp with time zone CONSTRAINT products_known_at_not_null NOT NULL,
+    superseded_at timestamp with time zone NOT NULL,
+    CONSTRAINT products_history_check CHECK ((superseded_at > known_at))
+);
+
+CREATE VIEW shop.product_versions AS
+ SELECT products.source,
+    products.product_ref,
+    products.category,
+    products.name,
+    products.margin,
+    products.price,
+    products.currency,
+    products.picture_url,
+    products.url,
+    products.updated_at,
+    products.known_at,
+    'infinity'::timestamp with time zone AS superseded_at
+   FROM shop.products
+UNION ALL
+ SELECT products_history.source,
+    products_history.product_ref,
+    products_history.category,
+    products_history.name,
+    products_history.margin,
+    products_history.price,
+    products_history.currency,
+    products_history.picture_url,
+    products_history.url,
+    products_history.updated_at,
+    products_history.known_at,
+    products_history.superseded_at
+   FROM shop.products_history;
 
 CREATE TABLE shop.rates (
     currency text NOT NULL,
@@ -789,6 +897,12 @@ ALTER TABLE ONLY shop.engagement
 ALTER TABLE ONLY shop.erased
     ADD CONSTRAINT erased_pkey PRIMARY KEY (digest);
 
+ALTER TABLE ONLY shop.list_members_history
+    ADD CONSTRAINT list_members_history_pkey PRIMARY KEY (customer_id, list, known_at);
+
+ALTER TABLE ONLY shop.list_members
+    ADD CONSTRAINT list_members_pkey PRIMARY KEY (customer_id, list);
+
 ALTER TABLE ONLY shop.order_lines
     ADD CONSTRAINT order_lines_pkey PRIMARY KEY (customer_id, source, order_ref, line_no);
 
@@ -797,6 +911,12 @@ ALTER TABLE ONLY shop.orders_history
 
 ALTER TABLE ONLY shop.orders
     ADD CONSTRAINT orders_pkey PRIMARY KEY (customer_id, source, order_ref);
+
+ALTER TABLE ONLY shop.products_history
+    ADD CONSTRAINT products_history_pkey PRIMARY KEY (source, product_ref, known_at);
+
+ALTER TABLE ONLY shop.products
+    ADD CONSTRAINT products_pkey PRIMARY KEY (source, product_ref);
 
 ALTER TABLE ONLY shop.rates
     ADD CONSTRAINT rates_pkey PRIMARY KEY (currency, valid_from);

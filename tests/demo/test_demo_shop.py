@@ -19,7 +19,8 @@ from retention.orders import sync
 
 ZONE = ZoneInfo("Europe/Amsterdam")
 FIRST = date(2025, 9, 28)
-FILES = {"orders.csv", "order_lines.csv", "customers.jsonl", "consents.csv.gz", "_COMPLETE"}
+FILES = {"orders.csv", "order_lines.csv", "customers.jsonl", "consents.csv.gz", "list_members.csv", "_COMPLETE"}
+WITH_PRODUCTS = FILES | {"products.csv"}  # on the first day, and on Mondays
 
 
 def generate(to: Path, *, days: int, **options: Any) -> dict[str, Any]:
@@ -31,10 +32,14 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def files_of(day: date) -> set[str]:
+    return WITH_PRODUCTS if day == FIRST or day.weekday() == 0 else FILES
+
+
 def table(folder: Path, name: str) -> list[tuple[date, dict[str, str]]]:
     """Each row of a CSV file of all days, with the day of its folder."""
     found = []
-    for day in sorted(folder.iterdir()):
+    for day in sorted(path for path in folder.iterdir() if (path / name).exists()):
         data = (day / name).read_bytes()
         text = (gzip.decompress(data) if name.endswith(".gz") else data).decode()
         found += [(date.fromisoformat(day.name), row) for row in csv.DictReader(io.StringIO(text))]
@@ -71,13 +76,14 @@ def test_a_longer_run_extends_a_shorter_one_and_touches_no_file_of_it(tmp_path: 
     after = content(tmp_path)
     assert {name: after[name] for name in before} == before
     assert {name: (tmp_path / name).stat().st_mtime_ns for name in before} == stamps
-    assert len(after) == 30 * len(FILES)
+    assert len(after) == sum(len(files_of(FIRST + timedelta(days=number))) for number in range(30))
 
 
 def test_every_day_has_its_files_and_the_mark_that_they_are_complete(year: tuple[Path, dict[str, Any]]) -> None:
     folder, counts = year
     assert len(list(folder.iterdir())) == counts["days"] == 420
-    assert all({path.name for path in day.iterdir()} == FILES for day in folder.iterdir())
+    for day in folder.iterdir():
+        assert {path.name for path in day.iterdir()} == files_of(date.fromisoformat(day.name))
     assert all((day / "customers.jsonl").stat().st_size > 0 for day in folder.iterdir())
 
 
@@ -89,6 +95,8 @@ def test_the_counts_are_those_of_the_files(year: tuple[Path, dict[str, Any]]) ->
     assert len(orders) == counts["rows"]["orders"]
     assert len(table(folder, "order_lines.csv")) == counts["rows"]["order_lines"]
     assert len(table(folder, "consents.csv.gz")) == counts["rows"]["consents"]
+    assert len(table(folder, "list_members.csv")) == counts["rows"]["list_members"]
+    assert len(table(folder, "products.csv")) == counts["rows"]["products"]
     assert len(people(folder)) == counts["rows"]["customers"]
     assert counts["customers"] == 2000
 
@@ -194,6 +202,41 @@ def test_consents_are_given_at_registration_and_withdrawn_over_time(year: tuple[
     assert withdrawn > 50
     assert others["email soft_opt_in"] > 50
     assert others["audience consent"] > 200
+
+
+def test_people_come_to_the_newsletter_leave_it_and_return_and_some_come_into_the_club(
+    year: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, counts = year
+    stints: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    for day, row in table(folder, "list_members.csv"):
+        if row["list"] and not row["since"].startswith("31/") and not row["until"].startswith("2001"):
+            assert not row["until"] or datetime.fromisoformat(row["until"]).astimezone(ZONE).date() == day
+            stints[row["list"], row["customer_id"]].append((row["since"], row["until"]))
+    members = Counter(name for name, _ in stints)
+    assert 0.5 < members["newsletter"] / counts["customers"] < 0.7
+    assert 50 < members["vip_club"] < 800
+    left = {key for key, each in stints.items() if each[-1][1]}
+    assert 100 < len(left) < members["newsletter"] / 2
+    assert all(name == "newsletter" for name, _ in left)
+    assert any(len({since for since, _ in each}) > 1 for each in stints.values()), "somebody returned"
+
+
+def test_every_product_that_is_bought_is_in_the_catalogue_and_most_have_a_margin(
+    year: tuple[Path, dict[str, Any]],
+) -> None:
+    catalogue = {row["sku"]: row for day, row in table(year[0], "products.csv") if row["margin"] != "35"}
+    bought = {row["sku"]: row for _, row in table(year[0], "order_lines.csv") if "," not in row["unit_price"]}
+    assert set(bought) <= set(catalogue)
+    for sku, row in bought.items():
+        assert (row["name"], row["category"], row["unit_price"]) == (
+            catalogue[sku]["name"],
+            catalogue[sku]["category"],
+            catalogue[sku]["price"],
+        )
+    assert [row["name"] for row in catalogue.values() if not row["margin"]] == ["Gift wrap", "Card, blank", "Voucher 25"]
+    assert all(0.2 < float(row["margin"]) < 0.6 for row in catalogue.values() if row["margin"])
+    assert all(row["url"].startswith("https://shop.example/") for row in catalogue.values())
 
 
 def test_a_day_whose_clock_changes_has_its_orders_between_its_midnights(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Files of a small shop for tests: the demo shop's four feeds, written by hand."""
+"""Files of a small shop for tests: the demo shop's feeds, written by hand."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ CUSTOMERS = (
     "registered_at updated_at"
 ).split()
 CONSENTS = "customer_id purpose channel granted basis origin text_version changed_at".split()
+LIST_MEMBERS = "customer_id list since until".split()
+PRODUCTS = "sku category name margin price picture url updated_at".split()
 DAY = date(2026, 11, 2)
 
 
@@ -59,6 +61,18 @@ def consent(ref: str, day: date = DAY, **changes: str) -> dict[str, str]:
     return {**dict(zip(CONSENTS, values, strict=True)), **changes}
 
 
+def member(ref: str, day: date = DAY, **changes: str) -> dict[str, str]:
+    """Customer `ref` comes to the newsletter on `day`."""
+    return {**dict(zip(LIST_MEMBERS, [ref, "newsletter", f"{day}T11:00:00+01:00", ""], strict=True)), **changes}
+
+
+def product(ref: str = "TEA-1", day: date = DAY, **changes: str) -> dict[str, str]:
+    """A product as it is since `day`."""
+    address = f"https://shop.example/{ref}"
+    values = [ref, "tea", "Tea", "0.40", "10.00", f"{address}.jpg", address, f"{day}T09:00:00+01:00"]
+    return {**dict(zip(PRODUCTS, values, strict=True)), **changes}
+
+
 def write_day(
     folder: Path,
     day: date = DAY,
@@ -67,6 +81,8 @@ def write_day(
     lines: list[dict[str, str]] | None = None,
     customers: list[dict[str, Any]] | None = None,
     consents: list[dict[str, str]] | None = None,
+    list_members: list[dict[str, str]] | None = None,
+    products: list[dict[str, str]] | None = None,
     text: str | None = None,
 ) -> Path:
     """Write the files of `day`, complete; `text` stands in place of the orders' rows."""
@@ -82,6 +98,10 @@ def write_day(
         _csv(here / "consents.csv", CONSENTS, consents)
         (here / "consents.csv.gz").write_bytes(gzip.compress((here / "consents.csv").read_bytes(), mtime=0))
         (here / "consents.csv").unlink()
+    if list_members:
+        _csv(here / "list_members.csv", LIST_MEMBERS, list_members)
+    if products:
+        _csv(here / "products.csv", PRODUCTS, products)
     (here / "_COMPLETE").touch()
     return here
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shop_files import DAY, consent, customer, line, order, write_day
+from shop_files import DAY, consent, customer, line, member, order, product, write_day
 from sqlalchemy import Engine, text
 
 from retention.core import database
@@ -56,6 +56,8 @@ DEMO = {
     "order_lines": lambda n: line(f"o{n}"),
     "customers": lambda n: customer(f"C{n}"),
     "consents": lambda n: consent(f"C{n}"),
+    "list_members": lambda n: member(f"C{n}"),
+    "products": lambda n: product(f"P{n}"),
 }
 CDNOW = ("customer", "customer_in_sample", "date", "cds", "dollars")
 

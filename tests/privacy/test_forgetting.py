@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine
 
 from local_provider import Provider
-from orders.shop_files import consent, customer, line, order, write_day
+from orders.shop_files import consent, customer, line, member, order, write_day
 from planner import DAY, MORNING, Planner
 from retention.cli import console as cli
 from retention.contact import erasures
@@ -133,6 +133,7 @@ def town(settings: Settings, engine: Engine, shop: ShopData, tmp_path: Path) -> 
         lines=[line(ORDER), line(ORDER, 2, sku="MUG-1"), line("O-2")],
         customers=[customer(REF, BEFORE, **person), customer("C2", BEFORE)],
         consents=[consent(ref, BEFORE, channel=channel) for ref in (REF, "C2") for channel in ("email", "sms")],
+        list_members=[member(REF, BEFORE), member("C2", BEFORE)],
     )
     write_day(
         files,
@@ -141,6 +142,7 @@ def town(settings: Settings, engine: Engine, shop: ShopData, tmp_path: Path) -> 
         lines=[line(ORDER), line(ORDER, 2, sku="MUG-1")],
         customers=[customer(REF, DAY, **{**person, "email": NEW_EMAIL}), customer("C3", DAY)],
         consents=[consent(REF, DAY, channel="sms", granted="no"), consent(REF, DAY, channel="fax")],
+        list_members=[member(REF, BEFORE, until=f"{DAY}T10:00:00+01:00")],
     )
     town = Town(settings.evolve(include=include), engine, Planner(shop), files)
     town.sync(BEFORE)
@@ -227,7 +229,7 @@ def test_nothing_of_the_person_is_left_and_every_total_is_as_it_was(full: Town) 
     assert full.totals() == before
     assert counts["skipped"] == 1
     assert counts["files"] == 1
-    assert counts["landed"] == 13
+    assert counts["landed"] == 15
     assert full.planner.run("select reason, count(*) from delivery.messages group by 1 order by 1 nulls first") == [
         {"reason": None, "count": 2},
         {"reason": "erased", "count": 1},
@@ -280,9 +282,10 @@ def test_the_same_files_once_more_bring_nobody_back(town: Town) -> None:
         lines=[line(ORDER), line("O-4"), line("O-9")],
         customers=[customer(REF, DAY, email=EMAIL, phone=PHONE, **NAMES), customer("C3", DAY)],
         consents=[consent(REF, DAY), consent(REF, DAY, channel="fax")],
+        list_members=[member(REF, DAY), member(REF, DAY, list="vip_club")],
     )
     counts = town.sync(DAY)
-    assert (counts.landed, counts.accepted, counts.rejected) == (10, 3, 7)
+    assert (counts.landed, counts.accepted, counts.rejected) == (12, 3, 9)
     assert town.planner.run(
         "select distinct rule, value, row_text from landing.rejections inner join landing.loads using (load_id)"
         " where load_key = :day",
@@ -388,7 +391,7 @@ def test_the_command_says_in_rows_what_it_did(
     monkeypatch.setenv("RETENTION_INCLUDE", str(town.settings.include))
     monkeypatch.setenv("RETENTION_LOCAL", str(town.settings.local))
     assert cli.main(["forget", REF, "--namespace", NAMESPACE, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["landed"] == 13
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["landed"] == 15
     assert cli.main(["forget", "NOBODY"]) == 2
 
 
@@ -398,7 +401,7 @@ def test_every_mapping_says_whose_a_landed_row_is(settings: Settings) -> None:
         found = {
             feed.landing for feed in source.feeds.values() if erased._expression(settings.include, feed, "customer_ref")
         }
-        assert {feed.name for feed in source.landed} - found <= {"order_lines"}
+        assert {feed.name for feed in source.landed} - found <= {"order_lines", "products"}
 
 
 def test_a_digest_says_nothing_without_the_secret(settings: Settings) -> None:

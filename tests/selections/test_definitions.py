@@ -287,6 +287,16 @@ def test_who_may_be_contacted_depends_on_the_day_so_all_of_it_is_refreshed(works
         read_all(workshop.settings.include)
 
 
+def test_a_product_is_no_customers_so_a_selection_that_reads_products_is_refreshed_as_a_whole(workshop) -> None:
+    workshop.write(
+        "profitable",
+        "select c.customer_id from customers as c where exists (select from order_lines as l inner join products as p"
+        " using (source, product_ref) where l.customer_id = c.customer_id and p.margin > 0.4)",
+    )
+    with pytest.raises(InputError, match=r"a join that is not on customer_id, so .* needs the line"):
+        read_all(workshop.settings.include)
+
+
 @pytest.mark.parametrize("name", ["delivery/claim.sql", "selections/winback.sql", "../rules.csv", "contact/../x.sql"])
 def test_a_selection_brings_in_macros_and_nothing_else(workshop, name: str) -> None:
     workshop.write("reachable", f'{{% include "{name}" %}}')

@@ -170,23 +170,48 @@ def test_the_present_and_the_same_day_as_of_later_agree(workshop, restarted, sho
     shop._insert(
         "shop.engagement", customer_id=ref, tracked_since=date(2025, 1, 1), known_at=days.known_at(FIRST, shop.zone)
     )
+    shop._insert(
+        "shop.list_members",
+        customer_id=ref,
+        list="newsletter",
+        since=days.known_at(FIRST - timedelta(days=9), shop.zone),
+        updated_at=days.known_at(FIRST, shop.zone),
+        known_at=days.known_at(FIRST, shop.zone),
+    )
+    product = (
+        "insert into shop.products (source, product_ref, name, margin, currency, updated_at, known_at)"
+        " values ('test', 'p', 'Tea', 0.4, 'EUR', :at, :at)"
+    )
+    with shop.engine.begin() as connection:
+        connection.execute(text(product), {"at": days.known_at(FIRST, shop.zone)})
     tables = {
         "customers": "true",
         "orders": "true",
         "order_lines": "x.category = 'tea'",
         "customer_stats": "x.categories = array['cups', 'tea'] and x.revenue = 10",
         "consents": "x.channel = 'sms'",
+        "list_members": "x.list = 'newsletter' and x.until is null",
         "suppressions": "true",
         "engagement": "true",
     }
     for table, condition in tables.items():
         workshop.write(f"sees_{table}", f"select x.customer_id from {table} as x where {condition}")
+    sold_well = (
+        "select distinct l.customer_id from order_lines as l inner join products as p using (source, product_ref)"
+        " where p.margin = 0.4"
+    )
+    workshop.write("sees_products", sold_well, "refresh: full")
     shop.publish(FIRST)
     live = {name: counts["size"] for name, counts in workshop.select(FIRST).items()}
-    assert all(live[f"sees_{table}"] == 1 for table in tables), live
+    assert all(live[f"sees_{table}"] == 1 for table in (*tables, "products")), live
     shop.customer("later", registered_at=None, known_at=days.known_at(day_of(1), shop.zone), consents=())
     shop.order("later", day_of(1))
     supersede(shop, order, "cancelled", day_of(1))
+    with shop.engine.begin() as connection:
+        for table, change in (("list_members", "until = :at"), ("products", "margin = 0.2")):
+            at = {"at": days.known_at(day_of(1), shop.zone)}
+            connection.execute(text(f"insert into shop.{table}_history select *, :at from shop.{table}"), at)
+            connection.execute(text(f"update shop.{table} set {change}, known_at = :at"), at)
     shop.publish(day_of(1))
     restarted()
     as_of = {name: counts["size"] for name, counts in workshop.select(FIRST).items()}

@@ -31,6 +31,7 @@ table_content = Name("t.status, t.total")
 assignments = Name("status = excluded.status")
 join = Name("t.customer_id = s.customer_id")
 candidates_join = Name("m.customer_id = s.customer_id")
+customer = Name("customer_id")
 with_orders = Name("true")
 rules = Name("('total', true, '1')")
 

@@ -1,8 +1,8 @@
 """Changes: one rising number over the facts of all customers, whoever wrote them.
 
-Orders and their customers and consents (by a sync), engagement, suppressions and erasures (by events and people): each
-change has a row in ``shop.changes``. "What has come since" is asked by number, never by day: a day may be published
-again, and a late file brings old days.
+Orders, customers, consents and members of lists (by a sync), engagement, suppressions and erasures (by events and
+people): each change has a row in ``shop.changes``. "What has come since" is asked by number, never by day: a day may be
+published again, and a late file brings old days.
 """
 
 from __future__ import annotations

@@ -26,11 +26,23 @@ from random import Random
 from typing import Any
 
 from retention.core.errors import InputError
-from retention.demo.words import ADDRESSES, COUNTRIES, COUPONS, DOMAINS, NAMES, PHONES, PRODUCTS
+from retention.demo.words import (
+    ADDRESSES,
+    COUNTRIES,
+    COUPONS,
+    DOMAINS,
+    MARGINS,
+    NAMES,
+    PHONES,
+    PRODUCTS,
+    WITHOUT_MARGIN,
+)
 
 ORDERS = "order_id customer_id created_at status total refunded currency coupon store updated_at".split()
 LINES = "order_id line sku category name quantity unit_price".split()
 CONSENTS = "customer_id purpose channel granted basis origin text_version changed_at".split()
+LISTS = "customer_id list since until".split()
+CATALOGUE = "sku category name margin price picture url updated_at".split()
 SOFT_OPT_IN = ("NL", "DE")  # where an address taken in a sale may be written to without asking
 COMPLETE = "_COMPLETE"  # an empty file, written last: the day's files are whole
 
@@ -41,6 +53,7 @@ QUIET_DAYS = 367  # who stops stays away at least so long
 EARLY_DAYS = 60  # in these more people stop: the winter crowd
 STOPPING = (0.0025, 0.0012)  # share of `customers` who stop on a day: early, later
 COMING_BACK = 0.55  # share of those who stop
+VIP_ORDERS = 8  # the order of this number brings a customer into the club
 HOURS = list(accumulate([1, 1, 0, 0, 0, 1, 2, 4, 6, 8, 9, 9, 8, 8, 7, 7, 8, 9, 11, 13, 14, 12, 7, 3]))
 CATEGORIES = list(PRODUCTS)
 
@@ -56,6 +69,7 @@ class Customer:
     orders: int = 0
     revision: int = 0  # how often the profile has changed
     consents: tuple[str, ...] = ()  # channels
+    newsletter_since: float | None = None  # None: not on it
 
     @property
     def ref(self) -> str:
@@ -123,6 +137,7 @@ class _Shop:
         self.visits: dict[int, list[int]] = defaultdict(list)  # day -> numbers of the customers who order
         self.changes: dict[int, list[tuple[Order, str, int]]] = defaultdict(list)  # day -> order, status, refunded
         self.late: list[Order] = []  # orders of today that reach the files tomorrow
+        self.vips: list[tuple[Customer, float]] = []  # who came into the club today, and when
         self._lines_of_late: dict[str, list[list[str]]] = {}
         self.rows: Counter[str] = Counter()
         self.bad_rows: dict[str, Counter[str]] = defaultdict(Counter)
@@ -133,6 +148,7 @@ class _Shop:
     def files(self, index: int) -> dict[str, bytes]:
         """The files of a day by name."""
         self.random = Random(f"{self.seed}/{index}")
+        self.own = Random(f"{self.seed}/lists/{index}")  # of lists and products: the other feeds are as without them
         self.index = index
         self.midnight = self._midnight(index)
         self.length = self._midnight(index + 1) - self.midnight  # 23 or 25 hours when the clock changes
@@ -147,16 +163,23 @@ class _Shop:
             "consents": consents,
         }
         for feed, rows in feeds.items():
-            self._add_bad_rows(feed, rows)
-            self.rows[feed] += len(rows)
-        return {
+            self._add_bad_rows(feed, rows, self.random)
+        feeds["list_members"] = list(self._change_lists(newcomers))
+        feeds["products"] = self._catalogue() if index == 0 or self.day(index).weekday() == 0 else []
+        for feed in ("list_members", "products"):
+            self._add_bad_rows(feed, feeds[feed], self.own)
+        files = {
             "orders.csv": _csv(ORDERS, feeds["orders"]),
             "order_lines.csv": _csv(LINES, feeds["order_lines"]),
             "customers.jsonl": "".join(
                 json.dumps(row, ensure_ascii=False) + "\n" for row in feeds["customers"]
             ).encode(),
             "consents.csv.gz": gzip.compress(_csv(CONSENTS, consents), mtime=0),
+            "list_members.csv": _csv(LISTS, feeds["list_members"]),
         }
+        if feeds["products"]:
+            files["products.csv"] = _csv(CATALOGUE, feeds["products"])
+        return files
 
     # --- customers -----------------------------------------------------------------------------------------------
 
@@ -262,6 +285,52 @@ class _Shop:
     ) -> list[str]:
         return [customer.ref, "marketing", channel, granted, basis, origin, "2025-01", self._text(at)]
 
+    # --- lists and products ---------------------------------------------------------------------------------------
+
+    def _change_lists(self, newcomers: list[Customer]) -> Iterable[list[str]]:
+        """Who comes to the newsletter, leaves it or returns, and who comes into the club."""
+        for customer in newcomers:
+            if self.own.random() < 0.6:
+                yield self._join_newsletter(customer, customer.registered_at)
+        changed = range(_some(self.own, len(self.customers) * 0.0008))
+        for number in sorted({self.own.randrange(len(self.customers)) for _ in changed}):
+            customer, since = self.customers[number], self.customers[number].newsletter_since
+            if customer.registered_at >= self.midnight:
+                continue
+            if since is not None:
+                customer.newsletter_since = None
+                yield self._list_row(customer, "newsletter", since, self._moment(self.own))
+            elif self.own.random() < 0.2:
+                yield self._join_newsletter(customer, self._moment(self.own))
+        for customer, moment in self.vips:
+            yield self._list_row(customer, "vip_club", moment)
+        self.vips = []
+
+    def _join_newsletter(self, customer: Customer, since: float) -> list[str]:
+        customer.newsletter_since = since
+        return self._list_row(customer, "newsletter", since)
+
+    def _list_row(self, customer: Customer, name: str, since: float, until: float | None = None) -> list[str]:
+        return [customer.ref, name, self._text(since), "" if until is None else self._text(until)]
+
+    def _catalogue(self) -> list[list[str]]:
+        """What there is to buy: the same every week."""
+        since = self._text(self._midnight(0))
+        return [
+            [
+                sku := _sku(category, number),
+                category,
+                name,
+                "" if name in WITHOUT_MARGIN else f"{MARGINS[category] + number / 100:.2f}",
+                _money(price),
+                f"https://shop.example/pictures/{sku.lower()}.jpg",
+                f"https://shop.example/products/{sku.lower()}",
+                since,
+            ]
+            for category, products in PRODUCTS.items()
+            for number, (name, price) in enumerate(products, start=1)
+        ]
+
     # --- orders --------------------------------------------------------------------------------------------------
 
     def _place_orders(self) -> tuple[list[Order], list[list[str]]]:
@@ -324,6 +393,8 @@ class _Shop:
             coupon = "WELCOME10" if customer.orders == 0 else self.random.choice(list(COUPONS)[1:])
             total -= total * COUPONS[coupon] // 100
         customer.orders += 1
+        if customer.orders == VIP_ORDERS:
+            self.vips.append((customer, moment))
         store = "web" if self.random.random() < 0.85 else "shop"
         status = "pending" if store == "web" else "complete"
         return Order(ref, customer.ref, moment, status, total, coupon, store, moment), lines
@@ -339,7 +410,7 @@ class _Shop:
             name, price = products[item]
             quantity = 1 if self.random.random() < 0.75 else self.random.randrange(2, 5)
             total += quantity * price
-            sku = f"{CATEGORIES[number][:3].upper()}-{item + 1:02d}"
+            sku = _sku(CATEGORIES[number], item + 1)
             lines.append([ref, str(line), sku, CATEGORIES[number], name, str(quantity), _money(price)])
         return lines, total
 
@@ -384,11 +455,11 @@ class _Shop:
 
     # --- bad rows ------------------------------------------------------------------------------------------------
 
-    def _add_bad_rows(self, feed: str, rows: list[Any]) -> None:
+    def _add_bad_rows(self, feed: str, rows: list[Any], random: Random) -> None:
         """Put bad rows between the good ones, each made from a good one and with a reference of its own."""
-        number = _some(self.random, len(rows) * self.bad_share / (1 - self.bad_share))
-        for good in self.random.choices(rows, k=number) if rows else []:
-            kind = self.random.choice(list(BAD[feed]))
+        number = _some(random, len(rows) * self.bad_share / (1 - self.bad_share))
+        for good in random.choices(rows, k=number) if rows else []:
+            kind = random.choice(list(BAD[feed]))
             self.bad_rows[feed][kind] += 1
             row = good.copy()
             serial = sum(self.bad_rows[feed].values())
@@ -397,17 +468,19 @@ class _Shop:
             elif feed == "order_lines":
                 row[1] = str(100 + serial)
             BAD[feed][kind](row)
-            rows.insert(self.random.randrange(len(rows) + 1), row)
+            rows.insert(random.randrange(len(rows) + 1), row)
+        self.rows[feed] += len(rows)
 
     # --- time ----------------------------------------------------------------------------------------------------
 
     def _midnight(self, index: int) -> int:
         return int(datetime.combine(self.day(index), time.min, tzinfo=self.zone).timestamp())
 
-    def _moment(self) -> float:
+    def _moment(self, random: Random | None = None) -> float:
         """A moment of today, more often in the evening than at night."""
-        hour = bisect(HOURS, self.random.random() * HOURS[-1])
-        return self.midnight + int((hour + self.random.random()) / 24 * self.length)
+        random = random or self.random
+        hour = bisect(HOURS, random.random() * HOURS[-1])
+        return self.midnight + int((hour + random.random()) / 24 * self.length)
 
     def _text(self, moment: float) -> str:
         return _iso(moment, self.zone)
@@ -438,7 +511,17 @@ BAD: dict[str, dict[str, Callable[[Any], None]]] = {
     "order_lines": {"quantity_in_words": _set(5, "two"), "price_with_comma": _set(6, "3,50")},
     "customers": {"no_customer": _set("customer_id", ""), "impossible_date": _set("registered_at", "31/02/2026")},
     "consents": {"unknown_answer": _set(3, "maybe"), "unknown_channel": _set(2, "pigeon")},
+    "list_members": {
+        "no_list": _set(1, ""),
+        "impossible_date": _set(2, "31/02/2026"),
+        "left_before_it_came": _set(3, "2001-01-01T00:00:00+01:00"),
+    },
+    "products": {"margin_in_percent": _set(3, "35"), "picture_without_address": _set(5, "javascript:void(0)")},
 }
+
+
+def _sku(category: str, number: int) -> str:
+    return f"{category[:3].upper()}-{number:02d}"
 
 
 def _family(random: Random) -> tuple[str, str, str, tuple[str, str]]:

@@ -191,4 +191,8 @@ PRODUCTS: dict[str, list[tuple[str, int]]] = {
     ],
 }
 
+# What is left of the net price of the first product of a category; of each further one a hundredth more.
+MARGINS = {"coffee": 0.32, "tea": 0.45, "chocolate": 0.36, "kitchen": 0.27, "tableware": 0.41, "gifts": 0.38}
+WITHOUT_MARGIN = {"Gift wrap", "Card, blank", "Voucher 25"}  # nobody knows what these leave
+
 COUPONS = {"WELCOME10": 10, "SPRING15": 15, "FRIENDS5": 5}

@@ -1,4 +1,4 @@
-"""Publishing: accepted rows become customers, orders, lines and consents, all of one load in one transaction.
+"""Publishing: accepted rows become customers, orders, consents ..., all of one load in one transaction.
 
 Rows are first cast into typed stages by the source's mapping SQL; those that contradict other rows are refused there.
 Then each stage is merged into its table by precedence: an older version never overwrites a newer one, the same content
@@ -42,6 +42,7 @@ class Kind:
     content: tuple[str, ...]  # what makes two versions differ
     required: tuple[str, ...]  # columns a mapping must give
     optional: tuple[str, ...]  # columns it may give
+    is_of_customer: bool = True  # whether a change of it touches somebody
     wins: str = ""  # of two versions of one instant, the one that comes first by this
 
 
@@ -54,12 +55,16 @@ CREATE_STAGES = (
     "orders/create_stage_touched",
     "orders/create_stage_customers",
     "orders/create_stage_consents",
+    "orders/create_stage_list_members",
+    "orders/create_stage_products",
 )
 STAGE = {  # by feed
     "orders": "orders/stage_orders",
     "order_lines": "orders/stage_order_lines",
     "customers": "orders/stage_customers",
     "consents": "orders/stage_consents",
+    "list_members": "orders/stage_list_members",
+    "products": "orders/stage_products",
 }
 PROFILE = (  # what a shop may tell of a customer
     "email",
@@ -115,6 +120,21 @@ KINDS = {
         ("customer_ref", "purpose", "channel", "is_granted", "updated_at"),
         ("basis", "origin", "text_version"),
         wins="is_granted, ",  # false comes first: no wins over yes
+    ),
+    "list_members": Kind(
+        "shop.list_members",
+        ("customer_id", "list"),
+        ("since", "until"),
+        ("customer_ref", "list", "since"),
+        ("until", "updated_at"),
+    ),
+    "products": Kind(
+        "shop.products",
+        ("source", "product_ref"),
+        ("category", "name", "margin", "price", "currency", "picture_url", "url"),
+        ("product_ref", "name"),
+        ("category", "margin", "price", "currency", "picture_url", "url", "updated_at"),
+        is_of_customer=False,
     ),
 }
 
@@ -396,7 +416,8 @@ def _balance(source: Source, feed: Feed, landed: int, accepted: int, rejected: i
 
 def _refuse_collisions(connection: Connection, source: Source) -> None:
     parts = [
-        f"select customer_id, customer_ref, known_at from stage_{name}" for name in ("orders", "customers", "consents")
+        f"select customer_id, customer_ref, known_at from stage_{name}"
+        for name in ("orders", "customers", "consents", "list_members")
     ]
     database.run(connection, "orders/create_stage_seen", {"seen": Fragment(" union all ".join(parts))})
     database.run(connection, "orders/analyze_stage", {"table": "stage_seen"})
@@ -461,7 +482,8 @@ def _write(its: _Publication, totals: LoadTotals, again: str | None) -> SyncCoun
             f"{source.name}: {distinct} orders were accepted, but {orders} came of them. Nothing was published."
         )
     _replace_lines(connection, source, had_orders)
-    _merge(connection, "consents")
+    for name in ("consents", "list_members", "products"):
+        _merge(connection, name)
     last = its.batch.day or _last_day(connection, its.settings, its.loads[source.feeds["orders"].landing])
     touched = _refresh_statistics(connection)
     for name, total in totals.items():
@@ -572,6 +594,7 @@ def _merge_names(name: str, kind: Kind) -> dict[str, str]:
         "candidates_join": joined("m", "s"),
         "assignments": Fragment(", ".join(f"{column} = excluded.{column}" for column in kind.content)),
         "what": Fragment(f"'{name}'"),
+        "customer": Fragment("customer_id" if kind.is_of_customer else "cast(null as bigint)"),
     }
 
 

@@ -45,6 +45,8 @@ PUBLISHING_RULES = (
     "without_a_time",
     "number_out_of_range",
     "key_too_long",
+    "until_before_since",
+    "not_a_web_address",
     "no_rate",
     "customer_changed",
     "order_unknown",

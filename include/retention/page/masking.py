@@ -49,14 +49,14 @@ def _never(text: str) -> bool:
 def _columns() -> dict[str, Form]:
     """By the name of a column, in small letters and digits only: whether a value has the form that it is for."""
     forms: dict[Form, str] = {
-        _NUMBER.fullmatch: "total refunded amount price unitprice quantity line lineno dollars cds",
-        _INSTANT.fullmatch: "createdat updatedat changedat orderedat registeredat invoicedate date",
+        _NUMBER.fullmatch: "total refunded amount price unitprice quantity line lineno dollars cds margin",
+        _INSTANT.fullmatch: "createdat updatedat changedat orderedat registeredat invoicedate date since until",
         _is_currency: "currency",
         _one_of("pending complete cancelled refunded"): "status",
         channels.CHANNELS.__contains__: "channel",
         _one_of("yes no"): "granted",
         _one_of("consent soft_opt_in"): "basis",
-        _never: "orderid invoice sku stockcode store purpose category",
+        _never: "orderid invoice sku stockcode store purpose category list",
     }
     return {name: form for form, names in forms.items() for name in names.split()}
 

@@ -37,6 +37,8 @@ _FACTS = (  # a view each, of what was known
     "selections/refresh/as_of_order_lines",
     "selections/refresh/as_of_customer_stats",
     "selections/refresh/as_of_consents",
+    "selections/refresh/as_of_list_members",
+    "selections/refresh/as_of_products",
     "selections/refresh/as_of_suppressions",
     "selections/refresh/as_of_engagement",
 )

@@ -35,4 +35,5 @@ where s.customer_id = c.customer_id and s.known_at < c.known_at and c.updated_at
 create temporary table stage_touched_customers as
 select customer_id, array_agg(distinct what order by what) as what, bool_or(what = 'orders') as with_orders
 from stage_touched
+where customer_id is not null
 group by customer_id;

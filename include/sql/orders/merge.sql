@@ -44,7 +44,7 @@ with added as (
     where not exists (select from merge_candidates as m where {{ candidates_join }})
     order by {{ stage_keys }}
     on conflict ({{ keys }}) do nothing
-    returning customer_id
+    returning {{ customer }} as customer_id
 ),
 
 touched as (
@@ -178,7 +178,7 @@ with written as (
     where s.superseded_at = 'infinity' and m.verdict in ('inserted', 'updated')
     on conflict ({{ keys }}) do update
         set {{ assignments }}, updated_at = excluded.updated_at, known_at = excluded.known_at
-    returning customer_id
+    returning {{ customer }} as customer_id
 )
 insert into stage_touched (customer_id, what)
 select customer_id, {{ what }} from written;

@@ -352,3 +352,181 @@ from (
     ) as told
     offset 0
 ) as judged;
+
+-- name: stage_list_members
+-- Typed rows of who is on which list. A row without a date of its own is of its file's day; in a history of the day they
+-- left, or joined. A history says only afterwards that somebody joined: until the row is known, they are on the list
+-- with an open end.
+with judged as (
+    select
+        *,
+        shop.customer_id(:namespace, customer_ref) as customer_id,
+        coalesce(known_at, {{ midnight_after("updated_at") }}) as own_known_at,
+        case
+            when octet_length(list) > 1000 then 'key_too_long'
+            when (since between timestamptz '1970-01-01 00:00:00+00' and newest_at) is not true
+                then {{ broken_by("since", "in_the_future") }}
+            when until < since then 'until_before_since'
+            when is_changed_wrongly then {{ broken_by("told_updated_at", "changed_in_the_future") }}
+        end as rule
+    from (
+        select
+            *,
+            (told_updated_at between timestamptz '1970-01-01 00:00:00+00' and newest_at) is not true
+                as is_changed_wrongly,
+            case
+                when told_updated_at between timestamptz '1970-01-01 00:00:00+00' and landed_at then told_updated_at
+                else landed_at
+            end as updated_at
+        from (
+            select
+                *,
+                coalesce(written_at, starts_at, case when until <= landed_at then until end, since) as told_updated_at
+            from (
+                select
+                    p.file_no,
+                    p.row_no,
+                    cast({{ row_count }} as bigint) as row_count,
+                    p.customer_ref,
+                    p.list,
+                    cast(p.since as timestamptz) as since,
+                    cast({{ until }} as timestamptz) as until,
+                    cast({{ updated_at }} as timestamptz) as written_at,
+                    f.starts_at,
+                    f.known_at,
+                    f.not_before,
+                    f.landed_at,
+                    f.newest_at
+                from (
+                    {{ mapping }}
+                    offset 0
+                ) as p
+                inner join stage_files as f using (file_no)
+                offset 0
+            ) as told
+            offset 0
+        ) as told
+        offset 0
+    ) as dated
+)
+
+insert into stage_list_members (
+    file_no, row_no, row_count, customer_ref, customer_id, list, since, until, updated_at, known_at, own_known_at,
+    rule, told
+)
+select
+    file_no,
+    row_no,
+    row_count,
+    customer_ref,
+    customer_id,
+    list,
+    since,
+    until,
+    updated_at,
+    greatest(not_before, own_known_at),
+    own_known_at,
+    rule,
+    case
+        when rule = 'key_too_long' then left(list, 200)
+        when rule = 'until_before_since' then cast(until as text)
+        when is_changed_wrongly and since <= newest_at then cast(told_updated_at as text)
+        when rule is not null then cast(since as text)
+    end
+from judged
+union all
+select
+    file_no,
+    row_no,
+    0,
+    customer_ref,
+    customer_id,
+    list,
+    since,
+    null,
+    since,
+    greatest(not_before, {{ midnight_after("since") }}),
+    {{ midnight_after("since") }},
+    null,
+    null
+from judged
+where rule is null and known_at is null and since < updated_at;
+
+-- name: stage_products
+-- Typed product rows. A row without a date of its own is of its file's day, or of the landing.
+insert into stage_products (
+    file_no, row_no, row_count, source, product_ref, category, name, margin, price, currency, picture_url, url,
+    updated_at, known_at, own_known_at, rule, told, taken_at
+)
+select
+    file_no,
+    row_no,
+    row_count,
+    :source,
+    product_ref,
+    category,
+    name,
+    case when rule is null then margin end,
+    case when rule is null then price end,
+    currency,
+    picture_url,
+    url,
+    updated_at,
+    greatest(not_before, own_known_at),
+    own_known_at,
+    rule,
+    case
+        when rule = 'number_out_of_range' then left(concat_ws(' ', margin, price), 200)
+        when rule = 'key_too_long' then left(product_ref, 200)
+        when rule = 'not_a_web_address' then left(concat_ws(' ', picture_url, url), 200)
+        when rule is not null then cast(told_updated_at as text)
+    end,
+    null
+from (
+    select
+        *,
+        coalesce(known_at, {{ midnight_after("updated_at") }}) as own_known_at,
+        case
+            when not (margin between 0 and 1) or not (price between 0 and 9999999999) then 'number_out_of_range'
+            when octet_length(product_ref) > 1000 then 'key_too_long'
+            when not shop.is_web_address(picture_url) or not shop.is_web_address(url) then 'not_a_web_address'
+            when is_changed_wrongly then {{ broken_by("told_updated_at", "changed_in_the_future") }}
+        end as rule
+    from (
+        select
+            *,
+            (told_updated_at between timestamptz '1970-01-01 00:00:00+00' and newest_at) is not true
+                as is_changed_wrongly,
+            case
+                when told_updated_at between timestamptz '1970-01-01 00:00:00+00' and landed_at then told_updated_at
+                else landed_at
+            end as updated_at
+        from (
+            select
+                p.file_no,
+                p.row_no,
+                cast({{ row_count }} as bigint) as row_count,
+                p.product_ref,
+                {{ category }} as category,
+                p.name,
+                cast({{ margin }} as numeric) as margin,
+                cast({{ price }} as numeric) as price,
+                coalesce({{ currency }}, :reporting) as currency,
+                {{ picture_url }} as picture_url,
+                {{ url }} as url,
+                cast(coalesce({{ updated_at }}, f.starts_at, f.landed_at) as timestamptz) as told_updated_at,
+                f.known_at,
+                f.not_before,
+                f.landed_at,
+                f.newest_at
+            from (
+                {{ mapping }}
+                offset 0
+            ) as p
+            inner join stage_files as f using (file_no)
+            offset 0
+        ) as told
+        offset 0
+    ) as dated
+    offset 0
+) as judged;

@@ -114,6 +114,48 @@ create temporary table stage_consents (
     taken_at timestamptz -- kept all the same, with this instant in place of its own; null: refused
 );
 
+-- name: create_stage_list_members
+-- Typed rows of who is on which list, of one load. A row of a history may stand for two versions; one counts it.
+create temporary table stage_list_members (
+    file_no integer not null,
+    row_no bigint not null,
+    row_count bigint not null,
+    customer_ref text not null,
+    customer_id bigint not null,
+    list text not null,
+    since timestamptz, -- null: the row breaks a rule
+    until timestamptz,
+    updated_at timestamptz not null,
+    known_at timestamptz not null,
+    own_known_at timestamptz not null, -- by its own file alone: it ranks versions of one updated_at
+    rule text, -- that the row breaks by itself; null: none
+    told text, -- what breaks it
+    taken_at timestamptz -- always null: refused
+);
+
+-- name: create_stage_products
+-- Typed product rows of one load.
+create temporary table stage_products (
+    file_no integer not null,
+    row_no bigint not null,
+    row_count bigint not null,
+    source text not null,
+    product_ref text not null,
+    category text,
+    name text not null,
+    margin numeric(6, 5),
+    price numeric(14, 4),
+    currency text not null,
+    picture_url text,
+    url text,
+    updated_at timestamptz not null,
+    known_at timestamptz not null,
+    own_known_at timestamptz not null, -- by its own file alone: it ranks versions of one updated_at
+    rule text, -- that the row breaks by itself; null: none
+    told text, -- what breaks it
+    taken_at timestamptz -- always null: refused
+);
+
 -- name: create_stage_refused
 -- Rows refused, by themselves or because of other rows: one row per landed row and rule.
 create temporary table stage_refused (
@@ -136,7 +178,7 @@ create temporary table stage_repeated (
 -- name: create_stage_touched
 -- Customers with a changed fact in this run, and which; where it is orders, their statistics have to be computed anew.
 create temporary table stage_touched (
-    customer_id bigint not null,
+    customer_id bigint, -- null: the fact is nobody's, like a product
     what text not null
 );
 

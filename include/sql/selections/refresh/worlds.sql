@@ -49,6 +49,20 @@ select v.*
 from shop.consent_versions as v
 where v.known_at <= {{ known_by }} and v.superseded_at > {{ known_by }};
 
+-- name: as_of_list_members
+-- One row per customer and list known by then, as known then.
+create view {{ schema }}.list_members as
+select v.*
+from shop.list_member_versions as v
+where v.known_at <= {{ known_by }} and v.superseded_at > {{ known_by }};
+
+-- name: as_of_products
+-- One row per product known by then, as known then.
+create view {{ schema }}.products as
+select v.*
+from shop.product_versions as v
+where v.known_at <= {{ known_by }} and v.superseded_at > {{ known_by }};
+
 -- name: as_of_suppressions
 -- One row per suppression known by then and not lifted by then; a later lifting was not known.
 create view {{ schema }}.suppressions as
