@@ -10,7 +10,7 @@ Nothing downstream starts before that. It runs each midnight of the shop's time 
 | `catch_up` | does every earlier day that this source has not done yet, oldest first |
 | `land` | waits until the day's files are complete, then keeps every row as it came |
 | `validate` | Great Expectations: bad rows are quarantined by rule; a critical expectation that fails stops the day |
-| `publish` | orders, customers, consents and the statistics of the customers touched |
+| `publish` | orders, customers, consents, members of lists, products, and the statistics of the customers touched |
 
 `orders` then tells the rest: the asset `orders` gets an event with the day and the counts, and `refresh_selections`
 starts for that day.

@@ -234,7 +234,11 @@ def test_every_product_that_is_bought_is_in_the_catalogue_and_most_have_a_margin
             catalogue[sku]["category"],
             catalogue[sku]["price"],
         )
-    assert [row["name"] for row in catalogue.values() if not row["margin"]] == ["Gift wrap", "Card, blank", "Voucher 25"]
+    assert [row["name"] for row in catalogue.values() if not row["margin"]] == [
+        "Gift wrap",
+        "Card, blank",
+        "Voucher 25",
+    ]
     assert all(0.2 < float(row["margin"]) < 0.6 for row in catalogue.values() if row["margin"])
     assert all(row["url"].startswith("https://shop.example/") for row in catalogue.values())
 

@@ -69,7 +69,10 @@ def test_a_changed_product_is_a_new_version_and_touches_nobody(till: Till, engin
         (Decimal("0.4"), NEXT),
         (Decimal("0.3"), NEXT + timedelta(days=1)),
     ]
-    assert rows(engine, "select distinct what from shop.changes order by 1") == [(["customers", "orders"],), (["orders"],)]
+    assert rows(engine, "select distinct what from shop.changes order by 1") == [
+        (["customers", "orders"],),
+        (["orders"],),
+    ]
 
 
 def test_the_same_rows_once_more_change_nothing(till: Till, engine: Engine) -> None:
@@ -97,8 +100,8 @@ BAD = [  # the rule that a row breaks, and how
         for url in ("javascript:alert(1)", " javascript:alert(1)", "data:text/html,x", "ftp://a.example", "//x", "/x")
     ),
     *(
-        ("not_a_web_address", {"picture": f"https:{rest}"})
-        for rest in ("//", "///x.jpg", "//a.example/a b", "//a.example/\"onerror=x", "//a.example/\nx", "//a" + "x" * 2000)
+        ("not_a_web_address", {"picture": f"https://{rest}"})
+        for rest in ("", "/x.jpg", "a.example/a b", 'a.example/"onerror=x', "a.example/\nx", "a" + "x" * 2000)
     ),
 ]
 

@@ -354,9 +354,9 @@ from (
 ) as judged;
 
 -- name: stage_list_members
--- Typed rows of who is on which list. A row without a date of its own is of its file's day; in a history of the day they
--- left, or joined. A history says only afterwards that somebody joined: until the row is known, they are on the list
--- with an open end.
+-- Typed rows of who is on which list. A row without a date of its own is of its file's day, or in a history of the
+-- instant they left, or came. A history tells only afterwards that somebody came: until then they were on the list with
+-- an open end.
 with judged as (
     select
         *,
@@ -429,9 +429,7 @@ select
     rule,
     case
         when rule = 'key_too_long' then left(list, 200)
-        when rule = 'until_before_since' then cast(until as text)
-        when is_changed_wrongly and since <= newest_at then cast(told_updated_at as text)
-        when rule is not null then cast(since as text)
+        when rule is not null then concat_ws(' ', since, until, written_at)
     end
 from judged
 union all
@@ -444,7 +442,7 @@ select
     list,
     since,
     null,
-    since,
+    since as updated_at,
     greatest(not_before, {{ midnight_after("since") }}),
     {{ midnight_after("since") }},
     null,

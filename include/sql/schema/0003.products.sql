@@ -12,7 +12,7 @@ create table shop.products (
     product_ref text not null,
     category text,
     name text not null,
-    -- What is left of a unit of net price after the cost of the goods: 1 - cost / price, both without VAT. Null: unknown.
+    -- What the cost of the goods leaves of the net price: 1 - cost / price, both without VAT. Null: unknown.
     margin numeric(6, 5) check (margin between 0 and 1),
     price numeric(14, 4) check (price >= 0), -- as the shop shows it
     currency text not null check (currency ~ '^[A-Z]{3}$'), -- of the price
