@@ -150,6 +150,9 @@ def test_hostile_values_of_a_column_are_accepted_rejected_or_refused_and_the_goo
     assert len(orders) >= GOOD
     if source.name == "demo_shop":
         assert {f"o{number}" for number in range(GOOD)} <= orders
+        with engine.connect() as connection:
+            for table in ("list_members", "products"):
+                assert connection.execute(text(f"select count(*) from shop.{table}")).scalar_one() >= GOOD
 
 
 @pytest.fixture

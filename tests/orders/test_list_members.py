@@ -119,10 +119,18 @@ about: Who was in a club, as its books say.
 namespace: club
 daily: false
 feeds:
-  orders: {path: orders.csv, format: csv, columns: [order_id, customer_id, created_at, status, total, refunded, currency,
-    coupon, store, updated_at], suite: demo_shop_orders, mapping: demo_shop_orders}
-  list_members: {path: members.jsonl, format: jsonl, columns: [customer_id, list, since, until],
-    suite: demo_shop_list_members, mapping: demo_shop_list_members}
+  orders:
+    path: orders.csv
+    format: csv
+    columns: [order_id, customer_id, created_at, status, total, refunded, currency, coupon, store, updated_at]
+    suite: demo_shop_orders
+    mapping: demo_shop_orders
+  list_members:
+    path: members.jsonl
+    format: jsonl
+    columns: [customer_id, list, since, until]
+    suite: demo_shop_list_members
+    mapping: demo_shop_list_members
 """
 
 

@@ -11,14 +11,8 @@ from retention.core import days, documents
 from retention.core.errors import InputError
 from retention.core.settings import shown, zone
 
-FEEDS = (
-    "customers",
-    "orders",
-    "order_lines",
-    "consents",
-    "list_members",
-    "products",
-)  # in the order they are published
+# In the order they are published.
+FEEDS = ("customers", "orders", "order_lines", "consents", "list_members", "products")
 FORMATS = ("csv", "jsonl", "parquet")
 ENCODINGS = ("utf-8", "utf-16", "latin-1", "iso-8859-15", "windows-1250", "windows-1252")
 BLANKS = "blanks"  # a delimiter: columns parted by any number of blanks
