@@ -80,6 +80,11 @@ def test_an_older_row_never_overwrites_a_newer_one(till: Till, engine: Engine) -
     assert rows(engine, MEMBERS)[0] == ("C1", "newsletter", DAY, NEXT)
 
 
+def test_what_the_file_of_a_day_tells_was_not_known_before(till: Till, engine: Engine) -> None:
+    till.day(DAY, member("C1", DAY - timedelta(days=9)))
+    assert rows(engine, VERSIONS) == [(None, NEXT)]
+
+
 def test_who_returns_is_on_the_list_anew(till: Till, engine: Engine) -> None:
     till.day(DAY, member("C1", DAY - timedelta(days=9), until=f"{DAY}T10:00:00+01:00"), member("C1"))
     assert rows(engine, MEMBERS) == [("C1", "newsletter", DAY, None)]
@@ -148,19 +153,27 @@ def test_in_a_history_a_member_who_left_is_known_as_one_from_the_day_they_came(
         ("2026-09-01T12:00:00+01:00", ""),
     ]
     members = [member("C1", since=since, until=until) for since, until in stints]
+    members.append(member("C2", list="vip_club", until="2027-11-02T11:00:00+01:00"))
     (books / "members.jsonl").write_text("".join(json.dumps(row) + "\n" for row in members))
     shop = Shop(settings.evolve(include=include), engine)
     counts = [sync.load(shop, "club", str(books), at=datetime(2026, 11, 3, tzinfo=UTC)) for _ in range(2)]
-    assert [(each.landed, each.accepted, each.customers_touched) for each in counts] == [(4, 4, 1), (4, 4, 0)]
+    assert [(each.landed, each.accepted, each.customers_touched) for each in counts] == [(5, 5, 2), (5, 5, 0)]
 
     def as_of(day: date) -> int:
         known_by = days.known_at(day, settings.shop_time_zone)
         (found,) = rows(
             engine,
             "select count(*) from shop.list_member_versions where known_at <= :at and superseded_at > :at"
-            " and since < :at and coalesce(until, 'infinity') > :at",
+            " and list = 'newsletter' and since < :at and coalesce(until, 'infinity') > :at",
             at=known_by,
         )[0]
         return int(found)
 
     assert [as_of(date(2026, month, 1)) for month in range(2, 11)] == [0, 1, 1, 0, 0, 0, 1, 1, 1]
+    assert rows(engine, VERSIONS) == [
+        (None, date(2026, 3, 2)),
+        (date(2026, 5, 1), date(2026, 5, 2)),
+        (None, date(2026, 8, 2)),
+        (None, date(2026, 9, 2)),  # left and came back within a day
+        (date(2027, 11, 2), NEXT),
+    ]
