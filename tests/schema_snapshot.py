@@ -1,19 +1,25 @@
-"""include/sql/schema.sql: the schema as PostgreSQL tells it. `make schema` writes it anew."""
+"""What is made from something else and kept beside it; `make schema` writes it anew.
+
+include/sql/schema.sql: the schema as PostgreSQL tells it. include/campaigns/schema.json: the language of campaigns.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 
 import psycopg
 
 import throw_away
+from retention.campaigns import language
 from retention.core import database
 from retention.core.settings import from_environment
 from retention.local import postgres
 from sql_text import SQL
 
 FILE = SQL / "schema.sql"
+LANGUAGE = SQL.parent / "campaigns" / "schema.json"
 HEAD = """\
 -- The schema that the migrations of schema/ make, as pg_dump tells it. Written by `make schema`; nothing reads it but a
 -- test, which finds every change of the schema here.
@@ -42,11 +48,17 @@ def major_versions(url: str) -> set[str]:
 
 
 def write() -> None:
-    """Write the snapshot of a fresh database."""
+    """Write the snapshot of a fresh database, and the language."""
     with throw_away.server() as server:
         url = postgres.ensure_database(server, "snapshot")
         database.migrate(from_environment({"RETENTION_DATABASE_URL": url}))
         FILE.write_text(dump(url))
+    LANGUAGE.write_text(in_json())
+
+
+def in_json() -> str:
+    """The language of campaigns as a JSON schema, for editors."""
+    return json.dumps(language.schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":

@@ -55,43 +55,43 @@ def test_the_version_changes_with_yaml_template_layout_and_selection_only(write:
 
 
 MISTAKES = [
-    ("control: 0%", "contorl: 0%", "line 9: unknown key 'contorl'. Did you mean 'control'?"),
+    ("control: 0%", "contorl: 0%", "line 10: unknown key 'contorl'. Did you mean 'control'?"),
     ("about:", "zzz: 1\nabout:", "line 3: unknown key 'zzz'. Known are about, campaign, control,"),
     ("owner: crm@shop.example\n", "", "line 2: the key 'owner' is missing: Who answers for the campaign."),
-    ("owner: crm@shop.example", "owner: nobody", 'line 4: owner is "nobody"; write the address'),
-    ("control: 0%", "control: 10", "line 9: control is 10; write a share like '10%'."),
-    ("control: 0%", "control: 101%", "line 9: control is"),
-    ("re_entry: 3 months", "re_entry: quarterly", "line 6: re_entry is \"quarterly\"; write 'never', or a time like"),
-    ("5000 per day", "5000", "line 7: entry_limit is 5000; write a number of customers a day, like '5000 per day'."),
-    ("[order, unsubscribe]", "[orders]", 'line 8: exit_on is "orders"; write order, unsubscribe or left_selection.'),
-    ("order_within: 30 days", "order_within: soon", 'line 10: order_within is "soon"; write a number of days'),
-    ('["09:00", "20:00"]', '["9", "20:00"]', 'line 11: send_between is "9"; write a time like "09:00".'),
-    ('["09:00", "20:00"]', '["20:00", "09:00"]', "line 11: the window 20:00 to 09:00 is empty"),
-    ("percent: 10", "percent: ten", 'line 13: percent is "ten"; write a number above 0 and at most 100.'),
-    ("valid_for: 14 days", "valid_for: 2 weeks", "line 13: valid_for is \"2 weeks\"; write a time like '24 hours'"),
-    ("day: 2, channel: sms", "day: 2, channel: fax", 'line 17: channel is "fax"; write email, sms, audience or postal'),
-    ("2, channel: sms, offer: comeback", "2, channel: audience", "line 17: an audience ends: write until_day"),
-    ("day: 2, channel: sms", "day: 2, until_day: 4, channel: sms", "line 17: until_day belongs to an audience"),
-    ("day: 2, channel: sms", "day: 2, until_day: 1, channel: audience", "line 17: until_day 1 is before day 2"),
-    ("day: 2, channel: sms", "day: 2, until_day: 4, channel: audience", "line 17: an audience carries no code"),
+    ("owner: crm@shop.example", "owner: nobody", 'line 5: owner is "nobody"; write the address'),
+    ("control: 0%", "control: 10", "line 10: control is 10; write a share like '10%'."),
+    ("control: 0%", "control: 101%", "line 10: control is"),
+    ("re_entry: 3 months", "re_entry: quarterly", "line 7: re_entry is \"quarterly\"; write 'never', or a time like"),
+    ("5000 per day", "5000", "line 8: entry_limit is 5000; write a number of customers a day, like '5000 per day'."),
+    ("[order, unsubscribe]", "[orders]", 'line 9: exit_on is "orders"; write order, unsubscribe or left_selection.'),
+    ("order_within: 30 days", "order_within: soon", 'line 11: order_within is "soon"; write a number of days'),
+    ('["09:00", "20:00"]', '["9", "20:00"]', 'line 12: send_between is "9"; write a time like "09:00".'),
+    ('["09:00", "20:00"]', '["20:00", "09:00"]', "line 12: the window 20:00 to 09:00 is empty"),
+    ("percent: 10", "percent: ten", 'line 14: percent is "ten"; write a number above 0 and at most 100.'),
+    ("valid_for: 14 days", "valid_for: 2 weeks", "line 14: valid_for is \"2 weeks\"; write a time like '24 hours'"),
+    ("day: 2, channel: sms", "day: 2, channel: fax", 'line 18: channel is "fax"; write email, sms, audience or postal'),
+    ("2, channel: sms, offer: comeback", "2, channel: audience", "line 18: an audience ends: write until_day"),
+    ("day: 2, channel: sms", "day: 2, until_day: 4, channel: sms", "line 18: until_day belongs to an audience"),
+    ("day: 2, channel: sms", "day: 2, until_day: 1, channel: audience", "line 18: until_day 1 is before day 2"),
+    ("day: 2, channel: sms", "day: 2, until_day: 4, channel: audience", "line 18: an audience carries no code"),
     (
         "step: nudge, day: 2, channel: sms, offer: comeback",
         "step: a, day: 2, until_day: 4, channel: audience}\n  - {step: b, day: 2, until_day: 5, channel: audience",
-        "line 18: two audiences on day 2",
+        "line 19: two audiences on day 2",
     ),
-    ("offer: comeback", "offer: comeback, unless: clicked", "line 17: the key 'unless' is not there yet"),
-    ("offer: comeback", "offer: comebak", "line 17: there is no offer 'comebak'. Did you mean 'comeback'?"),
-    ("day: 2", "day: 0", "line 17: two steps on day 0: nobody gets two messages on one day; move one."),
-    ("day: 2", "day: 9", "line 18: day 3 after day 9; write steps in order of days."),
-    ("day: 2", "day: -2", "line 17: day is -2; write a number of days after entry"),
-    ("step: nudge", "step: we_miss_you", "line 17: the step 'we_miss_you' is there twice"),
-    ("step: nudge", "step: ../nudge", 'line 17: step is "../nudge"; write a name of small letters'),
-    ("selection: winback", "selection: winbak", "line 5: there is no selection 'winbak'"),
-    ("selection: winback", "selection: ../winback", 'line 5: selection is "../winback"; write a name'),
+    ("offer: comeback", "offer: comeback, unless: clicked", "line 18: the key 'unless' is not there yet"),
+    ("offer: comeback", "offer: comebak", "line 18: there is no offer 'comebak'. Did you mean 'comeback'?"),
+    ("day: 2", "day: 0", "line 18: two steps on day 0: nobody gets two messages on one day; move one."),
+    ("day: 2", "day: 9", "line 19: day 3 after day 9; write steps in order of days."),
+    ("day: 2", "day: -2", "line 18: day is -2; write a number of days after entry"),
+    ("step: nudge", "step: we_miss_you", "line 18: the step 'we_miss_you' is there twice"),
+    ("step: nudge", "step: ../nudge", 'line 18: step is "../nudge"; write a name of small letters'),
+    ("selection: winback", "selection: winbak", "line 6: there is no selection 'winbak'"),
+    ("selection: winback", "selection: ../winback", 'line 6: selection is "../winback"; write a name'),
     ("campaign: winback", "campaign: comeback", "line 2: campaign is \"comeback\"; write 'winback'"),
-    ("owner:", "about: twice\nowner:", "line 4: the key 'about' is written twice; keep one of them."),
-    ("{percent: 10,", "&a {percent: 10, more: *a,", "line 13: aliases (*name) are not allowed"),
-    ("steps:", "steps: [", "line 16: expected the node content"),
+    ("owner:", "about: twice\nowner:", "line 5: the key 'about' is written twice; keep one of them."),
+    ("{percent: 10,", "&a {percent: 10, more: *a,", "line 14: aliases (*name) are not allowed"),
+    ("steps:", "steps: [", "line 17: expected the node content"),
 ]
 
 
@@ -112,7 +112,7 @@ def test_an_audience_ends_with_an_order_and_shares_its_days_with_messages(includ
     assert (campaign.steps[1].until_day, campaign.steps[2].until_day) == (None, 7)
     assert not any(name.startswith("retarget") for name in campaign.templates)
     write("[order, unsubscribe]", "[unsubscribe]")
-    with pytest.raises(InputError, match="line 18: who has bought leaves an audience; write order in exit_on"):
+    with pytest.raises(InputError, match="line 19: who has bought leaves an audience; write order in exit_on"):
         definitions.read(include, "winback")
 
 
@@ -199,7 +199,7 @@ def test_every_known_variable_is_described() -> None:
 def test_a_new_campaign_is_one_yaml_and_its_templates(room: Any, include: Path, shop: Any) -> None:
     """B12: no Python is written for it."""
     (include / "campaigns" / "thanks.yaml").write_text(
-        "campaign: thanks\nabout: Loyal customers get a thank-you.\nowner: crm@shop.example\nselection: loyal\n"
+        "campaign: thanks\nabout: Loyal customers get a thank-you.\nstatus: live\nowner: crm@shop.example\nselection: loyal\n"
         "re_entry: never\nexit_on: []\ncontrol: 0%\ngoal: {order_within: 7 days}\nsend_between: [10:00, 12:00]\n"
         "grace_days: 0\nsteps:\n  - {step: thank_you, day: 3, channel: sms}\n"
     )

@@ -17,14 +17,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from retention.campaigns import templates
+import msgspec
+
+from retention.campaigns import language, templates
+from retention.campaigns.language import Step
 from retention.campaigns.templates import KNOWN_VARIABLES
 from retention.core import channels, documents
 from retention.core.documents import Document, nearest, shown
 from retention.core.errors import InputError
 
 known_variables = KNOWN_VARIABLES
-DEFAULT_GRACE_DAYS = 2
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 NOT_YET = {"unless": "a step is sent to everybody who is still in the campaign"}
 
@@ -36,22 +38,6 @@ class Offer:
     name: str
     percent: Decimal
     valid_for: str  # like 24 hours; PostgreSQL reads it as an interval
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """One message of a campaign, or the days in an audience, `day` days after entry."""
-
-    step: str
-    day: int
-    channel: str
-    offer: str | None = None
-    until_day: int | None = None  # of an audience: the last day in it
-
-    @property
-    def task_id(self) -> str:
-        """The name of its Airflow task: day_0_email, day_3_audience, and day_7_final_offer for the step final_offer."""
-        return f"day_{self.day}_{self.step if self.step == 'final_offer' else self.channel}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +56,7 @@ class Campaign:
     name: str
     version: str  # the first 12 hex digits of the SHA-256 of all that it consists of
     about: str
+    status: str  # draft, live or ended
     owner: str
     selection: str
     renamed_from: str | None  # the name it had before
@@ -168,7 +155,7 @@ def _read_file(include: Path, name: str) -> Document:
     if not is_there(include, name):
         raise InputError(f"There is no campaign {name!r}: no file {file}.{nearest(name, names(include))}")
     document = documents.read(file)
-    _check_schema(include, document)
+    _check_schema(document)
     _check_sense(include, document, name)
     return document
 
@@ -177,30 +164,30 @@ def parse(
     content: Mapping[str, Any], version: str, texts: Mapping[str, str] | None = None, selection_sql: str = ""
 ) -> Campaign:
     """The campaign of a YAML's checked content, like the one that campaigns.versions keeps."""
-    start, end = content["send_between"]
-    lift = content["goal"].get("detect_lift")
-    limit = content.get("entry_limit")
+    file = msgspec.convert(content, language.Campaign)
+    start, end = file.send_between
     return Campaign(
-        name=content["campaign"],
+        name=file.campaign,
         version=version,
-        about=content["about"],
-        owner=content["owner"],
-        selection=content["selection"],
-        renamed_from=content.get("renamed_from"),
-        re_entry=_re_entry(content["re_entry"]),
-        entry_limit=int(limit.split()[0]) if limit else None,
-        exit_on=tuple(content["exit_on"]),
-        control=_percent(content["control"]),
-        order_within=int(content["goal"]["order_within"].split()[0]),
-        detect_lift=_percent(lift) if lift else None,
+        about=file.about,
+        status=file.status,
+        owner=file.owner,
+        selection=file.selection,
+        renamed_from=file.renamed_from,
+        re_entry=_re_entry(file.re_entry),
+        entry_limit=int(file.entry_limit.split()[0]) if file.entry_limit else None,
+        exit_on=tuple(file.exit_on),
+        control=_percent(file.control),
+        order_within=int(file.goal.order_within.split()[0]),
+        detect_lift=_percent(file.goal.detect_lift) if file.goal.detect_lift else None,
         window_start=time.fromisoformat(start),
         window_end=time.fromisoformat(end),
-        grace_days=content.get("grace_days", DEFAULT_GRACE_DAYS),
+        grace_days=file.grace_days,
         offers={
-            name: Offer(name=name, percent=Decimal(str(offer["percent"])), valid_for=offer["valid_for"])
-            for name, offer in content.get("offers", {}).items()
+            name: Offer(name=name, percent=Decimal(str(offer.percent)), valid_for=offer.valid_for)
+            for name, offer in file.offers.items()
         },
-        steps=tuple(Step(**step) for step in content["steps"]),
+        steps=tuple(file.steps),
         content=content,
         templates=texts or {},
         selection_sql=selection_sql,
@@ -232,18 +219,15 @@ def _text(file: Path) -> str:
         raise InputError(f"{file} cannot be read: {problem.strerror}.") from problem
 
 
-@lru_cache(maxsize=8)
-def _schema(file: Path) -> dict[str, Any]:
-    schema: dict[str, Any] = json.loads(_text(file))
-    step = schema["properties"]["steps"]["items"]["properties"]
-    step["channel"] |= {"enum": list(channels.NAMES), "write": channels.listed()}
-    return schema
+@lru_cache(maxsize=1)
+def _schema() -> dict[str, Any]:
+    return language.schema()
 
 
-def _check_schema(include: Path, document: Document) -> None:
+def _check_schema(document: Document) -> None:
     if not isinstance(document.content, dict):
         raise document.error((), "a campaign is a list of `key: value` lines, beginning with `campaign: <name>`.")
-    document.check(_schema(include / "campaigns" / "schema.json"), NOT_YET)
+    document.check(_schema(), NOT_YET)
 
 
 def _check_sense(include: Path, document: Document, name: str) -> None:

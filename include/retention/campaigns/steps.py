@@ -17,7 +17,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from retention.campaigns import definitions, folder
-from retention.campaigns.definitions import Campaign, Step
+from retention.campaigns.definitions import Campaign
+from retention.campaigns.language import Step
 from retention.contact import law
 from retention.core import database, days
 from retention.core.database import Fragment, count, one, run, sql
@@ -60,7 +61,7 @@ def rehearse(shop: Shop, name: str, day: date, now: datetime | None = None) -> C
     _require(shop, day, now)
     with database.rehearsal(shop.engine) as engine:
         trial = replace(shop, engine=engine)
-        campaign = _read(trial, name)
+        campaign = replace(_read(trial, name), status="live")  # a draft is tried as what it is to be
         while (earlier := _pending(engine, campaign, day)) is not None:
             _assume(trial, campaign, earlier)
             _whole_day(trial, campaign, earlier)
@@ -272,6 +273,8 @@ class _Day:
 
 def _enrol(connection: Connection, settings: Settings, campaign: Campaign, part: str, its: Run) -> Counts:
     day = its.day
+    if campaign.status != "live":
+        return _counts()
     law.sync_rules(connection, settings.include)
     is_present = day == days.newest_published(connection)
     last_order = "campaigns/_last_order_present" if is_present else "campaigns/_last_order_as_of"

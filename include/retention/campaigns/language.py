@@ -1,0 +1,291 @@
+"""The language of campaigns: what a file of ``campaigns`` may say, as types.
+
+``campaigns/schema.json``, which editors and `definitions` read, is made from them by `make schema`; docs/campaigns.md
+shows every key. `write` says, in our error messages, what to write instead.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, json
+
+from retention.core import channels
+
+Name = Annotated[
+    str,
+    Meta(
+        pattern="^[a-z][a-z0-9_]{0,39}$",
+        extra_json_schema={"write": "a name of small letters, digits and _, beginning with a letter, at most 40 long"},
+    ),
+]
+Share = Annotated[
+    str,
+    Meta(
+        pattern="^(100|[0-9]{1,2}([.][0-9]{1,3})?)%$",
+        extra_json_schema={"write": "a share like '10%'"},
+    ),
+]
+Time = Annotated[
+    str,
+    Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", extra_json_schema={"write": 'a time like "09:00"'}),
+]
+Day = Annotated[
+    str,
+    Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$", extra_json_schema={"write": "a day like 2027-03-01"}),
+]
+Address = Annotated[
+    str,
+    Meta(
+        pattern=r"^[^@\s]+@[^@\s]+$",
+        extra_json_schema={"write": "the address of who answers for it, like crm@shop.example"},
+    ),
+]
+DaysAfter = Annotated[
+    int, Meta(ge=0, le=365, extra_json_schema={"write": "a number of days after entry, from 0 to 365"})
+]
+Channel = Annotated[str, Meta(extra_json_schema={"write": channels.listed(), "enum": list(channels.NAMES)})]
+Exit = Annotated[
+    Literal["order", "unsubscribe", "left_selection"],
+    Meta(extra_json_schema={"write": "order, unsubscribe or left_selection"}),
+]
+Kpi = Annotated[
+    Literal["return_rate", "revenue", "order_value", "repeat_rate", "opens", "clicks", "redemptions", "unsubscribes"],
+    Meta(
+        extra_json_schema={
+            "write": "return_rate, revenue, order_value, repeat_rate, opens, clicks, redemptions or unsubscribes"
+        }
+    ),
+]
+
+
+class Roles(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who does what for a campaign, beside its owner (E36)."""
+
+    content: Annotated[Address, Meta(description="Who writes what it says.")] | None = None
+    incentive: Annotated[Address, Meta(description="Who decides on its offers.")] | None = None
+    follow_up: Annotated[Address, Meta(description="Who reads its results and acts on them.")] | None = None
+
+
+class Goal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What counts as success, the same for both arms."""
+
+    order_within: Annotated[
+        str,
+        Meta(
+            description="A complete order within so many days after entry.",
+            pattern="^[1-9][0-9]{0,2} (day|days)$",
+            extra_json_schema={"write": "a number of days, like '30 days'"},
+        ),
+    ]
+    detect_lift: Annotated[Share, Meta(description="The relative lift that the campaign is meant to show.")] | None = (
+        None
+    )
+    kpis: Annotated[
+        list[Kpi],
+        Meta(
+            description="The key figures it is judged by, fixed before it begins (C6).",
+            min_length=1,
+            extra_json_schema={"uniqueItems": True, "write": "a list like [return_rate, revenue], each word once"},
+        ),
+    ] = []
+
+
+class Offer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A discount, defined once; every customer gets a code of their own for it."""
+
+    percent: Annotated[
+        float,
+        Meta(
+            description="The discount.",
+            gt=0,
+            le=100,
+            extra_json_schema={"write": "a number above 0 and at most 100"},
+        ),
+    ]
+    valid_for: Annotated[
+        str,
+        Meta(
+            description="How long the code works, from the moment its first message is sent.",
+            pattern="^[1-9][0-9]{0,3} (hour|hours|day|days)$",
+            extra_json_schema={"write": "a time like '24 hours' or '14 days'"},
+        ),
+    ]
+
+
+class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One message, or the days in an audience."""
+
+    step: Annotated[
+        Name,
+        Meta(description="The step's name; its templates are messages/<campaign>/<step>.<language>.j2."),
+    ]
+    day: Annotated[DaysAfter, Meta(description="Days after entry; sent on the next local date of the customer.")]
+    until_day: (
+        Annotated[
+            DaysAfter, Meta(description="Of an audience: the last day after entry on which the customer is in it.")
+        ]
+        | None
+    ) = None
+    channel: Annotated[Channel, Meta(description="How it is sent.")]
+    offer: Annotated[Name, Meta(description="The offer whose code the message carries.")] | None = None
+
+    @property
+    def task_id(self) -> str:
+        """The name of its Airflow task: day_0_email, day_3_audience, and day_7_final_offer for the step final_offer."""
+        return f"day_{self.day}_{self.step if self.step == 'final_offer' else self.channel}"
+
+
+class Campaign(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A campaign: one file."""
+
+    campaign: Annotated[Name, Meta(description="The campaign's name, the same as the file's.")]
+    about: Annotated[
+        str,
+        Meta(
+            description="One sentence: who is written to, and why.",
+            min_length=1,
+            extra_json_schema={"write": "one sentence that says who is written to"},
+        ),
+    ]
+    status: Annotated[
+        Literal["draft", "live", "ended"],
+        Meta(
+            description="draft, which a new file is, enrols nobody: it can be tested and previewed. live enrols. ended "
+            "enrols nobody any more; people inside go on.",
+            extra_json_schema={"write": "draft, live or ended"},
+        ),
+    ] = "draft"
+    owner: Annotated[Address, Meta(description="Who answers for the campaign.")]
+    roles: (
+        Annotated[
+            Roles,
+            Meta(
+                description="Who writes it, who decides on its offers, who follows up.",
+                extra_json_schema={"write": "roles like {content: words@shop.example, incentive: offers@shop.example}"},
+            ),
+        ]
+        | None
+    ) = None
+    review: Annotated[Day, Meta(description="When somebody looks at it again: claims, prices and texts.")] | None = None
+    selection: Annotated[Name, Meta(description="Who may enter: a file of sql/selections, without .sql.")]
+    renamed_from: (
+        Annotated[
+            Name,
+            Meta(
+                description="The name it had before, whose file is gone: its people go on here. The key may stay for "
+                "ever."
+            ),
+        ]
+        | None
+    ) = None
+    re_entry: Annotated[
+        str,
+        Meta(
+            description="How long after an entry the same customer may enter again; calendar arithmetic.",
+            pattern="^(never|[1-9][0-9]{0,3} (day|days|month|months))$",
+            extra_json_schema={"write": "'never', or a time like '3 months' or '90 days'"},
+        ),
+    ]
+    entry_limit: (
+        Annotated[
+            str,
+            Meta(
+                description="How many enter on one day at most, the longest lapsed first. Absent: no limit.",
+                pattern="^[1-9][0-9]{0,8} per day$",
+                extra_json_schema={"write": "a number of customers a day, like '5000 per day'"},
+            ),
+        ]
+        | None
+    ) = None
+    exit_on: Annotated[
+        list[Exit],
+        Meta(
+            description="What ends an enrolment before its last step.",
+            extra_json_schema={"uniqueItems": True, "write": "a list, like [order, unsubscribe], each word once"},
+        ),
+    ]
+    control: Annotated[Share, Meta(description="The share that enters but is never written to.")]
+    goal: Annotated[
+        Goal,
+        Meta(
+            description="What counts as success, the same for both arms.",
+            extra_json_schema={"write": "a goal like {order_within: 30 days, detect_lift: 15%}"},
+        ),
+    ]
+    send_between: Annotated[
+        tuple[Time, Time],
+        Meta(
+            description="The window of the customer's own local day.",
+            extra_json_schema={"write": 'two times, like ["09:00", "20:00"]'},
+        ),
+    ]
+    grace_days: Annotated[
+        int,
+        Meta(
+            description="How many local days a message may still go out after its own; 2 if absent.",
+            ge=0,
+            le=14,
+            extra_json_schema={"write": "a number of days from 0 to 14"},
+        ),
+    ] = 2
+    priority: Annotated[
+        int,
+        Meta(
+            description="Which campaign goes first where messages to one customer compete for a cap: 1 before 50, "
+            "which it is if absent.",
+            ge=1,
+            le=99,
+            extra_json_schema={"write": "a number from 1 (first) to 99"},
+        ),
+    ] = 50
+    policy: Annotated[
+        Literal["at_most_once", "resend"],
+        Meta(
+            description="What is done with a message of which nobody knows whether it was sent: at_most_once (the "
+            "default) asks a person, resend sends it once more after 24 hours without evidence.",
+            extra_json_schema={"write": "at_most_once or resend"},
+        ),
+    ] = "at_most_once"
+    offers: Annotated[
+        dict[Name, Offer],
+        Meta(
+            description="Each offer once; every customer gets a code of their own for it.",
+            extra_json_schema={"write": "offers like {comeback: {percent: 10, valid_for: 14 days}}"},
+        ),
+    ] = {}
+    steps: Annotated[
+        list[Step],
+        Meta(
+            description="The messages, in order of days.",
+            min_length=1,
+            extra_json_schema={"write": "a list of steps like - {step: we_miss_you, day: 0, channel: email}"},
+        ),
+    ]
+
+
+# What to write in the place of an item: schemas of types without a description of their own.
+_WRITE = {
+    "Offer": "an offer like {percent: 10, valid_for: 14 days}",
+    "Step": "a step like {step: we_miss_you, day: 0, channel: email}",
+}
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a campaign's file; without references, so that each place says all that is known of it."""
+    made = json.schema(Campaign)
+    parts = {name: part | ({"write": _WRITE[name]} if name in _WRITE else {}) for name, part in made["$defs"].items()}
+
+    def inlined(node: Any) -> Any:
+        if isinstance(node, list):
+            return [inlined(each) for each in node]
+        if not isinstance(node, dict):
+            return node
+        if "$ref" in node:
+            part = parts[node["$ref"].rpartition("/")[2]]
+            return inlined({**part, **{key: value for key, value in node.items() if key != "$ref"}})
+        if len(choices := [each for each in node.get("anyOf", ()) if each != {"type": "null"}]) == 1:
+            return inlined({**choices[0], **{k: v for k, v in node.items() if k not in ("anyOf", "default")}})
+        return {key: inlined(value) for key, value in node.items()}
+
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **inlined({"$ref": made["$ref"]})}
