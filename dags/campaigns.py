@@ -101,7 +101,7 @@ def build(name: str) -> DAG:
         def test_run():
             return do(steps.run_day, name, run_day(), test=True)
 
-        plans = [plan.override(task_id=step.task_id)(step.step) for step in campaign.steps]
+        plans = [plan.override(task_id=campaign.task_id(step))(step.step) for step in campaign.steps]
         chain(catch_up(), enrol(), end_enrolments(), *plans, finish())
         test_run()
     return dag

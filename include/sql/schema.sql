@@ -49,6 +49,9 @@ CREATE TABLE campaigns.enrolments (
     exited_on date,
     exit_reason text,
     entered_change bigint,
+    variant text,
+    group_name text,
+    unit bigint,
     CONSTRAINT enrolments_arm_check CHECK ((arm = ANY (ARRAY['treated'::text, 'control'::text]))),
     CONSTRAINT enrolments_check CHECK (((exited_on IS NULL) = (exit_reason IS NULL))),
     CONSTRAINT enrolments_check1 CHECK ((exited_on >= entered_on)),
@@ -75,7 +78,8 @@ CREATE TABLE campaigns.versions (
     definition jsonb NOT NULL,
     templates jsonb NOT NULL,
     selection_sql text NOT NULL,
-    first_used_on date NOT NULL
+    first_used_on date NOT NULL,
+    rules jsonb DEFAULT '{}'::jsonb NOT NULL
 );
 
 CREATE TABLE delivery.audience_members (
@@ -190,6 +194,9 @@ CREATE TABLE delivery.messages (
     provider_id text,
     segments integer,
     looked_up_at timestamp with time zone,
+    variant text,
+    forecast text,
+    human_clicked_at timestamp with time zone,
     CONSTRAINT messages_check CHECK ((expires_at > due_at)),
     CONSTRAINT messages_check1 CHECK (((state <> ALL (ARRAY['skipped'::text, 'refused'::text, 'unknown'::text])) OR (reason IS NOT NULL))),
     CONSTRAINT messages_check2 CHECK (((state <> ALL (ARRAY['attempting'::text, 'accepted'::text, 'delivered'::text, 'bounced'::text, 'refused'::text, 'unknown'::text])) OR ((attempts > 0) AND (claim IS NOT NULL) AND (attempted_at IS NOT NULL)))),
@@ -817,7 +824,7 @@ ALTER TABLE ONLY delivery.halts
     ADD CONSTRAINT halts_pkey PRIMARY KEY (kind, name);
 
 ALTER TABLE ONLY delivery.messages
-    ADD CONSTRAINT messages_customer_id_campaign_entry_no_step_channel_key UNIQUE (customer_id, campaign, entry_no, step, channel);
+    ADD CONSTRAINT messages_customer_id_campaign_entry_no_step_key UNIQUE (customer_id, campaign, entry_no, step);
 
 ALTER TABLE ONLY delivery.messages
     ADD CONSTRAINT messages_pkey PRIMARY KEY (customer_id, message_key);
@@ -930,6 +937,8 @@ ALTER TABLE ONLY shop.suppressions
 CREATE INDEX enrolments_by_day ON campaigns.enrolments USING btree (campaign, entered_on);
 
 CREATE UNIQUE INDEX enrolments_open ON campaigns.enrolments USING btree (customer_id, campaign) WHERE (exited_on IS NULL);
+
+CREATE UNIQUE INDEX enrolments_open_in_group ON campaigns.enrolments USING btree (customer_id, group_name) WHERE (exited_on IS NULL);
 
 CREATE INDEX audience_members_open ON delivery.audience_members USING btree (campaign, step) WHERE (removed_in IS NULL);
 

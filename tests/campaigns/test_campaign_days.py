@@ -508,7 +508,7 @@ def test_the_message_key_is_derived_from_what_the_message_is(room: Any) -> None:
     room.customers(1)
     room.run(D)
     [row] = room.rows("select customer_id, message_key from delivery.messages")
-    words = "\x1f".join([str(row.customer_id), "winback", "1", "we_miss_you", "email"])
+    words = "\x1f".join([str(row.customer_id), "winback", "1", "we_miss_you"])
     assert row.message_key == hashlib.sha256(words.encode()).hexdigest()[:32]
 
 
@@ -535,13 +535,18 @@ def test_a_long_secret_makes_the_same_codes_as_hmac_does() -> None:
 # When it is over
 
 
-def test_an_enrolment_is_finished_on_the_day_after_its_last_message_went_out(room: Any) -> None:
-    room.customers(1)
-    for number in range(9):
+def test_both_arms_are_inside_until_the_last_message_can_be_sent_no_more(room: Any, write: Any) -> None:
+    """Otherwise what was sent would decide who is free for the next campaign."""
+    write("control: 0%", "control: 50%")
+    room.customers(20)
+    for number in range(11):
         room.run(after(number))
         for step in ("we_miss_you", "nudge", "final_offer"):
             room.sent(step, after(number))
-    assert room.rows("select exited_on, exit_reason from campaigns.enrolments") == [(after(8), "finished")]
+    assert {tuple(row) for row in room.rows("select arm, exited_on, exit_reason from campaigns.enrolments")} == {
+        ("treated", after(10), "finished"),
+        ("control", after(10), "finished"),
+    }
 
 
 def test_what_was_never_sent_is_too_late_and_its_coupon_void(room: Any) -> None:
@@ -551,16 +556,6 @@ def test_what_was_never_sent_is_too_late_and_its_coupon_void(room: Any) -> None:
     assert room.rows("select exited_on, exit_reason from campaigns.enrolments") == [(after(10), "finished")]
     assert room.rows("select distinct state, reason from delivery.messages") == [("skipped", "too_late")]
     assert room.values("select distinct state from offers.coupons") == ["void"]
-
-
-def test_who_cannot_get_the_last_message_is_finished_the_same_day(room: Any, write: Any) -> None:
-    write("  - {step: retarget, day: 3, until_day: 7, channel: audience}\n", "")
-    write("  - {step: final_offer, day: 7, channel: email, offer: final}\n", "")
-    room.customers(1, phone=None)
-    room.run_each(D, after(1))
-    room.execute("update delivery.messages set state = 'skipped', reason = 'too_late', settled_at = due_at")
-    room.run(after(2))
-    assert room.rows("select exit_reason, exited_on from campaigns.enrolments") == [("finished", after(2))]
 
 
 # Versions

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import schema_snapshot
 from retention.campaigns import definitions
 from retention.core.errors import InputError
 
@@ -18,7 +19,7 @@ def test_winback_reads_as_it_is_written(include: Path) -> None:
     assert (campaign.re_entry.months, campaign.entry_limit, campaign.control) == (3, 5000, Decimal(0))
     assert (campaign.window_start, campaign.window_end, campaign.grace_days) == (time(9), time(20), 2)
     assert (campaign.order_within, campaign.detect_lift) == (30, Decimal(15))
-    assert [step.task_id for step in campaign.steps] == [
+    assert [campaign.task_id(step) for step in campaign.steps] == [
         "day_0_email",
         "day_2_sms",
         "day_3_audience",
@@ -30,6 +31,15 @@ def test_winback_reads_as_it_is_written(include: Path) -> None:
 def test_all_campaigns_that_come_with_us_can_be_read(include: Path) -> None:
     assert list(definitions.read_all(include)) == definitions.names(include)
     assert "winback" in definitions.names(include)
+
+
+def test_the_schema_for_editors_is_the_language() -> None:
+    assert schema_snapshot.LANGUAGE.read_text() == schema_snapshot.in_json(), "run `make schema`"
+
+
+def test_a_file_without_a_status_is_a_draft(include: Path, write: Any) -> None:
+    write("status: live", "review: 2027-03-01")
+    assert definitions.read(include, "winback").status == "draft"
 
 
 def test_times_need_no_quotes_and_numbers_are_not_of_base_sixty(include: Path, write: Any) -> None:
@@ -79,7 +89,43 @@ MISTAKES = [
         "step: a, day: 2, until_day: 4, channel: audience}\n  - {step: b, day: 2, until_day: 5, channel: audience",
         "line 19: two audiences on day 2",
     ),
-    ("offer: comeback", "offer: comeback, unless: clicked", "line 18: the key 'unless' is not there yet"),
+    ("offer: comeback", "offer: comeback, unless: answered", 'line 18: unless is "answered"; write a condition like'),
+    (
+        "offer: comeback",
+        "offer: comeback, unless: {clickd: x}",
+        "line 18: unknown key 'clickd'. Did you mean 'clicked'",
+    ),
+    ("offer: comeback", "offer: comeback, unless: [{in: loya}]", "line 18: there is no selection 'loya'. Did you mean"),
+    (
+        "offer: comeback",
+        "offer: comeback, unless: {clicked: nudge}",
+        "line 18: there is no step before this one 'nudge'",
+    ),
+    (
+        "offer: comeback",
+        "offer: comeback, only_if: {in: loyal, not_in: winback}",
+        "line 18: a condition says one thing",
+    ),
+    ("offer: comeback", "offer: comeback, only_if: {has_coupon: x}", "line 18: there is no offer 'x'"),
+    ("offer: comeback", "offer: comeback, only_if: {reachable: fax}", 'line 18: reachable is "fax"; write email, sms,'),
+    ("day: 0, channel: email", "day: 0, channel: email, unless: clicked", "line 17: nothing was sent before this step"),
+    ("offer: comeback", "offer: comeback, fallback: sms", "line 18: the fallback is sms too; write another channel."),
+    ("offer: comeback", "offer: comeback, fallback: audience", "line 18: an audience is no message"),
+    ("offer: comeback", "offer: comeback, after: we_mis_you", "line 18: there is no earlier step 'we_mis_you'"),
+    ("offer: comeback", "offer: comeback, variant: a", "line 18: there is no variant 'a' of the campaign."),
+    ("offer: comeback", "offer: {a: comeback}", "line 18: there is no variant 'a' of the campaign."),
+    ("offer: comeback", "offer: comeback, variants: {a: 50%}", "line 18: variants is"),
+    ("offer: comeback", "offer: comeback, variants: {a: 50%, b: 40%}", "line 18: the shares of a, b are 90% together"),
+    (
+        "offer: comeback",
+        "offer: comeback, variants: {a: 50%, sms: 50%}",
+        "line 18: 'sms' is a channel; call the variant",
+    ),
+    ("control: 0%", "control: 0%\nvariants: {a: 30%, b: 30%}", "line 11: the shares of a, b are 60% together"),
+    ("status: live", "status: on", 'line 4: status is "on"; write draft, live or ended.'),
+    ("status: live", "review: soon", 'line 4: review is "soon"; write a day like 2027-03-01.'),
+    ("status: live", "roles: {contents: a@b.example}", "line 4: unknown key 'contents'. Did you mean 'content'?"),
+    ("detect_lift: 15%", "kpis: [sales]", 'line 11: kpis is "sales"; write return_rate, revenue, order_value,'),
     ("offer: comeback", "offer: comebak", "line 18: there is no offer 'comebak'. Did you mean 'comeback'?"),
     ("day: 2", "day: 0", "line 18: two steps on day 0: nobody gets two messages on one day; move one."),
     ("day: 2", "day: 9", "line 19: day 3 after day 9; write steps in order of days."),
@@ -108,7 +154,7 @@ def test_a_mistake_is_named_with_its_line_and_what_to_write(
 def test_an_audience_ends_with_an_order_and_shares_its_days_with_messages(include: Path, write: Any) -> None:
     write("day: 3, until_day: 7", "day: 2, until_day: 7")
     campaign = definitions.read(include, "winback")
-    assert [step.task_id for step in campaign.steps][1:3] == ["day_2_sms", "day_2_audience"]
+    assert [campaign.task_id(step) for step in campaign.steps][1:3] == ["day_2_sms", "day_2_audience"]
     assert (campaign.steps[1].until_day, campaign.steps[2].until_day) == (None, 7)
     assert not any(name.startswith("retarget") for name in campaign.templates)
     write("[order, unsubscribe]", "[unsubscribe]")
@@ -199,7 +245,8 @@ def test_every_known_variable_is_described() -> None:
 def test_a_new_campaign_is_one_yaml_and_its_templates(room: Any, include: Path, shop: Any) -> None:
     """B12: no Python is written for it."""
     (include / "campaigns" / "thanks.yaml").write_text(
-        "campaign: thanks\nabout: Loyal customers get a thank-you.\nstatus: live\nowner: crm@shop.example\nselection: loyal\n"
+        "campaign: thanks\nabout: Loyal customers get a thank-you.\nstatus: live\nowner: crm@shop.example\n"
+        "selection: loyal\n"
         "re_entry: never\nexit_on: []\ncontrol: 0%\ngoal: {order_within: 7 days}\nsend_between: [10:00, 12:00]\n"
         "grace_days: 0\nsteps:\n  - {step: thank_you, day: 3, channel: sms}\n"
     )

@@ -9,8 +9,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import time
 from decimal import Decimal
 from functools import lru_cache
@@ -18,17 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from retention.campaigns import language, templates
 from retention.campaigns.language import Step
 from retention.campaigns.templates import KNOWN_VARIABLES
 from retention.core import channels, documents
-from retention.core.documents import Document, nearest, shown
+from retention.core.documents import Document, Where, nearest, shown
 from retention.core.errors import InputError
 
 known_variables = KNOWN_VARIABLES
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-NOT_YET = {"unless": "a step is sent to everybody who is still in the campaign"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,20 +70,53 @@ class Campaign:
     window_end: time
     grace_days: int
     offers: Mapping[str, Offer]
+    group: str | None
+    priority: int
+    variants: Mapping[str, Decimal]  # of the campaign, in percent
     steps: tuple[Step, ...]  # in order of days
     content: Mapping[str, Any] = field(repr=False)  # the YAML as written
     templates: Mapping[str, str] = field(repr=False, default_factory=dict)  # file name -> text
     selection_sql: str = field(repr=False, default="")
 
     @property
-    def first_step(self) -> Step:
-        """The step whose channel decides who may enter: a customer who cannot get it is not enrolled."""
-        return self.steps[0]
+    def first_channels(self) -> list[str]:
+        """The channels that decide who may enter: of the first step of each variant, so that all compare alike."""
+        firsts = (
+            next(step for step in self.steps if step.only_variants is None or variant in step.only_variants)
+            for variant in (self.variants or [""])
+        )
+        return list(dict.fromkeys(step.channel for step in firsts))
 
     @property
-    def last_step(self) -> Step:
-        """The step after which an enrolment is over."""
-        return self.steps[-1]
+    def last_day(self) -> int:
+        """The days after entry of the last step."""
+        return self.steps[-1].day
+
+    @property
+    def selections(self) -> list[str]:
+        """The selections that it asks: who may enter, and those of its conditions."""
+        asked = (rule.name for step in self.steps for rule in step.rules if rule.what in ("in", "not_in") and rule.name)
+        return list(dict.fromkeys([self.selection, *asked]))
+
+    @property
+    def rules(self) -> dict[str, dict[str, Any]]:
+        """By step: its conditions and its fallback, where it has any."""
+        return {
+            step.step: {
+                **({"conditions": [asdict(rule) for rule in step.rules]} if step.rules else {}),
+                **({"fallback": step.fallback} if step.fallback else {}),
+            }
+            for step in self.steps
+            if step.rules or step.fallback
+        }
+
+    def task_id(self, step: Step) -> str:
+        """The name of a step's Airflow task: day_0_email, day_3_audience; day_7_final_offer for the step final_offer.
+
+        Where variants have several on one day and channel, the step's name makes the difference.
+        """
+        alike = [each for each in self.steps if (each.day, each.channel) == (step.day, step.channel)]
+        return f"day_{step.day}_{step.channel if len(alike) == 1 and step.step != 'final_offer' else step.step}"
 
     def find(self, step: str) -> Step | None:
         """The step of this name, if this version has it."""
@@ -135,17 +168,24 @@ def read(include: Path, name: str) -> Campaign:
     _check_selection(include, document)
     content = document.content
     selection_sql = _text(include / "sql" / "selections" / f"{content['selection']}.sql")
+    campaign = parse(content, "")
     texts = templates.read(
         include,
         name,
         [
-            (each["step"], each["channel"], "offer" in each)
-            for each in content["steps"]
-            if channels.get(each["channel"]).is_message
+            templates.Wanted(
+                step=step.step,
+                channel=step.channel,
+                fallback=step.fallback,
+                variants=[*(step.only_variants or campaign.variants), *(step.variants or ())],
+                has_offer=bool(step.offer),
+            )
+            for step in campaign.steps
+            if channels.get(step.channel).is_message
         ],
     )
     version = _fingerprint(_text(document.file), texts, selection_sql)
-    return parse(content, version, texts, selection_sql)
+    return replace(campaign, version=version, templates=texts, selection_sql=selection_sql)
 
 
 def _read_file(include: Path, name: str) -> Document:
@@ -160,9 +200,7 @@ def _read_file(include: Path, name: str) -> Document:
     return document
 
 
-def parse(
-    content: Mapping[str, Any], version: str, texts: Mapping[str, str] | None = None, selection_sql: str = ""
-) -> Campaign:
+def parse(content: Mapping[str, Any], version: str) -> Campaign:
     """The campaign of a YAML's checked content, like the one that campaigns.versions keeps."""
     file = msgspec.convert(content, language.Campaign)
     start, end = file.send_between
@@ -187,11 +225,20 @@ def parse(
             name: Offer(name=name, percent=Decimal(str(offer.percent)), valid_for=offer.valid_for)
             for name, offer in file.offers.items()
         },
-        steps=tuple(file.steps),
+        group=file.group,
+        priority=file.priority,
+        variants={name: _percent(share) for name, share in (file.variants or {}).items()},
+        steps=tuple(_dated(file.steps)),
         content=content,
-        templates=texts or {},
-        selection_sql=selection_sql,
     )
+
+
+def _dated(steps: Sequence[Step]) -> Iterator[Step]:
+    """The steps, each with its days after entry, of those too that are told from another step."""
+    days: dict[str, int] = {}
+    for step in steps:
+        days[step.step] = step.day + (days[step.after] if step.after else 0)
+        yield structs.replace(step, day=days[step.step])
 
 
 def _re_entry(text: str) -> ReEntry:
@@ -227,7 +274,7 @@ def _schema() -> dict[str, Any]:
 def _check_schema(document: Document) -> None:
     if not isinstance(document.content, dict):
         raise document.error((), "a campaign is a list of `key: value` lines, beginning with `campaign: <name>`.")
-    document.check(_schema(), NOT_YET)
+    document.check(_schema())
 
 
 def _check_sense(include: Path, document: Document, name: str) -> None:
@@ -241,7 +288,7 @@ def _check_sense(include: Path, document: Document, name: str) -> None:
     start, end = content["send_between"]
     if start >= end:
         raise document.error(("send_between",), f"the window {start} to {end} is empty; write the earlier time first.")
-    _check_steps(document)
+    _check_steps(include, document)
 
 
 def _check_old_name(include: Path, document: Document, name: str) -> None:
@@ -277,33 +324,110 @@ def _check_selection(include: Path, document: Document) -> None:
         )
 
 
-def _check_steps(document: Document) -> None:
+def _check_steps(include: Path, document: Document) -> None:
+    steps: list[Step] = []  # those before, with their days after entry
+    for number, step in enumerate(msgspec.convert(document.content, language.Campaign).steps):
+        where = ("steps", number)
+        earlier = {each.step: each for each in steps}
+        if step.step in earlier:
+            raise document.error((*where, "step"), f"the step {step.step!r} is there twice; rename one.")
+        if step.after and step.after not in earlier:
+            raise document.error(
+                (*where, "after"), f"there is no earlier step {step.after!r}.{nearest(step.after, sorted(earlier))}"
+            )
+        step = structs.replace(step, day=step.day + (earlier[step.after].day if step.after else 0))
+        if steps and step.day < steps[-1].day:
+            raise document.error(
+                (*where, "day"), f"day {step.day} after day {steps[-1].day}; write steps in order of days."
+            )
+        for other in steps:
+            _check_pair(document, (*where, "day"), other, step)
+        _check_variants_of(document, where, step)
+        _check_audience(document, number, document.content["steps"][number])
+        _check_fallback(document, where, step)
+        _check_offer(document, where, step)
+        _check_conditions(include, document, where, step, earlier)
+        steps.append(step)
+    _check_variants(document, ("variants",), document.content.get("variants"))
+    for variant in document.content.get("variants", ()):
+        if not any(step.only_variants is None or variant in step.only_variants for step in steps):
+            raise document.error(("variants", variant), f"the variant {variant!r} gets no step; give it one.")
+
+
+def _check_pair(document: Document, where: Where, one: Step, other: Step) -> None:
+    """Nobody gets two messages on one day."""
+    are_audiences = [not channels.get(each.channel).is_message for each in (one, other)]
+    meet = one.only_variants is None or other.only_variants is None or set(one.only_variants) & set(other.only_variants)
+    if one.day == other.day and are_audiences[0] == are_audiences[1] and meet:
+        what = "audiences" if are_audiences[0] else "steps"
+        raise document.error(where, f"two {what} on day {one.day}: nobody gets two messages on one day; move one.")
+
+
+def _check_variants(document: Document, where: Where, shares: Mapping[str, str] | None) -> None:
+    if shares is None:
+        return
+    if (total := sum(map(_percent, shares.values()))) != 100:
+        raise document.error(where, f"the shares of {', '.join(shares)} are {total}% together; write 100%.")
+    for name in shares:
+        if name in channels.NAMES:
+            raise document.error((*where, name), f"{name!r} is a channel; call the variant otherwise.")
+
+
+def _check_variants_of(document: Document, where: Where, step: Step) -> None:
+    known = sorted(document.content.get("variants", {}))
+    of_offer = [name for name in step.offers if name]
+    for key, names in (("variant", step.only_variants or []), ("offer", of_offer)):
+        for name in names:
+            if name not in known:
+                raise document.error(
+                    (*where, key), f"there is no variant {name!r} of the campaign.{nearest(name, known)}"
+                )
+    if of_offer and (missing := set(step.only_variants or known) - set(of_offer)):
+        raise document.error((*where, "offer"), f"which offer does {sorted(missing)[0]!r} get? Write one for it too.")
+    _check_variants(document, (*where, "variants"), step.variants)
+
+
+def _check_fallback(document: Document, where: Where, step: Step) -> None:
+    if step.fallback is None:
+        return
+    if step.fallback == step.channel:
+        raise document.error((*where, "fallback"), f"the fallback is {step.channel} too; write another channel.")
+    if not (channels.get(step.channel).is_message and channels.get(step.fallback).is_message):
+        raise document.error((*where, "fallback"), "an audience is no message: it has no fallback and is none.")
+
+
+def _check_offer(document: Document, where: Where, step: Step) -> None:
     offers = sorted(document.content.get("offers", {}))
-    seen: set[str] = set()
-    taken: set[tuple[int, bool]] = set()
-    day = 0
-    for number, step in enumerate(document.content["steps"]):
-        if step["step"] in seen:
-            raise document.error(("steps", number, "step"), f"the step {step['step']!r} is there twice; rename one.")
-        is_audience = not channels.get(step["channel"]).is_message
-        if (step["day"], is_audience) in taken:
-            what = "audiences" if is_audience else "steps"
-            raise document.error(
-                ("steps", number, "day"),
-                f"two {what} on day {step['day']}: nobody gets two messages on one day; move one.",
-            )
-        if step["day"] < day:
-            raise document.error(
-                ("steps", number, "day"), f"day {step['day']} after day {day}; write steps in order of days."
-            )
-        _check_audience(document, number, step)
-        if "offer" in step and step["offer"] not in offers:
-            raise document.error(
-                ("steps", number, "offer"), f"there is no offer {step['offer']!r}.{nearest(step['offer'], offers)}"
-            )
-        seen.add(step["step"])
-        day = step["day"]
-        taken.add((day, is_audience))
+    for name in step.offers.values():
+        if name not in offers:
+            raise document.error((*where, "offer"), f"there is no offer {name!r}.{nearest(name, offers)}")
+
+
+def _check_conditions(include: Path, document: Document, where: Where, step: Step, earlier: Mapping[str, Step]) -> None:
+    """What a condition names must be there; a click must have been possible."""
+    selections = sorted(file.stem for file in (include / "sql" / "selections").glob("*.sql"))
+    known: Mapping[str, tuple[str, Collection[str]]] = {
+        "clicked": ("step before this one", [name for name in earlier if channels.get(earlier[name].channel).parts]),
+        "has_coupon": ("offer", list(document.content.get("offers", {}))),
+        "in": ("selection", selections),
+        "not_in": ("selection", selections),
+    }
+    for clause in ("only_if", "unless"):
+        written = getattr(step, clause)
+        for each in written if isinstance(written, list) else [written]:
+            if isinstance(each, language.Where) and len(msgspec.to_builtins(each)) != 1:
+                raise document.error(
+                    (*where, clause), "a condition says one thing, like {clicked: we_miss_you}; write a list of them."
+                )
+    for rule in step.rules:
+        if rule.name is not None and rule.what in known:
+            what, names = known[rule.what]
+            if rule.name not in names:
+                raise document.error(
+                    (*where, rule.clause), f"there is no {what} {rule.name!r}.{nearest(rule.name, sorted(names))}"
+                )
+        if rule.what == "clicked" and not known["clicked"][1]:
+            raise document.error((*where, rule.clause), "nothing was sent before this step that could be clicked.")
 
 
 def _check_audience(document: Document, number: int, step: Mapping[str, Any]) -> None:

@@ -6,9 +6,10 @@ shows every key. `write` says, in our error messages, what to write instead.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct, json
+from msgspec import Meta, Struct, field, json, to_builtins
 
 from retention.core import channels
 
@@ -113,14 +114,61 @@ class Offer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ]
 
 
+class Where(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A condition that names something: one key, like {clicked: we_miss_you}."""
+
+    clicked: Annotated[Name, Meta(description="A person followed a link of this step.")] | None = None
+    has_coupon: Annotated[Name, Meta(description="The code of this offer is out, and still works.")] | None = None
+    in_: Annotated[Name, Meta(description="The customer is in this selection.")] | None = field(default=None, name="in")
+    not_in: Annotated[Name, Meta(description="The customer is not in this selection.")] | None = None
+    reachable: Annotated[Channel, Meta(description="The customer may be contacted on this channel.")] | None = None
+
+
+Condition = Annotated[
+    Literal["clicked", "ordered", "has_coupon"] | Where,
+    Meta(
+        extra_json_schema={
+            "write": "clicked, ordered or has_coupon; or one of {clicked: step}, {has_coupon: offer}, "
+            "{in: selection}, {not_in: selection}, {reachable: channel}"
+        }
+    ),
+]
+Conditions = Annotated[
+    Condition | list[Condition],
+    Meta(extra_json_schema={"write": "a condition like clicked, or a list of them like [{in: loyal}, clicked]"}),
+]
+Variants = Annotated[
+    dict[Name, Share],
+    Meta(min_length=2, extra_json_schema={"write": "at least two variants and their shares, like {a: 50%, b: 50%}"}),
+]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One condition of a step: `clause` is only_if or unless, `what` one of the words, `name` what it names."""
+
+    clause: str
+    what: str
+    name: str | None = None
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.clause, self.what, self.name)))
+
+
 class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One message, or the days in an audience."""
 
     step: Annotated[
         Name,
-        Meta(description="The step's name; its templates are messages/<campaign>/<step>.<language>.j2."),
+        Meta(
+            description="The step's name; its templates are messages/<campaign>/<step>.<language>.j2, and for a "
+            "variant or a fallback <step>.<variant>.<language>.j2, <step>.<channel>.<language>.j2."
+        ),
     ]
     day: Annotated[DaysAfter, Meta(description="Days after entry; sent on the next local date of the customer.")]
+    after: Annotated[Name, Meta(description="`day` counts from the day of this step instead of the entry.")] | None = (
+        None
+    )
     until_day: (
         Annotated[
             DaysAfter, Meta(description="Of an audience: the last day after entry on which the customer is in it.")
@@ -128,12 +176,67 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         | None
     ) = None
     channel: Annotated[Channel, Meta(description="How it is sent.")]
-    offer: Annotated[Name, Meta(description="The offer whose code the message carries.")] | None = None
+    fallback: (
+        Annotated[
+            Channel,
+            Meta(
+                description="How it is sent to a customer who may not be contacted on its channel, or has no address "
+                "for it. Before anything was tried, never after."
+            ),
+        ]
+        | None
+    ) = None
+    offer: (
+        Annotated[
+            Name | dict[Name, Name],
+            Meta(
+                description="The offer whose code the message carries; or one for each variant of the campaign.",
+                extra_json_schema={"write": "an offer's name, or one for each variant like {a: small, b: large}"},
+            ),
+        ]
+        | None
+    ) = None
+    variant: (
+        Annotated[
+            Name | list[Name],
+            Meta(
+                description="Which variants of the campaign get the step. Absent: all.",
+                extra_json_schema={"write": "a variant's name, or a list of them"},
+            ),
+        ]
+        | None
+    ) = None
+    variants: Annotated[Variants, Meta(description="Variants of this step alone, and their shares.")] | None = None
+    only_if: Annotated[Conditions, Meta(description="Sent only if all of these hold when it is sent.")] | None = None
+    unless: Annotated[Conditions, Meta(description="Not sent if one of these holds when it is sent.")] | None = None
 
     @property
-    def task_id(self) -> str:
-        """The name of its Airflow task: day_0_email, day_3_audience, and day_7_final_offer for the step final_offer."""
-        return f"day_{self.day}_{self.step if self.step == 'final_offer' else self.channel}"
+    def rules(self) -> list[Rule]:
+        """Its conditions, in the order of the file."""
+        return [rule for clause in ("only_if", "unless") for rule in _rules(clause, getattr(self, clause)) if rule]
+
+    @property
+    def only_variants(self) -> list[str] | None:
+        """The variants of the campaign that get it; None: all."""
+        return [self.variant] if isinstance(self.variant, str) else self.variant
+
+    @property
+    def offers(self) -> dict[str, str]:
+        """Its offer by variant of the campaign; under the empty name that of all others."""
+        return {"": self.offer} if isinstance(self.offer, str) else self.offer or {}
+
+    @property
+    def channels(self) -> list[str]:
+        """How it may be sent, what is tried first first."""
+        return [self.channel, *([self.fallback] if self.fallback else [])]
+
+
+def _rules(clause: str, written: Any) -> list[Rule]:
+    rules = []
+    for each in written if isinstance(written, list) else [] if written is None else [written]:
+        named = {each: None} if isinstance(each, str) else to_builtins(each)
+        rules += [Rule(clause, what, name) for what, name in named.items()]
+    return rules
 
 
 class Campaign(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -229,11 +332,31 @@ class Campaign(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             extra_json_schema={"write": "a number of days from 0 to 14"},
         ),
     ] = 2
+    group: (
+        Annotated[
+            Name,
+            Meta(
+                description="Nobody is in two campaigns of one group at once, the control arm included. They enrol in "
+                "order of priority."
+            ),
+        ]
+        | None
+    ) = None
+    variants: (
+        Annotated[
+            Variants,
+            Meta(
+                description="Which treatments there are, and how many of the treated get each: drawn once per "
+                "household or customer, and kept."
+            ),
+        ]
+        | None
+    ) = None
     priority: Annotated[
         int,
         Meta(
-            description="Which campaign goes first where messages to one customer compete for a cap: 1 before 50, "
-            "which it is if absent.",
+            description="Which campaign goes first where messages to one customer compete for a cap, and where "
+            "campaigns of a group compete for a customer: 1 before 50, which it is if absent.",
             ge=1,
             le=99,
             extra_json_schema={"write": "a number from 1 (first) to 99"},

@@ -7,11 +7,13 @@ an earlier published day of the campaign is not finished. People inside go on wi
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -130,7 +132,7 @@ def _pending(engine: Engine, campaign: Campaign, day: date) -> date | None:
 
 def _assume(trial: Shop, campaign: Campaign, day: date) -> None:
     """For a rehearsal: the selections that the campaign needs have done `day`."""
-    for selection in (campaign.selection, SEND_BASE):
+    for selection in (*campaign.selections, SEND_BASE):
         refresh.assume(trial, selection, day)
 
 
@@ -244,7 +246,7 @@ class _Day:
         return Part(STAGE, f"{self.campaign.name}:{name}")
 
     def _selections(self) -> list[Part]:
-        return [worlds.part(name) for name in (self.campaign.selection, SEND_BASE)]
+        return [worlds.part(name) for name in (*self.campaign.selections, SEND_BASE)]
 
     def _all_parts(self) -> list[Part]:
         names = ["enrol", "exit", *(step.step for step in self.campaign.steps), "finish"]
@@ -286,7 +288,8 @@ def _enrol(connection: Connection, settings: Settings, campaign: Campaign, part:
         version=campaign.version,
         entry_limit=_room(connection, campaign, day),
         entered_change=its.watermark,
-        control_bound=int(campaign.control * 2**32 / 100),
+        control_bound=_bound(campaign.control),
+        **_shares(campaign.variants),
         day=day,
         **_entry_rules(settings, campaign, day),
     )
@@ -299,6 +302,7 @@ def _enrol(connection: Connection, settings: Settings, campaign: Campaign, part:
             version=campaign.version,
             day=day,
             definition=json.dumps(campaign.content),
+            rules=json.dumps(campaign.rules),
             templates=json.dumps(dict(campaign.templates)),
             selection_sql=campaign.selection_sql,
         )
@@ -319,9 +323,24 @@ def _entry_rules(settings: Settings, campaign: Campaign, day: date) -> dict[str,
         "re_entry_never": rule.never,
         "re_entry_months": rule.months,
         "re_entry_days": rule.days,
-        "channel": campaign.first_step.channel,
+        "occurrence": None,
+        "channels": campaign.first_channels,
+        "group_name": campaign.group,
         "known_by": _known_by(settings, day),
         "shop_zone": settings.shop_time_zone.key,
+    }
+
+
+def _bound(percent: Decimal) -> int:
+    """Below which of the 2^32 numbers a share is."""
+    return int(percent * 2**32 / 100)
+
+
+def _shares(shares: Mapping[str, Decimal]) -> dict[str, Any]:
+    """The variants, and below which number each is that none before it is."""
+    return {
+        "variants": list(shares),
+        "variant_bounds": [_bound(each) for each in itertools.accumulate(shares.values())],
     }
 
 
@@ -361,8 +380,11 @@ def _plan_version(connection: Connection, settings: Settings, version: Campaign,
         version=version.version,
         step=step.step,
         step_day=step.day,
-        channel=step.channel,
-        offer=step.offer,
+        channels=step.channels,
+        only_variants=step.only_variants,
+        offers=json.dumps(step.offers),
+        conditions=json.dumps([asdict(rule) for rule in step.rules]) if step.rules else None,
+        **_shares({name: Decimal(share.removesuffix("%")) for name, share in (step.variants or {}).items()}),
         day=day,
         done_until=done_until,
         known_by=_known_by(settings, day),
@@ -379,8 +401,8 @@ def _plan_version(connection: Connection, settings: Settings, version: Campaign,
             skipped[row.reason] = skipped.get(row.reason, 0) + row.messages
             taken_back += 0 if row.is_new else row.messages
     if step.offer and planned:
-        percent = version.offers[step.offer].percent
-        coupons.reserve(settings, connection, version.name, version.version, step.step, day, percent)
+        percents = {name: version.offers[name].percent for name in step.offers.values()}
+        coupons.reserve(settings, connection, version.name, version.version, step.step, day, percents)
     if step.offer and taken_back:
         coupons.void_undelivered(connection, version.name, version.version, step.step)
     return _counts(planned={step.step: planned - taken_back}, skipped=skipped)
@@ -400,9 +422,7 @@ def _finish(connection: Connection, settings: Settings, campaign: Campaign, part
             campaign=campaign.name,
             version=version.version,
             day=day,
-            known_by=_known_by(settings, day),
-            last_step=version.last_step.step,
-            last_day=version.last_step.day,
+            last_day=version.last_day,
             grace_days=version.grace_days,
         )
         log.info("%s %s, version %s: %s enrolments closed", campaign.name, day, version.version, ended)

@@ -1,6 +1,7 @@
 """Templates of messages: which there are, what they may say, and how they are put together.
 
-One file per step and language, ``messages/<campaign>/<step>.<language>.j2``; English must be there. What it extends or
+One file per step and language, ``messages/<campaign>/<step>.<language>.j2``; English must be there. A variant of
+its own words has ``<step>.<variant>.<language>.j2``, a fallback ``<step>.<channel>.<language>.j2``. What it extends or
 includes stands beside it, or in ``messages`` for all campaigns. A template has the blocks ``subject``, ``text`` and
 ``html`` (e-mail) or ``text`` (SMS, postal card). An e-mail's template extends ``layout.html.j2``: rendered whole, with
 autoescape, it is the HTML page; its blocks ``subject`` and ``text``, rendered alone and without autoescape, are the
@@ -66,28 +67,62 @@ def environment(templates: Mapping[str, str], *, html: bool, filters: Mapping[st
     return Sandbox(loader=FunctionLoader(load), autoescape=html, trim_blocks=True, lstrip_blocks=True, filters=filters)
 
 
-def read(include: Path, campaign: str, steps: Iterable[tuple[str, str, bool]]) -> dict[str, str]:
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """The templates of one step: those of its channel, those of its fallback, those of its variants that have some."""
+
+    step: str
+    channel: str
+    fallback: str | None
+    variants: Sequence[str]
+    has_offer: bool
+
+
+def read(include: Path, campaign: str, steps: Iterable[Wanted]) -> dict[str, str]:
     """The text of every template of the campaign and of what they share, checked; by file name, like nudge.en.j2.
 
-    `steps` are (step, channel, with an offer). Raises InputError naming file, line and what to write instead.
+    Raises InputError naming file, line and what to write instead.
     """
     folders = (include / "messages" / campaign, include / "messages")
     found: dict[str, str] = {}
-    for step, channel, has_offer in steps:
-        languages = _languages(folders[0], step)
-        if "en" not in languages:
-            missing = folders[0] / f"{step}.en.j2"
-            raise InputError(f"{missing} is missing: every step has a template at least in English. Write this file.")
-        for language in languages:
-            file = folders[0] / f"{step}.{language}.j2"
-            inspected = _add(file, folders, found, KNOWN_VARIABLES if has_offer else KNOWN_VARIABLES - OFFER_VARIABLES)
-            _check_blocks(file, inspected, channel)
+    for each in steps:
+        allowed = KNOWN_VARIABLES if each.has_offer else KNOWN_VARIABLES - OFFER_VARIABLES
+        languages = _languages(folders[0], each.step)
+        _check_words(folders[0], each)
+        stems = {each.step: each.channel} | {
+            stem: each.channel for word in each.variants if _languages(folders[0], stem := f"{each.step}.{word}")
+        }
+        if each.fallback:
+            stems[f"{each.step}.{each.fallback}"] = each.fallback
+        for stem, channel in stems.items():
+            for language in sorted({"en", *languages}):
+                file = folders[0] / f"{stem}.{language}.j2"
+                if not file.is_file():
+                    why = (
+                        "every step has a template at least in English"
+                        if stem == each.step
+                        else f"it has to be there in every language in which {each.step} is"
+                    )
+                    raise InputError(f"{file} is missing: {why}. Write this file.")
+                _check_blocks(file, _add(file, folders, found, allowed), channel)
     return dict(sorted(found.items()))
 
 
-def _languages(folder: Path, step: str) -> list[str]:
-    pattern = re.compile(re.escape(step) + r"\.([a-z]{2})\.j2")
-    return sorted(match[1] for file in folder.glob(f"{step}.*.j2") if (match := pattern.fullmatch(file.name)))
+def _languages(folder: Path, stem: str) -> list[str]:
+    pattern = re.compile(re.escape(stem) + r"\.([a-z]{2})\.j2")
+    return sorted(match[1] for file in folder.glob(f"{stem}.*.j2") if (match := pattern.fullmatch(file.name)))
+
+
+def _check_words(folder: Path, wanted: Wanted) -> None:
+    """A template that nobody would ever get is a mistake."""
+    known = [*wanted.variants, *([wanted.fallback] if wanted.fallback else [])]
+    for file in sorted(folder.glob(f"{wanted.step}.*.*.j2")):
+        word = file.name.removeprefix(f"{wanted.step}.").rpartition(".j2")[0].rpartition(".")[0]
+        if word not in known:
+            raise InputError(
+                f"{file}: {word!r} is neither a variant that gets the step {wanted.step} nor its fallback; "
+                + (f"those are {', '.join(known)}." if known else "it has none.")
+            )
 
 
 def _add(file: Path, folders: Sequence[Path], found: dict[str, str], allowed: frozenset[str]) -> Inspected:

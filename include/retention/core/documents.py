@@ -38,30 +38,30 @@ class Document:
             where = where[:-1]
         return InputError(f"{self.file}, line {self.lines.get(where, 1)}: {message}")
 
-    def check(self, schema: Mapping[str, Any], not_yet: Mapping[str, str] | None = None) -> None:
+    def check(self, schema: Mapping[str, Any]) -> None:
         """Hold the content against a JSON schema. Raises InputError for the first mistake, saying what to write.
 
-        What to write stands in the schema as `write`, else as `description`. `not_yet`: keys that are known but not
-        there yet, and why.
+        What to write stands in the schema as `write`, else as `description`.
         """
         errors = Draft202012Validator(schema).iter_errors(self.content)
-        found = [self._explain(error, not_yet or {}) for error in errors]
+        found = [self._explain(error) for error in errors]
         if found:
             raise min(found, key=lambda each: each[0])[1]
 
-    def _explain(self, error: ValidationError, not_yet: Mapping[str, str]) -> tuple[tuple[bool, int], InputError]:
+    def _explain(self, error: ValidationError) -> tuple[tuple[bool, int], InputError]:
         """The error in our words, and its rank: a misspelt key before the one that is missing for it, then by line."""
+        while error.validator == "anyOf" and isinstance(error.instance, dict | list):
+            # Of several forms, the mistake is in the one of this kind: a mapping or a list.
+            alike = [each for each in error.context if each.absolute_path != error.absolute_path or _is_inside(each)]
+            if not alike:
+                break
+            error = alike[0]
         schema: Any = error.schema
         written: Any = error.instance
         where: Where = tuple(error.absolute_path)
         if error.validator == "additionalProperties":
             key = next(each for each in written if each not in schema["properties"])
-            reason = not_yet.get(key)
-            message = (
-                f"the key {key!r} is not there yet ({reason}); leave it out."
-                if reason
-                else f"unknown key {key!r}.{nearest(key, sorted(schema['properties']))}"
-            )
+            message = f"unknown key {key!r}.{nearest(key, sorted(schema['properties']))}"
             where = (*where, key)
         elif error.validator == "required":
             key = next(each for each in schema["required"] if each not in written)
@@ -76,6 +76,11 @@ class Document:
         while place and place not in self.lines:
             place = place[:-1]
         return (error.validator == "required", self.lines.get(place, 1)), self.error(where, message)
+
+
+def _is_inside(error: ValidationError) -> bool:
+    """Whether a form was the right kind, and something in it is wrong."""
+    return error.validator not in ("type", "enum")
 
 
 def shown(value: Any) -> str:

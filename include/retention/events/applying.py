@@ -17,7 +17,7 @@ from retention.core.database import count, lock, one, run
 from retention.core.days import Counts
 from retention.core.settings import Settings
 from retention.core.shop import Shop
-from retention.ledger.claims import Ledger, release_reservations
+from retention.ledger.claims import Ledger, note_clicks, release_reservations
 from retention.offers.coupons import redeem_ordered
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ def _apply_batch(settings: Settings, connection: Connection, now: datetime, size
     moved = run(connection, "ledger/settle_reported", batch=batch, now=now).mappings().all()
     counts.update(row["state"] for row in moved)
     release_reservations(connection, [row for row in moved if row["state"] == "refused"])
+    note_clicks(connection, run(connection, "events/clicks", batch=batch).all())
     engaged = list(run(connection, "events/engage", batch=batch, shop_zone=settings.shop_time_zone.key).scalars())
     changes.record(connection, engaged, now.astimezone(settings.shop_time_zone).date(), "engagement")
     counts["applied"] += taken

@@ -62,6 +62,8 @@ class DueMessage:
     version: str = ""
     step: str
     channel: str
+    variant: str | None = None  # of the step
+    campaign_variant: str | None = None
     attempts: int = 1  # this one included
     send_before: datetime  # the end of today's window
     recipient: str = field(default="", repr=False)  # an e-mail address or an E.164 number; empty where it is no message
@@ -272,6 +274,18 @@ class Ledger:
         result = run(self.connection, name, **parameters)
         names = tuple(result.keys())
         return [dict(zip(names, row, strict=True)) for row in result.all()]
+
+
+def note_clicks(connection: Connection, clicks: Sequence[Any]) -> None:
+    """Keep with each message when a person first clicked: rows of customer_id, message_key and clicked_at, or None."""
+    if clicks:
+        run(
+            connection,
+            "ledger/note_clicks",
+            customer_ids=[each.customer_id for each in clicks],
+            message_keys=[each.message_key for each in clicks],
+            clicked_ats=[each.clicked_at for each in clicks],
+        )
 
 
 def release_reservations(connection: Connection, rows: Sequence[Mapping[Any, Any]]) -> None:

@@ -36,9 +36,18 @@ class Use:
 
 
 def reserve(
-    settings: Settings, connection: Connection, campaign: str, version: str, step: str, day: date, percent: Decimal
+    settings: Settings,
+    connection: Connection,
+    campaign: str,
+    version: str,
+    step: str,
+    day: date,
+    percents: Mapping[str, Decimal],
 ) -> int:
-    """Reserve a coupon for each message of the step planned on `day`, one a customer, entry and offer; how many."""
+    """Reserve a coupon for each message of the step planned on `day`, one a customer, entry and offer; how many.
+
+    `percents`: the discount of each offer.
+    """
     inner_pad, outer_pad = hmac_pads(settings.secret)
     return count(
         connection,
@@ -47,7 +56,7 @@ def reserve(
         version=version,
         step=step,
         day=day,
-        percent=percent,
+        percents=json.dumps(percents, default=str),
         inner_pad=inner_pad,
         outer_pad=outer_pad,
     )

@@ -39,7 +39,7 @@ KEPT: dict[str, tuple[str, ...]] = {
     "shop.order_lines": ("order_ref",),
     "shop.customer_stats": (),
     "shop.changes": (),
-    "campaigns.enrolments": (),
+    "campaigns.enrolments": ("unit",),
     "campaigns.decisions": (),
     "offers.coupons": ("code",),
     "offers.coupon_exports": (),
@@ -232,7 +232,7 @@ def _names(settings: Settings, table: str, columns: Iterable[str]) -> Mapping[st
             return "cast(:new_id as bigint)"
         if column not in KEPT.get(table, ()):
             return f"t.{identifier(column)}"
-        if column == "provider_id":
+        if column in ("provider_id", "unit"):
             return "null"
         if column == "coupon_code":
             return expression(settings.include, "privacy/macros", "coupon_code", "t")

@@ -1,6 +1,7 @@
 -- Writes why each member of the selection was enrolled on day or not, where that differs from what was written last.
 -- Customers inside the campaign already need no answer. Runs after enrol.sql. The last answers are joined, not looked
 -- up one by one: a look-up would go through a table that grows while this statement fills it.
+{% from "campaigns/macros.sql" import is_open_on_day, must_wait %}
 {% from "contact/macros.sql" import is_known, why_not_contactable %}
 insert into campaigns.decisions (customer_id, campaign, decided_on, decision, reason)
 select
@@ -15,7 +16,7 @@ from (
         a.reason,
         case
             when a.reason in ('selected', 'control') then 'enrolled'
-            when a.reason = 'entry_limit' then 'waits'
+            when a.reason in ('entry_limit', 'in_group') then 'waits'
             when a.reason = 're_entry' and not cast(:re_entry_never as boolean) then 'waits'
             else 'refused'
         end as decision
@@ -27,9 +28,16 @@ from (
                 when past.entered_on = :day then 'selected'
                 else
                     coalesce(
-                        {{ why_not_contactable("c", "cast(:channel as text)") }},
+                        (
+                            select {{ why_not_contactable("c", "first.channel") }} as reason
+                            from unnest(cast(:channels as text[])) as first (channel)
+                            order by reason nulls last
+                            limit 1
+                        ),
                         case
-                            when :channel = 'email' and base.customer_id is null then 'not_in_send_base'
+                            when 'email' = any(cast(:channels as text[])) and base.customer_id is null
+                                then 'not_in_send_base'
+                            when past.is_in_group then 'in_group'
                             when past.must_wait then 're_entry'
                             else 'entry_limit'
                         end
@@ -45,17 +53,14 @@ from (
         cross join
             lateral (
                 select
-                    max(e.entered_on) as entered_on,
-                    min(e.arm) as arm,
-                    bool_or(e.exited_on is null) as is_open,
-                    bool_or(
-                        cast(:re_entry_never as boolean)
-                        or cast(
-                            e.entered_on + make_interval(months => :re_entry_months, days => :re_entry_days) as date
-                        ) > :day
-                    ) as must_wait
+                    max(e.entered_on) filter (where e.campaign = :campaign) as entered_on,
+                    min(e.arm) filter (where e.campaign = :campaign) as arm,
+                    bool_or(e.exited_on is null) filter (where e.campaign = :campaign) as is_open,
+                    bool_or(e.group_name = :group_name and e.campaign <> :campaign and {{ is_open_on_day("e") }})
+                        as is_in_group,
+                    bool_or({{ must_wait("e") }}) filter (where e.campaign = :campaign) as must_wait
                 from campaigns.enrolments as e
-                where e.customer_id = member.customer_id and e.campaign = :campaign
+                where e.customer_id = member.customer_id and (e.campaign = :campaign or e.group_name = :group_name)
             ) as past
         where member.selection = :selection
             and member.entered_on <= :day

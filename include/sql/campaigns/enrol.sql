@@ -1,12 +1,12 @@
 -- Enrols customers who may enter on day: members of the selection who may be contacted on the channel of the first
--- step, for e-mail members of send_base too, without an open enrolment, their re-entry time over; the longest
--- lapsed first, at most entry_limit (null is no limit). Returns how many entered, and how many of them in the control
--- arm.
+-- step, in every variant, for e-mail members of send_base too, without an open enrolment in the campaign or its group,
+-- their re-entry time over; the longest lapsed first, at most entry_limit (null is no limit). Returns how many entered,
+-- and how many of them in the control arm.
 -- The arm is drawn once per customer and kept at re-entry: the first 32 bits of the hash of campaign (by its first
 -- name, if it was renamed) and household (or customer) below control_bound, so that a greater share only adds.
--- Households are one draw: their members talk. What is looked up per candidate is a subquery, so that the cost stays in
--- proportion whatever the planner believes.
-{% from "campaigns/macros.sql" import number_drawn %}
+-- Households are one draw: their members talk. A variant is drawn alike, by another hash, for treated customers.
+-- What is looked up per candidate is a subquery, so that the cost stays in proportion whatever the planner believes.
+{% from "campaigns/macros.sql" import is_open_on_day, must_wait, name_drawn, number_drawn %}
 {% from "contact/macros.sql" import contactable, is_known %}
 with candidates as not materialized (
     select member.customer_id
@@ -18,10 +18,13 @@ with candidates as not materialized (
             select from shop.customer_versions as c
             where c.customer_id = member.customer_id
                 and {{ is_known("c") }}
-                and {{ contactable("c", "cast(:channel as text)") }}
+                and not exists (
+                    select from unnest(cast(:channels as text[])) as first (channel)
+                    where not {{ contactable("c", "first.channel") }}
+                )
         )
         and (
-            :channel <> 'email'
+            not 'email' = any(cast(:channels as text[]))
             or exists (
                 select from selections.membership as base
                 where base.customer_id = member.customer_id
@@ -33,12 +36,9 @@ with candidates as not materialized (
         and not exists (
             select from campaigns.enrolments as e
             where e.customer_id = member.customer_id
-                and e.campaign = :campaign
                 and (
-                    e.exited_on is null
-                    or cast(:re_entry_never as boolean)
-                    or cast(e.entered_on + make_interval(months => :re_entry_months, days => :re_entry_days) as date)
-                    > :day
+                    (e.campaign = :campaign and (e.exited_on is null or {{ must_wait("e") }}))
+                    or (e.group_name = :group_name and {{ is_open_on_day("e") }})
                 )
         )
 ),
@@ -58,6 +58,13 @@ entering as (
             where e.customer_id = candidates.customer_id and e.campaign = :campaign
         ) as arm,
         (
+            select (array_agg(e.variant order by e.entry_no desc))[1]
+            from campaigns.enrolments as e
+            where e.customer_id = candidates.customer_id
+                and e.campaign = :campaign
+                and e.variant = any(cast(:variants as text[]))
+        ) as variant,
+        (
             select c.namespace || chr(31) || c.household_ref
             from shop.customer_versions as c
             where c.customer_id = candidates.customer_id and {{ is_known("c") }}
@@ -67,23 +74,41 @@ entering as (
     limit cast(:entry_limit as bigint)
 ),
 
-written as (
-    insert into campaigns.enrolments (customer_id, campaign, entry_no, version, arm, entered_on, entered_change)
+drawn as (
     select
         customer_id,
-        :campaign,
-        coalesce(last_entry_no, 0) + 1,
-        :version,
+        coalesce(last_entry_no, 0) + 1 as entry_no,
         coalesce(
             arm,
             case
                 when {{ number_drawn("household", "customer_id") }} < cast(:control_bound as bigint) then 'control'
                 else 'treated'
             end
-        ),
+        ) as arm,
+        coalesce(
+            variant,
+            {{ name_drawn(number_drawn("household", "customer_id", "'variant'"), ":variants", ":variant_bounds") }}
+        ) as variant,
+        shop.customer_id(split_part(household, chr(31), 1), split_part(household, chr(31), 2)) as unit
+    from entering
+),
+
+written as (
+    insert into campaigns.enrolments (
+        customer_id, campaign, entry_no, version, arm, variant, group_name, unit, entered_on, entered_change
+    )
+    select
+        customer_id,
+        :campaign,
+        entry_no,
+        :version,
+        arm,
+        case when arm = 'treated' then variant end,
+        :group_name,
+        unit,
         :day,
         :entered_change
-    from entering
+    from drawn
     on conflict do nothing
     returning arm
 )

@@ -1,4 +1,4 @@
-{% from "contact/macros.sql" import is_known %}
+{% from "contact/macros.sql" import contactable, is_known %}
 
 -- Over the enrolment e, as known at as_of.
 
@@ -47,10 +47,89 @@
 {%- endmacro %}
 
 -- The number from 0 to 2^32 - 1 that a household, or a customer without one, draws in :campaign, by its first name: the
--- same at every entry. It decides the arm.
-{% macro number_drawn(household, customer_id) -%}
+-- same at every entry. Without a salt it decides the arm, with another salt each time a variant.
+{% macro number_drawn(household, customer_id, salt="") -%}
     cast(cast('x' || substring(encode(sha256(convert_to(
+        {{ salt ~ " || chr(31) || " if salt }}
         coalesce((select f.first_name from campaigns.first_names as f where f.campaign = :campaign), :campaign)
         || chr(31) || coalesce({{ household }}, cast({{ customer_id }} as text)), 'UTF8'
     )), 'hex') from 1 for 8) as bit(32)) as bigint)
+{%- endmacro %}
+
+-- The name that a number draws: each has the numbers below its bound that no name before it has.
+{% macro name_drawn(number, names, bounds) -%}
+    (
+        select share.name
+        from
+            unnest(cast({{ names }} as text[]), cast({{ bounds }} as bigint[])) as share (name, bound)
+        where {{ number }} < share.bound
+        order by share.bound
+        limit 1
+    )
+{%- endmacro %}
+
+-- Why a step is not sent to the customer c of the enrolment e: the first of its conditions, rules of the version, that
+-- is not met; null where all are. As known at as_of, in the clause and the words of the campaign's file. Planning asks
+-- it as a forecast, the claim for good.
+{% macro condition_not_met(conditions, e, c, as_of=":known_by") -%}
+    case
+        when {{ conditions }} is not null then (
+            select concat_ws(' ', 'condition:', asked.clause, asked.what, asked.name)
+            from jsonb_to_recordset({{ conditions }}) as asked (clause text, what text, name text)
+            where (asked.clause = 'only_if') is distinct from
+                case asked.what
+                    when 'clicked' then exists (
+                        select from delivery.messages as seen
+                        where seen.customer_id = {{ e }}.customer_id
+                            and seen.campaign = {{ e }}.campaign
+                            and seen.entry_no = {{ e }}.entry_no
+                            and (asked.name is null or seen.step = asked.name)
+                            and seen.human_clicked_at <= {{ as_of }}
+                    )
+                    when 'ordered' then {{ has_ordered_since_entry(e, as_of) }}
+                    when 'has_coupon' then exists (
+                        select from offers.coupons as given
+                        where given.customer_id = {{ e }}.customer_id
+                            and given.campaign = {{ e }}.campaign
+                            and given.entry_no = {{ e }}.entry_no
+                            and (asked.name is null or given.offer = asked.name)
+                            and given.state = 'issued'
+                            and given.expires_at > {{ as_of }}
+                    )
+                    when 'in' then {{ is_member(e, "asked.name", as_of) }}
+                    when 'not_in' then not {{ is_member(e, "asked.name", as_of) }}
+                    when 'reachable' then {{ contactable(c, "asked.name", as_of) }}
+                end
+            limit 1
+        )
+    end
+{%- endmacro %}
+
+-- True of a customer in a selection, as it was on the last day that had ended by as_of.
+{% macro is_member(e, selection, as_of=":known_by") -%}
+    exists (
+        select from selections.membership as membership
+        where membership.customer_id = {{ e }}.customer_id
+            and membership.selection = {{ selection }}
+            and membership.entered_on < cast(cast({{ as_of }} as timestamptz) at time zone :shop_zone as date)
+            and coalesce(
+                membership.left_on >= cast(cast({{ as_of }} as timestamptz) at time zone :shop_zone as date), true
+            )
+    )
+{%- endmacro %}
+
+-- True of an enrolment after which the same customer may not enter the campaign on :day: never again, the re-entry time
+-- is not over, or it belongs to the same occurrence of a calendar.
+{% macro must_wait(e) -%}
+    (
+        cast(:re_entry_never as boolean)
+        or cast({{ e }}.entered_on + make_interval(months => :re_entry_months, days => :re_entry_days) as date) > :day
+        or coalesce({{ e }}.entered_on >= cast(:occurrence as date), false)
+    )
+{%- endmacro %}
+
+-- True of an enrolment that was open when :day began. What ends on :day frees the customer for the other campaigns of
+-- the group the next day, whichever campaign does its day first.
+{% macro is_open_on_day(e) -%}
+    coalesce({{ e }}.exited_on >= :day, true)
 {%- endmacro %}

@@ -1,30 +1,35 @@
 -- Plans one step of one version: a message for each open treated enrolment whose day for it is day, or one after
 -- done_until that was never published. Customers who cannot be contacted get the row too, skipped with the reason. A
 -- message that is there and still planned, never attempted, is decided again; any other stays as it is: its key refuses
--- a second. One row per reason (none means planned) and whether the messages are new: how many.
+-- a second. One row per reason (none means planned), whether the messages are new, and what the conditions of the step
+-- forecast: how many. Conditions decide in the claim, not here. Who cannot be contacted on the channel of the step is
+-- planned on its fallback, if it has one and that can be used.
 -- Due at the window's start on the customer's local date after the step's day, expired grace_days local dates after
 -- that, at the window's end. The window is cut with the hours of the law; a customer whose zone nobody knows is inside
 -- it only while all zones of their country are, in the shop's zone if there is no country either.
+{% from "campaigns/macros.sql" import condition_not_met, name_drawn, number_drawn %}
 {% from "contact/macros.sql" import is_known, join_legal_hours, places, why_not_contactable, zones %}
 with written as (
     insert into delivery.messages as m (
-        customer_id, message_key, campaign, version, entry_no, step, channel, day, state, reason, offer,
-        due_at, expires_at, window_start, window_end, settled_at
+        customer_id, message_key, campaign, version, entry_no, step, channel, variant, day, state, reason, forecast,
+        offer, due_at, expires_at, window_start, window_end, settled_at
     )
     select
         due.customer_id,
         substring(encode(sha256(convert_to(concat_ws(
-            chr(31), due.customer_id, due.campaign, due.entry_no, cast(:step as text), cast(:channel as text)
+            chr(31), due.customer_id, due.campaign, due.entry_no, cast(:step as text)
         ), 'UTF8')), 'hex') from 1 for 32),
         due.campaign,
         due.version,
         due.entry_no,
         :step,
-        :channel,
+        due.channel,
+        due.variant,
         :day,
         case when due.reason is null then 'planned' else 'skipped' end,
         due.reason,
-        :offer,
+        due.forecast,
+        due.offer,
         due.due_at,
         greatest(due.expires_at, due.due_at + interval '1 minute'), -- of one without a window, the only length it has
         cast(:window_start as time),
@@ -38,15 +43,32 @@ with written as (
             e.entry_no,
             w.due_at,
             w.expires_at,
-            coalesce(
-                {{ why_not_contactable("c", "cast(:channel as text)") }},
-                case when w.due_at >= w.closes_at then 'no_window' end
-            ) as reason
+            way.channel,
+            {{
+                name_drawn(
+                    number_drawn("cast(e.unit as text)", "e.customer_id", "cast(:step as text)"),
+                    ":variants", ":variant_bounds"
+                )
+            }} as variant,
+            coalesce(cast(:offers as jsonb) ->> e.variant, cast(:offers as jsonb) ->> '') as offer,
+            {{ condition_not_met("cast(:conditions as jsonb)", "e", "c") }} as forecast,
+            coalesce(way.reason, case when w.due_at >= w.closes_at then 'no_window' end) as reason
         from campaigns.enrolments as e
         left join shop.customer_versions as c on c.customer_id = e.customer_id and {{ is_known("c") }}
         left join {{ places() }} as place on place.country = c.country
         cross join lateral (select e.entered_on + cast(:step_day as integer) + 1 as local_date) as d
-        {{ join_legal_hours("law", "c", "cast(:channel as text)", "d.local_date") }}
+        -- The first channel that can be used; where none can, the first.
+        cross join
+            lateral (
+                select u.channel, u.reason
+                from (
+                    select way.channel, way.place, {{ why_not_contactable("c", "way.channel") }} as reason
+                    from unnest(cast(:channels as text[])) with ordinality as way (channel, place)
+                ) as u
+                order by u.reason is not null, u.place
+                limit 1
+            ) as way
+        {{ join_legal_hours("law", "c", "way.channel", "d.local_date") }}
         cross join
             lateral (
                 select
@@ -64,22 +86,30 @@ with written as (
             and e.version = :version
             and e.arm = 'treated'
             and e.exited_on is null
+            and (cast(:only_variants as text[]) is null or e.variant = any(cast(:only_variants as text[])))
             and e.entered_on <= :day - cast(:step_day as integer)
             and e.entered_on > coalesce(cast(:done_until as date), '-infinity') - cast(:step_day as integer)
     ) as due
-    on conflict (customer_id, campaign, entry_no, step, channel) do update
+    on conflict (customer_id, campaign, entry_no, step) do update
         set state = excluded.state,
+            channel = excluded.channel,
+            forecast = excluded.forecast,
             reason = case when excluded.state = 'skipped' then excluded.reason else m.reason end,
             due_at = excluded.due_at,
             expires_at = excluded.expires_at,
             settled_at = excluded.settled_at
         where m.state = 'planned'
         and m.attempts = 0
-        and (m.state, m.due_at, m.expires_at) is distinct from (excluded.state, excluded.due_at, excluded.expires_at)
-    returning case when m.state = 'skipped' then m.reason end as reason, (xmax = 0) as is_new
+        and (m.state, m.channel, m.forecast, m.due_at, m.expires_at)
+        is distinct from
+        (excluded.state, excluded.channel, excluded.forecast, excluded.due_at, excluded.expires_at)
+    returning
+        case when m.state = 'skipped' then m.reason end as reason,
+        case when m.state = 'planned' then m.forecast end as forecast,
+        (xmax = 0) as is_new
 )
 
-select reason, is_new, count(*) as messages
+select reason, forecast, is_new, count(*) as messages
 from written
-group by reason, is_new
-order by reason, is_new
+group by reason, forecast, is_new
+order by reason, forecast, is_new

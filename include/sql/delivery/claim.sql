@@ -8,12 +8,13 @@
 -- A page takes customers, each with all that is due: their messages compete for the caps by the campaign's priority,
 -- then by time. A message that is not first counts those before it as sent; if they are not, the next batch finds
 -- that out. Where :is_alone a page takes no messages but its own: one of them cannot be read, and the others go on
--- without it. Two steps of one enrolment never go out on one local date: the later one waits for the next day's
--- window. To be in an audience is no message to anybody: it waits for none and holds none up. The guard on state
--- carries the promise "claimed once"; the advisory lock taken before only saves waiting.
+-- without it. A message whose channel cannot be used any more is planned on its fallback, and decided on as that.
+-- Two steps of one enrolment never go out on one local date: the later one waits for the next day's window. To be in an
+-- audience is no message to anybody: it waits for none and holds none up. The guard on state carries the promise
+-- "claimed once"; the advisory lock taken before only saves waiting.
 {% from "contact/macros.sql" import is_known, join_legal_hours, places, recipient, zones %}
-{% from "delivery/macros.sql" import last_order_on, may_be_lost, may_have_gone, next_local_day, reach, room %}
-{% from "delivery/macros.sql" import why_not_sent %}
+{% from "delivery/macros.sql" import fallback, last_order_on, may_be_lost, may_have_gone, next_local_day, reach %}
+{% from "delivery/macros.sql" import room, why_not_sent %}
 {% from "ledger/macros.sql" import is_due %}
 with page as materialized (
     select m.customer_id, m.due_at, m.message_key
@@ -105,10 +106,8 @@ judged as materialized (
         m.due_at,
         coalesce(cast(v.definition ->> 'priority' as integer), 50) as priority,
         r.claim as restore,
-        case
-            when r.claim is not null then 'restored'
-            else {{ why_not_sent("m", "e", "v", "p", "c", "h.is_never") }}
-        end as reason,
+        case when instead.channel is null then w.reason end as reason,
+        instead.channel as fallback,
         n.next_day,
         greatest(l.free_at, n.next_day) as free_at,
         l.room,
@@ -141,6 +140,15 @@ judged as materialized (
             limit 1
         ) as r
         on true
+    cross join
+        lateral (
+            select
+                case
+                    when r.claim is not null then 'restored'
+                    else {{ why_not_sent("m", "e", "v", "p", "c", "h.is_never") }}
+                end as reason
+        ) as w
+    cross join lateral (select {{ fallback("m", "v", "c", "w.reason") }} as channel) as instead
     where m.expires_at <= :now or (not cast(:is_blocked as boolean) and (h.is_never or h.is_open))
 ),
 
@@ -150,11 +158,12 @@ ranked as materialized (
         case
             when d.reason = 'restored' then 'unknown'
             when d.reason is not null then 'skipped'
-            when d.free_at is not null then 'planned'
+            when d.free_at is not null or d.fallback is not null then 'planned'
             else 'attempting'
         end as new_state,
         coalesce(
             d.reason,
+            case when d.fallback is not null then 'fallback' end,
             case when d.free_at = d.next_day then 'same_day' when d.free_at is not null then 'capped' end
         ) as new_reason,
         not d.competes
@@ -166,7 +175,7 @@ ranked as materialized (
     from (
         select
             j.*,
-            j.reason is null and j.free_at is null and j.channel <> 'audience' as competes
+            j.reason is null and j.fallback is null and j.free_at is null and j.channel <> 'audience' as competes
         from judged as j
     ) as d
     window
@@ -180,6 +189,7 @@ decided as (
     set
         state = d.new_state,
         reason = d.new_reason,
+        channel = coalesce(d.fallback, m.channel),
         claim = case d.new_state when 'planned' then null when 'unknown' then d.restore else cast(:claim as uuid) end,
         provider = case
             when d.new_state = 'attempting' then cast(:providers as jsonb) ->> m.channel
@@ -196,12 +206,12 @@ decided as (
         end,
         called_at = case d.new_state when 'attempting' then cast(:called_at as timestamptz) else m.called_at end,
         settled_at = case when d.new_state in ('skipped', 'unknown') then cast(:now as timestamptz) end,
-        retry_at = case when d.new_state = 'planned' then d.free_at end
+        retry_at = case when d.new_state = 'planned' and d.fallback is null then d.free_at end
     from ranked as d
     where d.customer_id = m.customer_id and d.message_key = m.message_key and m.state = 'planned' and d.is_decided
     returning
         m.state, m.reason, m.customer_id, m.message_key, m.campaign, m.version, m.entry_no, m.step, m.channel,
-        m.offer, m.attempts, d.told_in, d.send_before
+        m.variant, m.offer, m.attempts, d.told_in, d.send_before
 )
 
 -- Of a message that is not handed over nothing is told but what became of it: it may have values that no program can
@@ -218,6 +228,12 @@ select
     d.entry_no,
     d.step,
     d.channel,
+    d.variant,
+    (
+        select e.variant
+        from campaigns.enrolments as e
+        where e.customer_id = d.customer_id and e.campaign = d.campaign and e.entry_no = d.entry_no
+    ) as campaign_variant,
     d.offer,
     d.attempts,
     {{ recipient("c", "d.channel") }} as recipient,

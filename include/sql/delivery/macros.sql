@@ -1,5 +1,5 @@
-{% from "campaigns/macros.sql" import has_ordered_since_entry %}
-{% from "contact/macros.sql" import is_known, why_not_contactable %}
+{% from "campaigns/macros.sql" import condition_not_met, has_ordered_since_entry %}
+{% from "contact/macros.sql" import contactable, is_known, why_not_contactable %}
 
 -- Why a message is not sent, and what limits how many are: for the claim, and for everybody who explains it.
 -- m: the alias of a message; e: its enrolment; v: its version; p: its coupon; c: its customer; all as known at now.
@@ -65,9 +65,22 @@
                 then 'order'
         end,
         {{ why_not_contactable(c, m ~ ".channel", ":now") }},
+        {{ condition_not_met(v ~ ".rules #> array[" ~ m ~ ".step, 'conditions']", e, c, ":now") }},
         case when {{ is_never }} then 'no_window' end,
         {{ why_not_offered(m, p) }}
     )
+{%- endmacro %}
+
+-- The channel on which a message goes instead of its own, once that cannot be used for the reason given: the fallback
+-- of its step, before anything was tried; null where there is none, or it cannot be used either.
+{% macro fallback(m, v, c, reason) -%}
+    case
+        when {{ reason }} in ('suppressed', 'no_consent', 'no_address')
+            and {{ m }}.attempts = 0
+            and {{ m }}.channel <> {{ v }}.rules #>> array[{{ m }}.step, 'fallback']
+            and {{ contactable(c, v ~ ".rules #>> array[" ~ m ~ ".step, 'fallback']", ":now") }}
+            then {{ v }}.rules #>> array[{{ m }}.step, 'fallback']
+    end
 {%- endmacro %}
 
 -- True of a planned message that may have been sent all the same, between a backup and its restore r. Nobody sends it

@@ -34,6 +34,24 @@ on conflict (customer_id) do update
     where g.tracked_since > excluded.tracked_since or g.last_engaged_on is distinct from excluded.last_engaged_on
 returning customer_id;
 
+-- name: clicks
+-- One row per message of :batch that was clicked: when a person first did, if one did. A later event can show that a
+-- click was a machine's.
+select
+    e.customer_id,
+    e.message_key,
+    min(e.occurred_at) filter (where not {{ is_machine("e") }}) as clicked_at
+from events.received as e
+where e.kind = 'click'
+    and e.batch is not null
+    and exists (
+        select from events.received as b
+        where b.customer_id = e.customer_id
+            and b.message_key = e.message_key
+            and b.batch = cast(:batch as uuid)
+    )
+group by e.customer_id, e.message_key;
+
 -- name: language
 -- The language of a customer, none if there is no such customer.
 select language

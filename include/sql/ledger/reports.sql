@@ -37,3 +37,16 @@ where r.customer_id = m.customer_id
     and m.state in ('planned', 'unknown', 'accepted', 'delivered', 'bounced')
     and r.place > coalesce(array_position(array['accepted', 'delivered', 'bounced', 'refused'], m.state), 0)
 returning m.customer_id, m.campaign, m.entry_no, m.offer, m.state;
+
+-- name: note_clicks
+-- One row per message whose first click by a person is another one than was known, or none after all.
+update delivery.messages as m
+set human_clicked_at = u.clicked_at
+from
+    unnest(
+        cast(:customer_ids as bigint[]), cast(:message_keys as text[]), cast(:clicked_ats as timestamptz[])
+    ) as u (customer_id, message_key, clicked_at)
+where u.customer_id = m.customer_id
+    and u.message_key = m.message_key
+    and m.human_clicked_at is distinct from u.clicked_at
+returning m.customer_id;

@@ -18,7 +18,7 @@ with written as (
                 )
             from generate_series(0, 9) as place
         ),
-        :percent,
+        cast(cast(:percents as jsonb) ->> m.offer as numeric),
         'reserved',
         :day
     from (

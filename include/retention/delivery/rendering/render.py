@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import lru_cache
@@ -84,15 +84,25 @@ class Templates:
         self._html = environment(files, html=True, filters=filters)
         for each in (self._plain, self._html):
             each.auto_reload = False  # the templates of a version never change
+        self._picked: dict[tuple[str | None, ...], tuple[str, str]] = {}  # template and language, by what asks for it
         self._pages: dict[str, bool] = {}  # whether a template extends a layout
         self._open = _open_names(tuple(sorted(files.items())))
         self._kept: dict[tuple[Any, ...], tuple[Content, list[tuple[str, str, str, bool]]]] = {}
 
     def render(
-        self, step: str, channel: str, language: str | None, variables: Mapping[str, Any], zone: ZoneInfo
+        self,
+        step: str,
+        channel: str,
+        language: str | None,
+        variables: Mapping[str, Any],
+        zone: ZoneInfo,
+        variants: Sequence[str | None] = (),
     ) -> Rendered:
-        """Render the step for one person. Raises TemplateError."""
-        name, language = self._pick(step, language)
+        """Render the step for one person, in the first of the `variants` that has a template. Raises TemplateError."""
+        asked = (step, *variants, channel, language)
+        if asked not in self._picked:
+            self._picked[asked] = self._pick(step, [each for each in (*variants, channel) if each], language)
+        name, language = self._picked[asked]
         for is_escaped in (False, True):
             content, words = self._with_gaps(name, channel, language, variables, zone, is_escaped)
             if is_escaped or not is_markup(words.values()):
@@ -160,10 +170,11 @@ class Templates:
         except Exception as problem:  # whatever an expression in a template can raise; its text may quote a value
             raise TemplateError(f"{_place(problem, name)}: {type(problem).__name__}") from None
 
-    def _pick(self, step: str, language: str | None) -> tuple[str, str]:
-        for each in (language or FALLBACK_LANGUAGE, FALLBACK_LANGUAGE):
-            if (name := f"{step}.{each}.j2") in self._files:
-                return name, each
+    def _pick(self, step: str, variants: Sequence[str], language: str | None) -> tuple[str, str]:
+        for stem in (*(f"{step}.{each}" for each in variants), step):
+            for each in (language or FALLBACK_LANGUAGE, FALLBACK_LANGUAGE):
+                if (name := f"{stem}.{each}.j2") in self._files:
+                    return name, each
         raise TemplateError(f"{step}.{FALLBACK_LANGUAGE}.j2: there is no such template")
 
     def _page(self, name: str, values: dict[str, Any]) -> str:
