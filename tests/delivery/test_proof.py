@@ -60,6 +60,7 @@ PLANTED: dict[str, tuple[str, ...]] = {
         " where message_key = :key) as copied",
     ),
     "step_twice": (
+        "alter table delivery.messages drop constraint messages_customer_id_campaign_entry_no_step_key",
         "insert into delivery.messages select (m).* from (select jsonb_populate_record(m, jsonb_build_object("
         "'channel', 'sms', 'message_key', 'other')) as m from delivery.messages as m"
         " where message_key = :key) as copied",

@@ -17,9 +17,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import msgspec
-from msgspec import structs
-
 from retention.campaigns import language, templates
 from retention.campaigns.language import Step
 from retention.campaigns.templates import KNOWN_VARIABLES
@@ -202,7 +199,7 @@ def _read_file(include: Path, name: str) -> Document:
 
 def parse(content: Mapping[str, Any], version: str) -> Campaign:
     """The campaign of a YAML's checked content, like the one that campaigns.versions keeps."""
-    file = msgspec.convert(content, language.Campaign)
+    file = language.Campaign.model_validate(content)
     start, end = file.send_between
     return Campaign(
         name=file.campaign,
@@ -238,7 +235,7 @@ def _dated(steps: Sequence[Step]) -> Iterator[Step]:
     days: dict[str, int] = {}
     for step in steps:
         days[step.step] = step.day + (days[step.after] if step.after else 0)
-        yield structs.replace(step, day=days[step.step])
+        yield step.model_copy(update={"day": days[step.step]})
 
 
 def _re_entry(text: str) -> ReEntry:
@@ -326,7 +323,7 @@ def _check_selection(include: Path, document: Document) -> None:
 
 def _check_steps(include: Path, document: Document) -> None:
     steps: list[Step] = []  # those before, with their days after entry
-    for number, step in enumerate(msgspec.convert(document.content, language.Campaign).steps):
+    for number, step in enumerate(language.Campaign.model_validate(document.content).steps):
         where = ("steps", number)
         earlier = {each.step: each for each in steps}
         if step.step in earlier:
@@ -335,7 +332,7 @@ def _check_steps(include: Path, document: Document) -> None:
             raise document.error(
                 (*where, "after"), f"there is no earlier step {step.after!r}.{nearest(step.after, sorted(earlier))}"
             )
-        step = structs.replace(step, day=step.day + (earlier[step.after].day if step.after else 0))
+        step = step.model_copy(update={"day": step.day + (earlier[step.after].day if step.after else 0)})
         if steps and step.day < steps[-1].day:
             raise document.error(
                 (*where, "day"), f"day {step.day} after day {steps[-1].day}; write steps in order of days."
@@ -415,7 +412,7 @@ def _check_conditions(include: Path, document: Document, where: Where, step: Ste
     for clause in ("only_if", "unless"):
         written = getattr(step, clause)
         for each in written if isinstance(written, list) else [written]:
-            if isinstance(each, language.Where) and len(msgspec.to_builtins(each)) != 1:
+            if isinstance(each, language.Where) and len(each.said()) != 1:
                 raise document.error(
                     (*where, clause), "a condition says one thing, like {clicked: we_miss_you}; write a list of them."
                 )

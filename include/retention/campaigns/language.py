@@ -9,125 +9,137 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct, field, json, to_builtins
+from pydantic import BaseModel, ConfigDict, Field
 
 from retention.core import channels
 
 Name = Annotated[
     str,
-    Meta(
+    Field(
         pattern="^[a-z][a-z0-9_]{0,39}$",
-        extra_json_schema={"write": "a name of small letters, digits and _, beginning with a letter, at most 40 long"},
+        json_schema_extra={"write": "a name of small letters, digits and _, beginning with a letter, at most 40 long"},
     ),
 ]
 Share = Annotated[
     str,
-    Meta(
+    Field(
         pattern="^(100|[0-9]{1,2}([.][0-9]{1,3})?)%$",
-        extra_json_schema={"write": "a share like '10%'"},
+        json_schema_extra={"write": "a share like '10%'"},
     ),
 ]
 Time = Annotated[
     str,
-    Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", extra_json_schema={"write": 'a time like "09:00"'}),
+    Field(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", json_schema_extra={"write": 'a time like "09:00"'}),
 ]
 Day = Annotated[
     str,
-    Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$", extra_json_schema={"write": "a day like 2027-03-01"}),
+    Field(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$", json_schema_extra={"write": "a day like 2027-03-01"}),
 ]
 Address = Annotated[
     str,
-    Meta(
+    Field(
         pattern=r"^[^@\s]+@[^@\s]+$",
-        extra_json_schema={"write": "the address of who answers for it, like crm@shop.example"},
+        json_schema_extra={"write": "the address of who answers for it, like crm@shop.example"},
     ),
 ]
 DaysAfter = Annotated[
-    int, Meta(ge=0, le=365, extra_json_schema={"write": "a number of days after entry, from 0 to 365"})
+    int, Field(ge=0, le=365, json_schema_extra={"write": "a number of days after entry, from 0 to 365"})
 ]
-Channel = Annotated[str, Meta(extra_json_schema={"write": channels.listed(), "enum": list(channels.NAMES)})]
+Channel = Annotated[str, Field(json_schema_extra={"write": channels.listed(), "enum": list(channels.NAMES)})]
 Exit = Annotated[
     Literal["order", "unsubscribe", "left_selection"],
-    Meta(extra_json_schema={"write": "order, unsubscribe or left_selection"}),
+    Field(json_schema_extra={"write": "order, unsubscribe or left_selection"}),
 ]
 Kpi = Annotated[
     Literal["return_rate", "revenue", "order_value", "repeat_rate", "opens", "clicks", "redemptions", "unsubscribes"],
-    Meta(
-        extra_json_schema={
+    Field(
+        json_schema_extra={
             "write": "return_rate, revenue, order_value, repeat_rate, opens, clicks, redemptions or unsubscribes"
         }
     ),
 ]
 
 
-class Roles(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Part(BaseModel):
+    """A mapping of the file: it has these keys and no others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Roles(Part):
     """Who does what for a campaign, beside its owner (E36)."""
 
-    content: Annotated[Address, Meta(description="Who writes what it says.")] | None = None
-    incentive: Annotated[Address, Meta(description="Who decides on its offers.")] | None = None
-    follow_up: Annotated[Address, Meta(description="Who reads its results and acts on them.")] | None = None
+    content: Annotated[Address, Field(description="Who writes what it says.")] | None = None
+    incentive: Annotated[Address, Field(description="Who decides on its offers.")] | None = None
+    follow_up: Annotated[Address, Field(description="Who reads its results and acts on them.")] | None = None
 
 
-class Goal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Goal(Part):
     """What counts as success, the same for both arms."""
 
     order_within: Annotated[
         str,
-        Meta(
+        Field(
             description="A complete order within so many days after entry.",
             pattern="^[1-9][0-9]{0,2} (day|days)$",
-            extra_json_schema={"write": "a number of days, like '30 days'"},
+            json_schema_extra={"write": "a number of days, like '30 days'"},
         ),
     ]
-    detect_lift: Annotated[Share, Meta(description="The relative lift that the campaign is meant to show.")] | None = (
+    detect_lift: Annotated[Share, Field(description="The relative lift that the campaign is meant to show.")] | None = (
         None
     )
     kpis: Annotated[
         list[Kpi],
-        Meta(
+        Field(
             description="The key figures it is judged by, fixed before it begins (C6).",
             min_length=1,
-            extra_json_schema={"uniqueItems": True, "write": "a list like [return_rate, revenue], each word once"},
+            json_schema_extra={"uniqueItems": True, "write": "a list like [return_rate, revenue], each word once"},
         ),
     ] = []
 
 
-class Offer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Offer(Part):
     """A discount, defined once; every customer gets a code of their own for it."""
 
     percent: Annotated[
         float,
-        Meta(
+        Field(
             description="The discount.",
             gt=0,
             le=100,
-            extra_json_schema={"write": "a number above 0 and at most 100"},
+            json_schema_extra={"write": "a number above 0 and at most 100"},
         ),
     ]
     valid_for: Annotated[
         str,
-        Meta(
+        Field(
             description="How long the code works, from the moment its first message is sent.",
             pattern="^[1-9][0-9]{0,3} (hour|hours|day|days)$",
-            extra_json_schema={"write": "a time like '24 hours' or '14 days'"},
+            json_schema_extra={"write": "a time like '24 hours' or '14 days'"},
         ),
     ]
 
 
-class Where(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Where(Part):
     """A condition that names something: one key, like {clicked: we_miss_you}."""
 
-    clicked: Annotated[Name, Meta(description="A person followed a link of this step.")] | None = None
-    has_coupon: Annotated[Name, Meta(description="The code of this offer is out, and still works.")] | None = None
-    in_: Annotated[Name, Meta(description="The customer is in this selection.")] | None = field(default=None, name="in")
-    not_in: Annotated[Name, Meta(description="The customer is not in this selection.")] | None = None
-    reachable: Annotated[Channel, Meta(description="The customer may be contacted on this channel.")] | None = None
+    clicked: Annotated[Name, Field(description="A person followed a link of this step.")] | None = None
+    has_coupon: Annotated[Name, Field(description="The code of this offer is out, and still works.")] | None = None
+    in_: Annotated[Name, Field(description="The customer is in this selection.")] | None = Field(
+        default=None, alias="in"
+    )
+    not_in: Annotated[Name, Field(description="The customer is not in this selection.")] | None = None
+    reachable: Annotated[Channel, Field(description="The customer may be contacted on this channel.")] | None = None
+
+    def said(self) -> dict[str, str]:
+        """What stands in the file."""
+        return self.model_dump(exclude_none=True, by_alias=True)
 
 
 Condition = Annotated[
     Literal["clicked", "ordered", "has_coupon"] | Where,
-    Meta(
-        extra_json_schema={
+    Field(
+        json_schema_extra={
             "write": "clicked, ordered or has_coupon; or one of {clicked: step}, {has_coupon: offer}, "
             "{in: selection}, {not_in: selection}, {reachable: channel}"
         }
@@ -135,11 +147,11 @@ Condition = Annotated[
 ]
 Conditions = Annotated[
     Condition | list[Condition],
-    Meta(extra_json_schema={"write": "a condition like clicked, or a list of them like [{in: loyal}, clicked]"}),
+    Field(json_schema_extra={"write": "a condition like clicked, or a list of them like [{in: loyal}, clicked]"}),
 ]
 Variants = Annotated[
     dict[Name, Share],
-    Meta(min_length=2, extra_json_schema={"write": "at least two variants and their shares, like {a: 50%, b: 50%}"}),
+    Field(min_length=2, json_schema_extra={"write": "at least two variants and their shares, like {a: 50%, b: 50%}"}),
 ]
 
 
@@ -155,31 +167,31 @@ class Rule:
         return " ".join(filter(None, (self.clause, self.what, self.name)))
 
 
-class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Step(Part):
     """One message, or the days in an audience."""
 
     step: Annotated[
         Name,
-        Meta(
+        Field(
             description="The step's name; its templates are messages/<campaign>/<step>.<language>.j2, and for a "
             "variant or a fallback <step>.<variant>.<language>.j2, <step>.<channel>.<language>.j2."
         ),
     ]
-    day: Annotated[DaysAfter, Meta(description="Days after entry; sent on the next local date of the customer.")]
-    after: Annotated[Name, Meta(description="`day` counts from the day of this step instead of the entry.")] | None = (
+    day: Annotated[DaysAfter, Field(description="Days after entry; sent on the next local date of the customer.")]
+    after: Annotated[Name, Field(description="`day` counts from the day of this step instead of the entry.")] | None = (
         None
     )
     until_day: (
         Annotated[
-            DaysAfter, Meta(description="Of an audience: the last day after entry on which the customer is in it.")
+            DaysAfter, Field(description="Of an audience: the last day after entry on which the customer is in it.")
         ]
         | None
     ) = None
-    channel: Annotated[Channel, Meta(description="How it is sent.")]
+    channel: Annotated[Channel, Field(description="How it is sent.")]
     fallback: (
         Annotated[
             Channel,
-            Meta(
+            Field(
                 description="How it is sent to a customer who may not be contacted on its channel, or has no address "
                 "for it. Before anything was tried, never after."
             ),
@@ -189,9 +201,9 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     offer: (
         Annotated[
             Name | dict[Name, Name],
-            Meta(
+            Field(
                 description="The offer whose code the message carries; or one for each variant of the campaign.",
-                extra_json_schema={"write": "an offer's name, or one for each variant like {a: small, b: large}"},
+                json_schema_extra={"write": "an offer's name, or one for each variant like {a: small, b: large}"},
             ),
         ]
         | None
@@ -199,16 +211,16 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     variant: (
         Annotated[
             Name | list[Name],
-            Meta(
+            Field(
                 description="Which variants of the campaign get the step. Absent: all.",
-                extra_json_schema={"write": "a variant's name, or a list of them"},
+                json_schema_extra={"write": "a variant's name, or a list of them"},
             ),
         ]
         | None
     ) = None
-    variants: Annotated[Variants, Meta(description="Variants of this step alone, and their shares.")] | None = None
-    only_if: Annotated[Conditions, Meta(description="Sent only if all of these hold when it is sent.")] | None = None
-    unless: Annotated[Conditions, Meta(description="Not sent if one of these holds when it is sent.")] | None = None
+    variants: Annotated[Variants, Field(description="Variants of this step alone, and their shares.")] | None = None
+    only_if: Annotated[Conditions, Field(description="Sent only if all of these hold when it is sent.")] | None = None
+    unless: Annotated[Conditions, Field(description="Not sent if one of these holds when it is sent.")] | None = None
 
     @property
     def rules(self) -> list[Rule]:
@@ -234,48 +246,50 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def _rules(clause: str, written: Any) -> list[Rule]:
     rules = []
     for each in written if isinstance(written, list) else [] if written is None else [written]:
-        named = {each: None} if isinstance(each, str) else to_builtins(each)
+        named = {each: None} if isinstance(each, str) else each.said()
         rules += [Rule(clause, what, name) for what, name in named.items()]
     return rules
 
 
-class Campaign(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Campaign(Part):
     """A campaign: one file."""
 
-    campaign: Annotated[Name, Meta(description="The campaign's name, the same as the file's.")]
+    campaign: Annotated[Name, Field(description="The campaign's name, the same as the file's.")]
     about: Annotated[
         str,
-        Meta(
+        Field(
             description="One sentence: who is written to, and why.",
             min_length=1,
-            extra_json_schema={"write": "one sentence that says who is written to"},
+            json_schema_extra={"write": "one sentence that says who is written to"},
         ),
     ]
     status: Annotated[
         Literal["draft", "live", "ended"],
-        Meta(
+        Field(
             description="draft, which a new file is, enrols nobody: it can be tested and previewed. live enrols. ended "
             "enrols nobody any more; people inside go on.",
-            extra_json_schema={"write": "draft, live or ended"},
+            json_schema_extra={"write": "draft, live or ended"},
         ),
     ] = "draft"
-    owner: Annotated[Address, Meta(description="Who answers for the campaign.")]
+    owner: Annotated[Address, Field(description="Who answers for the campaign.")]
     roles: (
         Annotated[
             Roles,
-            Meta(
+            Field(
                 description="Who writes it, who decides on its offers, who follows up.",
-                extra_json_schema={"write": "roles like {content: words@shop.example, incentive: offers@shop.example}"},
+                json_schema_extra={"write": "roles like {content: words@shop.example, incentive: offers@shop.example}"},
             ),
         ]
         | None
     ) = None
-    review: Annotated[Day, Meta(description="When somebody looks at it again: claims, prices and texts.")] | None = None
-    selection: Annotated[Name, Meta(description="Who may enter: a file of sql/selections, without .sql.")]
+    review: Annotated[Day, Field(description="When somebody looks at it again: claims, prices and texts.")] | None = (
+        None
+    )
+    selection: Annotated[Name, Field(description="Who may enter: a file of sql/selections, without .sql.")]
     renamed_from: (
         Annotated[
             Name,
-            Meta(
+            Field(
                 description="The name it had before, whose file is gone: its people go on here. The key may stay for "
                 "ever."
             ),
@@ -284,58 +298,58 @@ class Campaign(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ) = None
     re_entry: Annotated[
         str,
-        Meta(
+        Field(
             description="How long after an entry the same customer may enter again; calendar arithmetic.",
             pattern="^(never|[1-9][0-9]{0,3} (day|days|month|months))$",
-            extra_json_schema={"write": "'never', or a time like '3 months' or '90 days'"},
+            json_schema_extra={"write": "'never', or a time like '3 months' or '90 days'"},
         ),
     ]
     entry_limit: (
         Annotated[
             str,
-            Meta(
+            Field(
                 description="How many enter on one day at most, the longest lapsed first. Absent: no limit.",
                 pattern="^[1-9][0-9]{0,8} per day$",
-                extra_json_schema={"write": "a number of customers a day, like '5000 per day'"},
+                json_schema_extra={"write": "a number of customers a day, like '5000 per day'"},
             ),
         ]
         | None
     ) = None
     exit_on: Annotated[
         list[Exit],
-        Meta(
+        Field(
             description="What ends an enrolment before its last step.",
-            extra_json_schema={"uniqueItems": True, "write": "a list, like [order, unsubscribe], each word once"},
+            json_schema_extra={"uniqueItems": True, "write": "a list, like [order, unsubscribe], each word once"},
         ),
     ]
-    control: Annotated[Share, Meta(description="The share that enters but is never written to.")]
+    control: Annotated[Share, Field(description="The share that enters but is never written to.")]
     goal: Annotated[
         Goal,
-        Meta(
+        Field(
             description="What counts as success, the same for both arms.",
-            extra_json_schema={"write": "a goal like {order_within: 30 days, detect_lift: 15%}"},
+            json_schema_extra={"write": "a goal like {order_within: 30 days, detect_lift: 15%}"},
         ),
     ]
     send_between: Annotated[
         tuple[Time, Time],
-        Meta(
+        Field(
             description="The window of the customer's own local day.",
-            extra_json_schema={"write": 'two times, like ["09:00", "20:00"]'},
+            json_schema_extra={"write": 'two times, like ["09:00", "20:00"]'},
         ),
     ]
     grace_days: Annotated[
         int,
-        Meta(
+        Field(
             description="How many local days a message may still go out after its own; 2 if absent.",
             ge=0,
             le=14,
-            extra_json_schema={"write": "a number of days from 0 to 14"},
+            json_schema_extra={"write": "a number of days from 0 to 14"},
         ),
     ] = 2
     group: (
         Annotated[
             Name,
-            Meta(
+            Field(
                 description="Nobody is in two campaigns of one group at once, the control arm included. They enrol in "
                 "order of priority."
             ),
@@ -345,7 +359,7 @@ class Campaign(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     variants: (
         Annotated[
             Variants,
-            Meta(
+            Field(
                 description="Which treatments there are, and how many of the treated get each: drawn once per "
                 "household or customer, and kept."
             ),
@@ -354,35 +368,35 @@ class Campaign(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ) = None
     priority: Annotated[
         int,
-        Meta(
+        Field(
             description="Which campaign goes first where messages to one customer compete for a cap, and where "
             "campaigns of a group compete for a customer: 1 before 50, which it is if absent.",
             ge=1,
             le=99,
-            extra_json_schema={"write": "a number from 1 (first) to 99"},
+            json_schema_extra={"write": "a number from 1 (first) to 99"},
         ),
     ] = 50
     policy: Annotated[
         Literal["at_most_once", "resend"],
-        Meta(
+        Field(
             description="What is done with a message of which nobody knows whether it was sent: at_most_once (the "
             "default) asks a person, resend sends it once more after 24 hours without evidence.",
-            extra_json_schema={"write": "at_most_once or resend"},
+            json_schema_extra={"write": "at_most_once or resend"},
         ),
     ] = "at_most_once"
     offers: Annotated[
         dict[Name, Offer],
-        Meta(
+        Field(
             description="Each offer once; every customer gets a code of their own for it.",
-            extra_json_schema={"write": "offers like {comeback: {percent: 10, valid_for: 14 days}}"},
+            json_schema_extra={"write": "offers like {comeback: {percent: 10, valid_for: 14 days}}"},
         ),
     ] = {}
     steps: Annotated[
         list[Step],
-        Meta(
+        Field(
             description="The messages, in order of days.",
             min_length=1,
-            extra_json_schema={"write": "a list of steps like - {step: we_miss_you, day: 0, channel: email}"},
+            json_schema_extra={"write": "a list of steps like - {step: we_miss_you, day: 0, channel: email}"},
         ),
     ]
 
@@ -396,7 +410,7 @@ _WRITE = {
 
 def schema() -> dict[str, Any]:
     """The JSON schema of a campaign's file; without references, so that each place says all that is known of it."""
-    made = json.schema(Campaign)
+    made = Campaign.model_json_schema()
     parts = {name: part | ({"write": _WRITE[name]} if name in _WRITE else {}) for name, part in made["$defs"].items()}
 
     def inlined(node: Any) -> Any:
@@ -409,6 +423,12 @@ def schema() -> dict[str, Any]:
             return inlined({**part, **{key: value for key, value in node.items() if key != "$ref"}})
         if len(choices := [each for each in node.get("anyOf", ()) if each != {"type": "null"}]) == 1:
             return inlined({**choices[0], **{k: v for k, v in node.items() if k not in ("anyOf", "default")}})
-        return {key: inlined(value) for key, value in node.items()}
+        if "patternProperties" in node:  # so that a key of another pattern is refused
+            [(pattern, part)] = node["patternProperties"].items()
+            keys = {**node.get("propertyNames", {}), "pattern": pattern}
+            others = {key: value for key, value in node.items() if key != "patternProperties"}
+            return inlined({**others, "additionalProperties": part, "propertyNames": keys})
+        # Its titles say what the key says.
+        return {key: inlined(value) for key, value in node.items() if key not in ("$defs", "title")}
 
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **inlined({"$ref": made["$ref"]})}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **inlined(made)}
