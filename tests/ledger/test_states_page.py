@@ -41,7 +41,9 @@ MOVERS = [
     "campaigns/finish",
     "campaigns/decide",
 ]
-SQL_REASONS = {word for name in MOVERS for word in re.findall(r"(?:then|else|reason =) '(\w+)'", text_of(name))}
+SQL_REASONS = {word for name in MOVERS for word in re.findall(r"(?:then|else|reason =) '(\w+)'", text_of(name))} | set(
+    re.findall(r"concat_ws\(' ', '(\w+):'", text_of("campaigns/macros"))
+)
 PYTHON_REASONS = set(re.findall(r'\b(?:refused|retry|unknown|not_attempted)\(\s*f?"(\w+)', PYTHON)) | set(
     re.findall(r'\d{5}: "(\w+)"', PYTHON)
 )
