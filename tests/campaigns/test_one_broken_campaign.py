@@ -154,7 +154,7 @@ def test_one_campaign_by_hand_goes_on_beside_a_broken_one_which_is_refused(house
     pipeline.refresh.select(Shop(house.settings, house.engine), D)
     pipeline.catch_up(Shop(house.settings, house.engine), "lapsed_30_days", D)
     assert pipeline.steps.run_day(Shop(house.settings, house.engine), "lapsed_30_days", D)["enrolled"] == 1
-    with pytest.raises(InputError, match=r"winback\.yaml, line 9: unknown key 'controll'"):
+    with pytest.raises(InputError, match=r"winback\.yaml, line 10: unknown key 'controll'"):
         pipeline.catch_up(Shop(house.settings, house.engine), "winback", D)
 
 
@@ -188,7 +188,7 @@ def test_run_ends_with_1_and_names_the_broken_file_after_all_others_are_done(hou
     }
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "winback.yaml, line 9: unknown key 'controll'" in done.stderr.splitlines()[-1]
+    assert "winback.yaml, line 10: unknown key 'controll'" in done.stderr.splitlines()[-1]
     counts = json.loads(done.stdout.splitlines()[-1])[D.isoformat()]
     assert counts["campaigns"]["lapsed_30_days"]["enrolled"] == 1
     assert counts["deliver"]["accepted"] == 1

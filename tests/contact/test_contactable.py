@@ -69,6 +69,7 @@ PHONES = {
 YAML = """\
 campaign: by_{channel}
 about: Everybody who may be contacted.
+status: live
 owner: crm@shop.example
 selection: everybody
 re_entry: never

@@ -63,11 +63,12 @@ class Desk:
         self.run(
             "insert into delivery.messages (customer_id, message_key, campaign, version, entry_no, step, channel, day,"
             " state, reason, due_at, expires_at, window_start, window_end, attempts, claim, provider, attempted_at,"
-            " settled_at) values (:id, :key, 'winback', 'v1', 1, 'hello', :channel, :day, :state, :reason, :sent, :end,"
+            " settled_at) values (:id, :key, 'winback', 'v1', 1, :step, :channel, :day, :state, :reason, :sent, :end,"
             " '09:00', '20:00', :tries, :claim, :provider, :tried_at, :settled_at)",
             id=self.id(ref),
             key=key,
             channel=channel,
+            step="hello" if channel == "email" else f"hello_{channel}",
             day=DAY,
             state=state,
             sent=SENT,
@@ -89,7 +90,7 @@ class Desk:
             "insert into campaigns.versions"
             " values ('winback', 'v1', cast(:definition as jsonb), cast(:templates as jsonb), '', :day)",
             definition='{"offers": {"comeback": {"valid_for": "14 days"}}}',
-            templates='{"hello.en.j2": "{% block text %}Hello{% endblock %}"}',
+            templates='{"hello_sms.en.j2": "{% block text %}Hello{% endblock %}"}',
             day=day,
         )
         self.run(
