@@ -52,6 +52,8 @@ CREATE TABLE campaigns.enrolments (
     variant text,
     group_name text,
     unit bigint,
+    send_id text,
+    days_later integer DEFAULT 0 NOT NULL,
     CONSTRAINT enrolments_arm_check CHECK ((arm = ANY (ARRAY['treated'::text, 'control'::text]))),
     CONSTRAINT enrolments_check CHECK (((exited_on IS NULL) = (exit_reason IS NULL))),
     CONSTRAINT enrolments_check1 CHECK ((exited_on >= entered_on)),
@@ -70,6 +72,28 @@ CREATE TABLE campaigns.paused (
     since_day date,
     removed_on date,
     CONSTRAINT paused_reason_check CHECK ((reason = ANY (ARRAY['file_missing'::text, 'file_unreadable'::text, 'folder_empty'::text, 'perhaps_renamed'::text])))
+);
+
+CREATE TABLE campaigns.send_members (
+    customer_id bigint NOT NULL,
+    send_id text NOT NULL,
+    reason text
+);
+
+CREATE TABLE campaigns.sends (
+    send_id text NOT NULL,
+    campaign text NOT NULL,
+    version text NOT NULL,
+    day date NOT NULL,
+    send_on date NOT NULL,
+    asked jsonb NOT NULL,
+    frozen_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    state text DEFAULT 'waiting'::text NOT NULL,
+    decided_at timestamp with time zone,
+    decided_by text,
+    CONSTRAINT sends_check CHECK (((state = 'waiting'::text) = (decided_at IS NULL))),
+    CONSTRAINT sends_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'approved'::text, 'rejected'::text, 'expired'::text])))
 );
 
 CREATE TABLE campaigns.versions (
@@ -799,6 +823,12 @@ ALTER TABLE ONLY campaigns.first_names
 ALTER TABLE ONLY campaigns.paused
     ADD CONSTRAINT paused_pkey PRIMARY KEY (campaign);
 
+ALTER TABLE ONLY campaigns.send_members
+    ADD CONSTRAINT send_members_pkey PRIMARY KEY (customer_id, send_id);
+
+ALTER TABLE ONLY campaigns.sends
+    ADD CONSTRAINT sends_pkey PRIMARY KEY (send_id);
+
 ALTER TABLE ONLY campaigns.versions
     ADD CONSTRAINT versions_pkey PRIMARY KEY (campaign, version);
 
@@ -939,6 +969,8 @@ CREATE INDEX enrolments_by_day ON campaigns.enrolments USING btree (campaign, en
 CREATE UNIQUE INDEX enrolments_open ON campaigns.enrolments USING btree (customer_id, campaign) WHERE (exited_on IS NULL);
 
 CREATE UNIQUE INDEX enrolments_open_in_group ON campaigns.enrolments USING btree (customer_id, group_name) WHERE (exited_on IS NULL);
+
+CREATE INDEX send_members_of ON campaigns.send_members USING btree (send_id);
 
 CREATE INDEX audience_members_open ON delivery.audience_members USING btree (campaign, step) WHERE (removed_in IS NULL);
 

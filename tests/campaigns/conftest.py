@@ -140,7 +140,8 @@ def include(tmp_path: Path) -> Path:
     copy = tmp_path / "include"
     for folder in ("campaigns", "messages", "sql"):
         shutil.copytree(INCLUDE / folder, copy / folder)
-    shutil.copy(INCLUDE / "rules.csv", copy)
+    for name in ("rules.csv", "costs.yaml"):
+        shutil.copy(INCLUDE / name, copy)
     for name in ("winback", "lapsed_30_days"):
         change(copy / "campaigns" / f"{name}.yaml", "control: 10%", "control: 0%")
     return copy

@@ -284,29 +284,31 @@ def _enrol(connection: Connection, settings: Settings, campaign: Campaign, part:
         connection,
         "campaigns/enrol",
         {"last_order": Fragment(sql(_include(connection), last_order))},
-        campaign=campaign.name,
         version=campaign.version,
         entry_limit=_room(connection, campaign, day),
         entered_change=its.watermark,
-        control_bound=_bound(campaign.control),
-        **_shares(campaign.variants),
-        day=day,
-        **_entry_rules(settings, campaign, day),
+        **shares_of(campaign),
+        **campaign_rules(settings, campaign, day),
     )
-    run(connection, "campaigns/decide", campaign=campaign.name, day=day, **_entry_rules(settings, campaign, day))
+    run(connection, "campaigns/decide", **campaign_rules(settings, campaign, day))
     if entered["enrolled"]:
-        run(
-            connection,
-            "campaigns/keep_version",
-            campaign=campaign.name,
-            version=campaign.version,
-            day=day,
-            definition=json.dumps(campaign.content),
-            rules=json.dumps(campaign.rules),
-            templates=json.dumps(dict(campaign.templates)),
-            selection_sql=campaign.selection_sql,
-        )
+        keep_version(connection, campaign, day)
     return _counts(**entered)
+
+
+def keep_version(connection: Connection, campaign: Campaign, day: date) -> None:
+    """Keep what somebody was enrolled with on `day`, so that people inside go on with it."""
+    run(
+        connection,
+        "campaigns/keep_version",
+        campaign=campaign.name,
+        version=campaign.version,
+        day=day,
+        definition=json.dumps(campaign.content),
+        rules=json.dumps(campaign.rules),
+        templates=json.dumps(dict(campaign.templates)),
+        selection_sql=campaign.selection_sql,
+    )
 
 
 def _room(connection: Connection, campaign: Campaign, day: date) -> int | None:
@@ -316,9 +318,12 @@ def _room(connection: Connection, campaign: Campaign, day: date) -> int | None:
     return max(0, campaign.entry_limit - count(connection, "campaigns/entered", campaign=campaign.name, day=day))
 
 
-def _entry_rules(settings: Settings, campaign: Campaign, day: date) -> dict[str, Any]:
+def campaign_rules(settings: Settings, campaign: Campaign, day: date) -> dict[str, Any]:
+    """What the statements that decide who enters ask of the campaign."""
     rule = campaign.re_entry
     return {
+        "campaign": campaign.name,
+        "day": day,
         "selection": campaign.selection,
         "re_entry_never": rule.never,
         "re_entry_months": rule.months,
@@ -334,6 +339,11 @@ def _entry_rules(settings: Settings, campaign: Campaign, day: date) -> dict[str,
 def _bound(percent: Decimal) -> int:
     """Below which of the 2^32 numbers a share is."""
     return int(percent * 2**32 / 100)
+
+
+def shares_of(campaign: Campaign) -> dict[str, Any]:
+    """What arms and variants are drawn by."""
+    return {"control_bound": _bound(campaign.control), **_shares(campaign.variants)}
 
 
 def _shares(shares: Mapping[str, Decimal]) -> dict[str, Any]:
@@ -370,8 +380,18 @@ def _plan(connection: Connection, settings: Settings, campaign: Campaign, part: 
     return total
 
 
-def _plan_version(connection: Connection, settings: Settings, version: Campaign, step: Step, day: date) -> Counts:
-    done_until = _whole(version).newest_done(connection, before=day)
+def plan_send(
+    connection: Connection, settings: Settings, campaign: Campaign, step: Step, day: date, send_id: str, counts: Counts
+) -> None:
+    """Plan the step for whom entered by a send by hand, as far as it is due by `day`; adds to `counts`."""
+    _add(counts, _plan_version(connection, settings, campaign, step, day, send_id))
+
+
+def _plan_version(
+    connection: Connection, settings: Settings, version: Campaign, step: Step, day: date, send_id: str | None = None
+) -> Counts:
+    """Plan what is due of a step; of a send by hand, also what was due before it was approved."""
+    done_until = None if send_id else _whole(version).newest_done(connection, before=day)
     law.sync_rules(connection, settings.include)
     rows = run(
         connection,
@@ -386,6 +406,7 @@ def _plan_version(connection: Connection, settings: Settings, version: Campaign,
         conditions=json.dumps([asdict(rule) for rule in step.rules]) if step.rules else None,
         **_shares({name: Decimal(share.removesuffix("%")) for name, share in (step.variants or {}).items()}),
         day=day,
+        send_id=send_id,
         done_until=done_until,
         known_by=_known_by(settings, day),
         window_start=version.window_start,
@@ -444,6 +465,11 @@ def _include(connection: Connection) -> Any:
 
 def _counts(**given: Any) -> Counts:
     return {"enrolled": 0, "control": 0, "exited": 0, "planned": {}, "skipped": {}, **given}
+
+
+def counts_of_nothing(**given: Any) -> Counts:
+    """The counts of a campaign's day on which nothing happened, but for what is given."""
+    return _counts(**given)
 
 
 def _add(total: Counts, more: Counts) -> Counts:

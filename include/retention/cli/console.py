@@ -129,6 +129,23 @@ def _parser() -> argparse.ArgumentParser:
     campaign.add_argument("--test", action="store_true", help="a full run on real data that leaves no trace")
     campaign.add_argument("--dry-run", action="store_true", help=DRY_RUN)
 
+    send = command("send", _send, "send a campaign once, by hand: shows what would be sent, and asks")
+    send.add_argument("name", metavar="CAMPAIGN")
+    send.add_argument("--at-least-days", required=True, type=int, metavar="N", help="since the last order, at least")
+    send.add_argument("--at-most-days", required=True, type=int, metavar="N", help="and at most")
+    send.add_argument(
+        "--by",
+        default="last_order",
+        choices=("last_order", "registration"),
+        help="count from this (default: last_order)",
+    )
+    send.add_argument("--country", action="append", default=[], metavar="NL", help="only these; may be repeated")
+    send.add_argument("--language", action="append", default=[], metavar="nl", help="only these; may be repeated")
+    send.add_argument("--limit", type=_positive, metavar="N", help="to so many at most, the longest lapsed first")
+    send.add_argument("--send-on", type=_day, metavar="DAY", help="when a step on day 0 goes out (default: at once)")
+    send.add_argument("--test", action="store_true", help="everything on real data, and nothing of it stays")
+    send.add_argument("--yes", action="store_true", help="approve it; without it nothing is sent")
+
     deliver = command("deliver", _deliver, "send what is due")
     deliver.add_argument("--campaign")
     deliver.add_argument("--workers", type=_workers, metavar="N", help="processes (default: RETENTION_WORKERS, or 1)")
@@ -307,6 +324,28 @@ def _campaign(settings: Settings, options: argparse.Namespace) -> Any:
     if not options.test:
         pipeline.catch_up(shop, options.name, options.day)
     return steps.run_day(shop, options.name, options.day, test=options.test)
+
+
+def _send(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention import by_hand
+
+    shop = _shop(settings)
+    form = {
+        "campaign": options.name,
+        "at_least_days": options.at_least_days,
+        "at_most_days": options.at_most_days,
+        "bounded_by": options.by,
+        "countries": options.country,
+        "languages": options.language,
+        "limit": options.limit,
+        "send_on": options.send_on,
+    }
+    if options.test:
+        return by_hand.rehearse(shop, form)
+    question = by_hand.ask(shop, form)
+    if not options.yes:
+        return question.counts()
+    return {**question.counts(), **by_hand.answer(shop, question.send.send_id, by_hand.SEND, "the command line")}
 
 
 def _deliver(settings: Settings, options: argparse.Namespace) -> Any:

@@ -6,7 +6,7 @@
 -- name, if it was renamed) and household (or customer) below control_bound, so that a greater share only adds.
 -- Households are one draw: their members talk. A variant is drawn alike, by another hash, for treated customers.
 -- What is looked up per candidate is a subquery, so that the cost stays in proportion whatever the planner believes.
-{% from "campaigns/macros.sql" import is_open_on_day, must_wait, name_drawn, number_drawn %}
+{% from "campaigns/macros.sql" import earlier_entries, enter, is_open_on_day, must_wait %}
 {% from "contact/macros.sql" import contactable, is_known %}
 with candidates as not materialized (
     select member.customer_id
@@ -47,71 +47,10 @@ entering as (
     select
         candidates.customer_id,
         ({{ last_order }}) as last_order_on,
-        (
-            select max(e.entry_no)
-            from campaigns.enrolments as e
-            where e.customer_id = candidates.customer_id and e.campaign = :campaign
-        ) as last_entry_no,
-        (
-            select min(e.arm)
-            from campaigns.enrolments as e
-            where e.customer_id = candidates.customer_id and e.campaign = :campaign
-        ) as arm,
-        (
-            select (array_agg(e.variant order by e.entry_no desc))[1]
-            from campaigns.enrolments as e
-            where e.customer_id = candidates.customer_id
-                and e.campaign = :campaign
-                and e.variant = any(cast(:variants as text[]))
-        ) as variant,
-        (
-            select c.namespace || chr(31) || c.household_ref
-            from shop.customer_versions as c
-            where c.customer_id = candidates.customer_id and {{ is_known("c") }}
-        ) as household
+        {{ earlier_entries("candidates") }}
     from candidates
     order by last_order_on asc nulls last, candidates.customer_id
     limit cast(:entry_limit as bigint)
 ),
 
-drawn as (
-    select
-        customer_id,
-        coalesce(last_entry_no, 0) + 1 as entry_no,
-        coalesce(
-            arm,
-            case
-                when {{ number_drawn("household", "customer_id") }} < cast(:control_bound as bigint) then 'control'
-                else 'treated'
-            end
-        ) as arm,
-        coalesce(
-            variant,
-            {{ name_drawn(number_drawn("household", "customer_id", "'variant'"), ":variants", ":variant_bounds") }}
-        ) as variant,
-        shop.customer_id(split_part(household, chr(31), 1), split_part(household, chr(31), 2)) as unit
-    from entering
-),
-
-written as (
-    insert into campaigns.enrolments (
-        customer_id, campaign, entry_no, version, arm, variant, group_name, unit, entered_on, entered_change
-    )
-    select
-        customer_id,
-        :campaign,
-        entry_no,
-        :version,
-        arm,
-        case when arm = 'treated' then variant end,
-        :group_name,
-        unit,
-        :day,
-        :entered_change
-    from drawn
-    on conflict do nothing
-    returning arm
-)
-
-select count(*) as enrolled, count(*) filter (where arm = 'control') as control
-from written
+{{ enter("entering") }}

@@ -43,7 +43,7 @@ with written as (
     where e.campaign = :campaign
         and e.version = :version
         and e.exited_on is null
-        and e.entered_on + cast(:last_day as integer) + 1 + cast(:grace_days as integer) <= :day
+        and e.entered_on + e.days_later + cast(:last_day as integer) + 1 + cast(:grace_days as integer) <= :day
     returning e.customer_id
 )
 

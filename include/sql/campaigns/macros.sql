@@ -133,3 +133,79 @@
 {% macro is_open_on_day(e) -%}
     coalesce({{ e }}.exited_on >= :day, true)
 {%- endmacro %}
+
+-- Columns of what a customer was in the campaign before, last_entry_no, arm and variant, and of their household. who:
+-- the alias of a row with customer_id.
+{% macro earlier_entries(who) -%}
+    (
+        select max(e.entry_no)
+        from campaigns.enrolments as e
+        where e.customer_id = {{ who }}.customer_id and e.campaign = :campaign
+    ) as last_entry_no,
+    (
+        select min(e.arm)
+        from campaigns.enrolments as e
+        where e.customer_id = {{ who }}.customer_id and e.campaign = :campaign
+    ) as arm,
+    (
+        select (array_agg(e.variant order by e.entry_no desc))[1]
+        from campaigns.enrolments as e
+        where e.customer_id = {{ who }}.customer_id
+            and e.campaign = :campaign
+            and e.variant = any(cast(:variants as text[]))
+    ) as variant,
+    (
+        select c.namespace || chr(31) || c.household_ref
+        from shop.customer_versions as c
+        where c.customer_id = {{ who }}.customer_id and {{ is_known("c") }}
+    ) as household
+{%- endmacro %}
+
+-- The rest of a statement whose `entering` has customers with `earlier_entries`: draws their arms and variants, enrols
+-- them, and returns how many entered, and how many of them in the control arm.
+{% macro enter(entering, send_id="null", days_later="0") -%}
+    drawn as (
+        select
+            customer_id,
+            coalesce(last_entry_no, 0) + 1 as entry_no,
+            coalesce(
+                arm,
+                case
+                    when {{ number_drawn("household", "customer_id") }} < cast(:control_bound as bigint) then 'control'
+                    else 'treated'
+                end
+            ) as arm,
+            coalesce(
+                variant,
+                {{ name_drawn(number_drawn("household", "customer_id", "'variant'"), ":variants", ":variant_bounds") }}
+            ) as variant,
+            shop.customer_id(split_part(household, chr(31), 1), split_part(household, chr(31), 2)) as unit
+        from {{ entering }}
+    ),
+
+    written as (
+        insert into campaigns.enrolments (
+            customer_id, campaign, entry_no, version, arm, variant, group_name, unit, entered_on, entered_change, send_id,
+            days_later
+        )
+        select
+            customer_id,
+            :campaign,
+            entry_no,
+            :version,
+            arm,
+            case when arm = 'treated' then variant end,
+            :group_name,
+            unit,
+            :day,
+            :entered_change,
+            {{ send_id }},
+            {{ days_later }}
+        from drawn
+        on conflict do nothing
+        returning arm
+    )
+
+    select count(*) as enrolled, count(*) filter (where arm = 'control') as control
+    from written
+{%- endmacro %}

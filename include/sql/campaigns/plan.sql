@@ -56,7 +56,7 @@ with written as (
         from campaigns.enrolments as e
         left join shop.customer_versions as c on c.customer_id = e.customer_id and {{ is_known("c") }}
         left join {{ places() }} as place on place.country = c.country
-        cross join lateral (select e.entered_on + cast(:step_day as integer) + 1 as local_date) as d
+        cross join lateral (select e.entered_on + e.days_later + cast(:step_day as integer) + 1 as local_date) as d
         -- The first channel that can be used; where none can, the first.
         cross join
             lateral (
@@ -87,8 +87,10 @@ with written as (
             and e.arm = 'treated'
             and e.exited_on is null
             and (cast(:only_variants as text[]) is null or e.variant = any(cast(:only_variants as text[])))
-            and e.entered_on <= :day - cast(:step_day as integer)
-            and e.entered_on > coalesce(cast(:done_until as date), '-infinity') - cast(:step_day as integer)
+            and (cast(:send_id as text) is null or e.send_id = :send_id)
+            and e.entered_on + e.days_later <= :day - cast(:step_day as integer)
+            and e.entered_on + e.days_later
+            > coalesce(cast(:done_until as date), '-infinity') - cast(:step_day as integer)
     ) as due
     on conflict (customer_id, campaign, entry_no, step) do update
         set state = excluded.state,
