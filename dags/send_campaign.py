@@ -46,7 +46,8 @@ with DAG(
     doc_md=__doc__,
     schedule=None,
     catchup=False,
-    default_args=DEFAULTS | {"retries": 0},
+    max_active_runs=16,  # one that waits for its answer holds up no other
+    default_args=DEFAULTS,
     tags=["retention", "campaigns"],
     params={
         "campaign": Param(names[0] if names else None, type="string", enum=names, title="Campaign"),
@@ -70,8 +71,8 @@ with DAG(
         return do(by_hand.ask, form())
 
     @task
-    def carry_out(send_id: str, answer: dict):
-        return do(by_hand.answer, *answered((send_id, answer)))
+    def carry_out(question: dict, answer: dict):
+        return do(by_hand.answer, *answered((question["send_id"], answer)))
 
     @task.run_if(is_test)
     @task
@@ -88,5 +89,5 @@ with DAG(
         response_timeout=timedelta(hours=24),
     )
     question >> ask
-    carry_out(question["send_id"], ask.output)
+    carry_out(question, ask.output)
     try_out()

@@ -43,6 +43,8 @@ OWNERS = {
     "campaigns.versions": "campaigns",
     "campaigns.decisions": "campaigns",
     "campaigns.paused": "campaigns",
+    "campaigns.sends": "campaigns",
+    "campaigns.send_members": "campaigns",
     "campaigns.first_names": "campaigns",
     "delivery.messages": "ledger",
     "delivery.decisions": "ledger",
