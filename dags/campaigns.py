@@ -12,6 +12,7 @@ that are due. Nothing is sent here: `deliver_messages` is the only sender.
 | `exit` | ends enrolments by order, unsubscribing or end; takes back what was planned for them |
 | `day_0_email` ... | one per step: plans its messages, or records why somebody gets none |
 | `finish` | closes the day and reports its counts |
+| `whole_day` | of a draft, which enrols nobody, in the place of `enrol` to `finish`: they are one task |
 | `test_run` | only with `test`: the whole day in one transaction that is taken back |
 
 **Inputs.** The asset `selections`; the day is the run's partition key. A one-off run by hand, with a partition key or
@@ -101,8 +102,15 @@ def build(name: str) -> DAG:
         def test_run():
             return do(steps.run_day, name, run_day(), test=True)
 
-        plans = [plan.override(task_id=campaign.task_id(step))(step.step) for step in campaign.steps]
-        chain(catch_up(), enrol(), end_enrolments(), *plans, finish())
+        @task(outlets=[done])
+        def whole_day():
+            return announce(done, do(steps.run_day, name, run_day()), run_day())
+
+        if campaign.status == "draft":
+            chain(catch_up(), whole_day())
+        else:
+            plans = [plan.override(task_id=campaign.task_id(step))(step.step) for step in campaign.steps]
+            chain(catch_up(), enrol(), end_enrolments(), *plans, finish())
         test_run()
     return dag
 

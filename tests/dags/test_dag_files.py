@@ -109,6 +109,13 @@ def test_a_campaign_has_a_task_per_step_in_order(dags: dict[str, Any]) -> None:
         assert upstream(dags["campaign_winback"], after) == {before}
 
 
+def test_a_draft_does_its_day_in_one_task(dags: dict[str, Any]) -> None:
+    drafts = {name for name, each in campaigns.read_all(INCLUDE).items() if each.status == "draft"}
+    assert drafts
+    for name in drafts:
+        assert set(dags[f"campaign_{name}"].task_ids) == {"catch_up", "whole_day", "test_run"}
+
+
 def test_a_campaign_that_cannot_be_read_says_why_and_leaves_the_others(
     read_dags: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,13 +11,14 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import time
+from datetime import date, time
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from retention.campaigns import language, templates
+from retention.campaigns import calendars, language, templates
+from retention.campaigns.calendars import Calendar
 from retention.campaigns.language import Step
 from retention.campaigns.templates import KNOWN_VARIABLES
 from retention.core import channels, documents
@@ -57,6 +58,8 @@ class Campaign:
     owner: str
     selection: str
     renamed_from: str | None  # the name it had before
+    calendar: Calendar | None  # the days on which customers enter; None: every day
+    by_anniversary: bool  # of their registration
     re_entry: ReEntry
     entry_limit: int | None  # customers a day; None: no limit
     exit_on: tuple[str, ...]  # order, unsubscribe, left_selection
@@ -74,6 +77,12 @@ class Campaign:
     content: Mapping[str, Any] = field(repr=False)  # the YAML as written
     templates: Mapping[str, str] = field(repr=False, default_factory=dict)  # file name -> text
     selection_sql: str = field(repr=False, default="")
+
+    def occurrence(self, day: date) -> date | None:
+        """Who has entered on that day or later may not enter on `day`; None: `re_entry` alone decides."""
+        if self.calendar:
+            return self.calendar.newest(day)
+        return date(day.year, 1, 1) if self.by_anniversary else None
 
     @property
     def first_channels(self) -> list[str]:
@@ -209,6 +218,8 @@ def parse(content: Mapping[str, Any], version: str) -> Campaign:
         owner=file.owner,
         selection=file.selection,
         renamed_from=file.renamed_from,
+        calendar=_calendar(file.entry) if file.entry and file.entry.every else None,
+        by_anniversary=file.entry is not None and file.entry.anniversary_of is not None,
         re_entry=_re_entry(file.re_entry),
         entry_limit=int(file.entry_limit.split()[0]) if file.entry_limit else None,
         exit_on=tuple(file.exit_on),
@@ -238,9 +249,13 @@ def _dated(steps: Sequence[Step]) -> Iterator[Step]:
         yield step.model_copy(update={"day": days[step.step]})
 
 
-def _re_entry(text: str) -> ReEntry:
-    if text == "never":
-        return ReEntry(never=True)
+def _calendar(entry: language.Entry) -> Calendar:
+    return Calendar(every=str(entry.every), on=str(entry.on), catch_up=int((entry.catch_up or "0").split()[0]))
+
+
+def _re_entry(text: str | None) -> ReEntry:
+    if text is None or text == "never":
+        return ReEntry(never=text is not None)
     number, unit = text.split()
     return ReEntry(months=int(number)) if unit.startswith("month") else ReEntry(days=int(number))
 
@@ -285,7 +300,40 @@ def _check_sense(include: Path, document: Document, name: str) -> None:
     start, end = content["send_between"]
     if start >= end:
         raise document.error(("send_between",), f"the window {start} to {end} is empty; write the earlier time first.")
+    _check_entry(document)
     _check_steps(include, document)
+
+
+def _check_entry(document: Document) -> None:
+    """Customers enter every day, by a calendar or by an anniversary, each with what belongs to it."""
+    entry, re_entry = document.content.get("entry"), document.content.get("re_entry")
+    if entry is None:
+        if re_entry is None:
+            raise document.error((), "the key 're_entry' is missing: how long after an entry one may enter again.")
+        return
+    if re_entry not in (None, "never"):
+        raise document.error(
+            ("re_entry",), f"re_entry is {shown(re_entry)}, but `entry` is once per occurrence; leave re_entry out."
+        )
+    if "anniversary_of" in entry:
+        for key in ("every", "on", "catch_up"):
+            if key in entry:
+                raise document.error(
+                    ("entry", key), f"{key} belongs to a calendar, not to an anniversary; leave it out."
+                )
+        return
+    for key in ("every", "on"):
+        if entry.get(key) is None:
+            raise document.error(
+                ("entry",), f"the key {key!r} is missing; write a day like {{every: week, on: monday}}."
+            )
+    try:
+        _calendar(language.Entry.model_validate(entry))
+    except ValueError as problem:
+        raise document.error(
+            ("entry", "on"),
+            f"on is {shown(entry['on'])}; beside `every: {entry['every']}` write {calendars.FORMS[entry['every']]}.",
+        ) from problem
 
 
 def _check_old_name(include: Path, document: Document, name: str) -> None:

@@ -74,6 +74,62 @@ class Roles(Part):
     follow_up: Annotated[Address, Field(description="Who reads its results and acts on them.")] | None = None
 
 
+class Entry(Part):
+    """On which days customers enter: those of a calendar, or each customer's own. Absent: on every day."""
+
+    every: (
+        Annotated[
+            Literal["week", "month", "quarter", "year"],
+            Field(
+                description="Once in each of these; `on` says on which day.",
+                json_schema_extra={"write": "week, month, quarter or year"},
+            ),
+        ]
+        | None
+    ) = None
+    on: (
+        Annotated[
+            Annotated[int, Field(ge=1, le=31)]
+            | Annotated[
+                str,
+                Field(
+                    pattern="^(((first|second|third|fourth|last) )?"
+                    "(monday|tuesday|wednesday|thursday|friday|saturday|sunday)|[0-9]{2}-[0-9]{2})$"
+                ),
+            ],
+            Field(
+                description="The day: of a week monday; of a month or quarter first monday, last friday; of a month "
+                "15 as well; of a year 12-01. 31 and 02-29 are the last day of a month that has no such day.",
+                json_schema_extra={"write": "a day like monday, first monday, last friday, 15 or 12-01"},
+            ),
+        ]
+        | None
+    ) = None
+    catch_up: (
+        Annotated[
+            str,
+            Field(
+                description="Where that day was never published: how many days later the next day that is may still "
+                "enrol, as of itself. Absent: 0 days.",
+                pattern="^(0|[1-9][0-9]?) (day|days)$",
+                json_schema_extra={"write": "a number of days, like '7 days'"},
+            ),
+        ]
+        | None
+    ) = None
+    anniversary_of: (
+        Annotated[
+            Literal["registered_at"],
+            Field(
+                description="On each customer's own day, every year from the first on, in the shop's time zone. Of a "
+                "29 February it is 28 February in other years.",
+                json_schema_extra={"write": "registered_at"},
+            ),
+        ]
+        | None
+    ) = None
+
+
 class Goal(Part):
     """What counts as success, the same for both arms."""
 
@@ -296,14 +352,19 @@ class Campaign(Part):
         ]
         | None
     ) = None
-    re_entry: Annotated[
-        str,
-        Field(
-            description="How long after an entry the same customer may enter again; calendar arithmetic.",
-            pattern="^(never|[1-9][0-9]{0,3} (day|days|month|months))$",
-            json_schema_extra={"write": "'never', or a time like '3 months' or '90 days'"},
-        ),
-    ]
+    entry: Entry | None = None
+    re_entry: (
+        Annotated[
+            str,
+            Field(
+                description="How long after an entry the same customer may enter again; calendar arithmetic. Beside "
+                "`entry`, which is once per occurrence, only never.",
+                pattern="^(never|[1-9][0-9]{0,3} (day|days|month|months))$",
+                json_schema_extra={"write": "'never', or a time like '3 months' or '90 days'"},
+            ),
+        ]
+        | None
+    ) = None
     entry_limit: (
         Annotated[
             str,
@@ -403,7 +464,9 @@ class Campaign(Part):
 
 # What to write in the place of an item: schemas of types without a description of their own.
 _WRITE = {
+    "Entry": "{every: quarter, on: first monday} or {anniversary_of: registered_at}, or leave it out",
     "Offer": "an offer like {percent: 10, valid_for: 14 days}",
+    "Roles": "roles like {content: words@shop.example, incentive: offers@shop.example}",
     "Step": "a step like {step: we_miss_you, day: 0, channel: email}",
 }
 

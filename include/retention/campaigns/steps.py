@@ -275,7 +275,7 @@ class _Day:
 
 def _enrol(connection: Connection, settings: Settings, campaign: Campaign, part: str, its: Run) -> Counts:
     day = its.day
-    if campaign.status != "live":
+    if campaign.status != "live" or not _is_open(connection, campaign, day):
         return _counts()
     law.sync_rules(connection, settings.include)
     is_present = day == days.newest_published(connection)
@@ -311,6 +311,18 @@ def keep_version(connection: Connection, campaign: Campaign, day: date) -> None:
     )
 
 
+def _is_open(connection: Connection, campaign: Campaign, day: date) -> bool:
+    """Whether `day` is one on which the campaign enrols: by calendar the first published day of an occurrence.
+
+    That is its own day, or where that was never published the next one that is, inside the days of `catch_up`.
+    """
+    if campaign.calendar is None:
+        return True
+    occurrence = campaign.calendar.newest(day)
+    is_in_time = (day - occurrence).days <= campaign.calendar.catch_up
+    return is_in_time and days.first_published(connection, occurrence) == day
+
+
 def _room(connection: Connection, campaign: Campaign, day: date) -> int | None:
     """How many may still enter on `day`; None where there is no limit."""
     if campaign.entry_limit is None:
@@ -328,7 +340,8 @@ def campaign_rules(settings: Settings, campaign: Campaign, day: date) -> dict[st
         "re_entry_never": rule.never,
         "re_entry_months": rule.months,
         "re_entry_days": rule.days,
-        "occurrence": None,
+        "occurrence": campaign.occurrence(day),
+        "by_anniversary": campaign.by_anniversary,
         "channels": campaign.first_channels,
         "group_name": campaign.group,
         "known_by": _known_by(settings, day),

@@ -106,6 +106,12 @@ def newest_published(connection: Connection) -> date | None:
     return day
 
 
+def first_published(connection: Connection, since: date) -> date | None:
+    """The first day, from `since` on, whose orders are published; None if there is none."""
+    day: date | None = database.one(connection, "core/first_published", since=since)["day"]
+    return day
+
+
 def refuse_ahead(connection: Connection, day: date) -> None:
     """Raises InputError, naming the newest published day, for a day after it."""
     newest = newest_published(connection)

@@ -1,7 +1,8 @@
 -- Writes why each member of the selection was enrolled on day or not, where that differs from what was written last.
--- Customers inside the campaign already need no answer. Runs after enrol.sql. The last answers are joined, not looked
--- up one by one: a look-up would go through a table that grows while this statement fills it.
-{% from "campaigns/macros.sql" import is_open_on_day, must_wait %}
+-- Customers inside the campaign already need no answer, nor do, by anniversary, those whose day it is not. Runs after
+-- enrol.sql. The last answers are joined, not looked up one by one: a look-up would go through a table that grows while
+-- this statement fills it.
+{% from "campaigns/macros.sql" import is_entry_day, is_open_on_day, must_wait %}
 {% from "contact/macros.sql" import is_known, why_not_contactable %}
 insert into campaigns.decisions (customer_id, campaign, decided_on, decision, reason)
 select
@@ -65,6 +66,7 @@ from (
         where member.selection = :selection
             and member.entered_on <= :day
             and (member.left_on is null or member.left_on > :day)
+            and {{ is_entry_day("c") }}
             and (past.entered_on is null or not past.is_open or past.entered_on = :day)
     ) as a
 ) as answer

@@ -118,6 +118,26 @@
     )
 {%- endmacro %}
 
+-- True of a customer c who may enter on :day: anybody, or, where the campaign enrols by anniversary, who registered on
+-- that day of an earlier year, in :shop_zone. The anniversary of a 29 February is 28 February in other years.
+{% macro is_entry_day(c) -%}
+    (
+        not cast(:by_anniversary as boolean)
+        or exists (
+            select from (select cast({{ c }}.registered_at at time zone :shop_zone as date) as day) as registered
+            cross join
+                lateral (
+                    select
+                        cast(
+                            extract(year from cast(:day as date)) - extract(year from registered.day) as integer
+                        ) as years
+                ) as since
+            where since.years > 0
+                and cast(registered.day + make_interval(years => since.years) as date) = :day
+        )
+    )
+{%- endmacro %}
+
 -- True of an enrolment after which the same customer may not enter the campaign on :day: never again, the re-entry time
 -- is not over, or it belongs to the same occurrence of a calendar.
 {% macro must_wait(e) -%}

@@ -25,6 +25,12 @@ where published.stage = 'orders'
         where done.stage = :stage and done.part = :part and done.state = 'done'
     ), '-infinity');
 
+-- name: first_published
+-- The first day from :since on whose orders are published; null if there is none.
+select min(day) as day
+from shop.days
+where stage = 'orders' and state = 'done' and day >= :since;
+
 -- name: is_published
 -- One row: whether the orders of :day are published.
 select exists (select from shop.days where stage = 'orders' and state = 'done' and day = :day) as is_published;
