@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from house import House, made
+from house import House, change, made
 from sqlalchemy import Engine, text
 
 from retention.campaigns import definitions, steps
@@ -157,16 +157,3 @@ def room(settings: Settings, engine: Engine, shop: ShopData, include: Path) -> R
 def write(include: Path) -> Callable[[str, str], None]:
     """Change winback's YAML: write(old, new)."""
     return lambda old, new: change(include / "campaigns" / "winback.yaml", old, new)
-
-
-def change(file: Path, old: str, new: str) -> None:
-    """Replace words of a file that must be there."""
-    written = file.read_text(encoding="utf-8")
-    assert old in written
-    file.write_text(written.replace(old, new), encoding="utf-8")
-
-
-@pytest.fixture
-def house(settings: Settings, engine: Engine, tmp_path: Path) -> House:
-    """A small shop on the clock of the days, with a folder of campaigns to change."""
-    return made(settings, engine, tmp_path / "house")

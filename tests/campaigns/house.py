@@ -18,10 +18,10 @@ D = date(2026, 3, 2)
 INCLUDE = from_environment({}).include
 LAPSED = D - timedelta(days=31)  # of lapsed_30_days on every day of these tests
 LONG_SINCE = D - timedelta(days=500)  # of winback
-# Nobody looks at these, and every day played would compute them.
+# Nobody looks at these selections and drafts, and every day played would do them.
 UNUSED = [
-    f"{name}.sql"
-    for name in ("lapsed_6_months", "lapsed_12_months", "loyal", "one_time_buyers", "registered_never_bought")
+    *("lapsed_6_months.sql", "lapsed_12_months.sql", "loyal.sql", "one_time_buyers.sql", "registered_never_bought.sql"),
+    *("we_miss_you.yaml", "four_phase_reactivation.yaml", "quarterly_winback.yaml", "pressure_test.yaml"),
 ]
 
 
@@ -83,3 +83,16 @@ def made(settings: Settings, engine: Engine, include: Path) -> House:
 def break_yaml(house: House) -> None:
     """A misspelt key in winback."""
     house.change("campaigns/winback.yaml", "control:", "controll:")
+
+
+def change(file: Path, old: str, new: str) -> None:
+    """Replace words of a file that must be there."""
+    written = file.read_text(encoding="utf-8")
+    assert old in written
+    file.write_text(written.replace(old, new), encoding="utf-8")
+
+
+@pytest.fixture
+def house(settings: Settings, engine: Engine, tmp_path: Path) -> House:
+    """A small shop on the clock of the days, with a folder of campaigns to change."""
+    return made(settings, engine, tmp_path / "house")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conftest import change
+from house import change
 from retention.campaigns import steps
 from retention.core.shop import Shop
 from retention.delivery.worker import deliver
