@@ -157,3 +157,9 @@ def room(settings: Settings, engine: Engine, shop: ShopData, include: Path) -> R
 def write(include: Path) -> Callable[[str, str], None]:
     """Change winback's YAML: write(old, new)."""
     return lambda old, new: change(include / "campaigns" / "winback.yaml", old, new)
+
+
+@pytest.fixture
+def house(settings: Settings, engine: Engine, tmp_path: Path) -> House:
+    """A small shop on the clock of the days, with a folder of campaigns to change."""
+    return made(settings, engine, tmp_path / "house")

@@ -90,9 +90,3 @@ def change(file: Path, old: str, new: str) -> None:
     written = file.read_text(encoding="utf-8")
     assert old in written
     file.write_text(written.replace(old, new), encoding="utf-8")
-
-
-@pytest.fixture
-def house(settings: Settings, engine: Engine, tmp_path: Path) -> House:
-    """A small shop on the clock of the days, with a folder of campaigns to change."""
-    return made(settings, engine, tmp_path / "house")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from house import change
+
 from retention.campaigns import steps
 from retention.core.shop import Shop
 from retention.delivery.worker import deliver
