@@ -328,6 +328,7 @@ def test_a_day_that_is_played_ends_with_its_cards(cards: Cards) -> None:
 
 YAML = """\
 campaign: cards
+status: live
 about: Who has not bought for a year gets a card.
 owner: crm@shop.example
 selection: winback
@@ -377,7 +378,7 @@ def test_a_customer_of_a_small_campaign_gets_a_card(
 
 def test_a_card_that_has_no_room_is_told_when_the_campaign_is_read(include: Path) -> None:
     campaign = definitions.read(include, "cards")
-    assert [step.task_id for step in campaign.steps] == ["day_0_postal"]
+    assert [campaign.task_id(step) for step in campaign.steps] == ["day_0_postal"]
     file = include / "messages" / "cards" / "card.en.j2"
     file.write_text("\n{% block text %}" + "x" * (LONGEST_TEXT + 1) + "{% endblock %}")
     with pytest.raises(InputError, match=rf"card\.en\.j2, line 2: {LONGEST_TEXT + 1} characters; a card has room for"):
