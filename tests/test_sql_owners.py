@@ -17,6 +17,7 @@ OWNERS = {
     "shop.erased": "contact",
     "shop.rules": "contact",
     "shop.country_zones": "contact",
+    "shop.holidays": "contact",
     "shop.orders": "orders",
     "shop.orders_history": "orders",
     "shop.order_lines": "orders",

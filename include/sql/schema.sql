@@ -572,6 +572,12 @@ CREATE TABLE shop.erased (
     CONSTRAINT erased_kind_check CHECK ((kind = ANY (ARRAY['customer'::text, 'email'::text, 'phone'::text])))
 );
 
+CREATE TABLE shop.holidays (
+    country text NOT NULL,
+    holiday date NOT NULL,
+    edition text NOT NULL
+);
+
 CREATE TABLE shop.rules (
     country text NOT NULL,
     channel text NOT NULL,
@@ -933,6 +939,9 @@ ALTER TABLE ONLY shop.engagement
 
 ALTER TABLE ONLY shop.erased
     ADD CONSTRAINT erased_pkey PRIMARY KEY (digest);
+
+ALTER TABLE ONLY shop.holidays
+    ADD CONSTRAINT holidays_pkey PRIMARY KEY (country, holiday);
 
 ALTER TABLE ONLY shop.list_members_history
     ADD CONSTRAINT list_members_history_pkey PRIMARY KEY (customer_id, list, known_at);

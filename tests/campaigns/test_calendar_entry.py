@@ -146,6 +146,30 @@ def test_an_occurrence_computed_again_adds_who_came_and_a_late_day_takes_in_nobo
     assert entries(room) == [("ada", MONDAY), ("bob", MONDAY)]
 
 
+@pytest.mark.parametrize(
+    ("entered_on", "send_id", "enrolled"),
+    [
+        (date(2026, 3, 30), "by hand", 0),  # a week before the occurrence
+        (date(2026, 1, 5), "by hand", 0),  # on the one before
+        (date(2026, 1, 4), "by hand", 1),
+        (date(2026, 3, 30), None, 1),
+    ],
+)
+def test_a_send_by_hand_takes_the_place_of_the_next_occurrence(
+    room: Any, write: Any, entered_on: date, send_id: str | None, enrolled: int
+) -> None:
+    of_quarters(write)
+    room.members([room.shop.customer("ada")])
+    room.execute(
+        "insert into campaigns.enrolments (customer_id, campaign, entry_no, version, arm, entered_on, exited_on,"
+        " exit_reason, send_id) select customer_id, 'winback', 1, 'v', 'treated', :day, :day, 'finished', :send_id"
+        " from shop.customers",
+        day=entered_on,
+        send_id=send_id,
+    )
+    assert room.run(MONDAY)["enrolled"] == enrolled
+
+
 # --- anniversaries ---------------------------------------------------------------------------------------------------
 
 

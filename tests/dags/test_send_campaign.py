@@ -59,7 +59,7 @@ def test_an_approved_send_enrols_and_plans_and_says_who_approved_it(
     assert rows(engine, "select count(*) from campaigns.enrolments") == [(1,)], "the same form is the same send"
 
 
-@pytest.mark.parametrize(("answer", "state"), [(["do not send"], "rejected"), (None, "rejected")])
+@pytest.mark.parametrize(("answer", "state"), [(["do not send"], "rejected"), (None, "expired")])
 def test_a_send_that_nobody_approves_sends_nothing(
     dags: dict[str, Any], town: ShopData, engine: Engine, answer: list[str] | None, state: str
 ) -> None:

@@ -133,7 +133,7 @@ def answered(pair: Sequence[Any]) -> tuple[Any, str, str]:
     """What was asked about, the option that was chosen, and who chose it: of a question and a HITLOperator's result."""
     asked_about, answer = pair
     user = answer.get("responded_by_user") or {}
-    return asked_about, answer["chosen_options"][0], user.get("name") or user.get("id") or "nobody"
+    return asked_about, answer["chosen_options"][0], user.get("name") or user.get("id") or clock.NOBODY
 
 
 def is_test(context: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date, time
+from datetime import date, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from retention.campaigns import calendars, language, templates
 from retention.campaigns.calendars import Calendar
 from retention.campaigns.language import Step
 from retention.campaigns.templates import KNOWN_VARIABLES
+from retention.contact import holidays
 from retention.core import channels, documents
 from retention.core.documents import Document, Where, nearest, shown
 from retention.core.errors import InputError
@@ -69,6 +70,7 @@ class Campaign:
     window_start: time  # of the customer's local day
     window_end: time
     grace_days: int
+    no_send_on: tuple[str, ...]  # local dates, public holidays
     offers: Mapping[str, Offer]
     group: str | None
     priority: int
@@ -83,6 +85,11 @@ class Campaign:
         if self.calendar:
             return self.calendar.newest(day)
         return date(day.year, 1, 1) if self.by_anniversary else None
+
+    def occurrence_before(self, day: date) -> date | None:
+        """As `occurrence`, for who has entered by hand: that takes the place of the next occurrence of a calendar."""
+        newest = self.occurrence(day)
+        return self.calendar.newest(newest - timedelta(days=1)) if self.calendar and newest else newest
 
     @property
     def first_channels(self) -> list[str]:
@@ -229,6 +236,7 @@ def parse(content: Mapping[str, Any], version: str) -> Campaign:
         window_start=time.fromisoformat(start),
         window_end=time.fromisoformat(end),
         grace_days=file.grace_days,
+        no_send_on=tuple(file.no_send_on),
         offers={
             name: Offer(name=name, percent=Decimal(str(offer.percent)), valid_for=offer.valid_for)
             for name, offer in file.offers.items()
@@ -300,6 +308,9 @@ def _check_sense(include: Path, document: Document, name: str) -> None:
     start, end = content["send_between"]
     if start >= end:
         raise document.error(("send_between",), f"the window {start} to {end} is empty; write the earlier time first.")
+    for number, spared in enumerate(content.get("no_send_on", ())):
+        if (problem := holidays.problem(spared)) is not None:
+            raise document.error(("no_send_on", number), problem)
     _check_entry(document)
     _check_steps(include, document)
 

@@ -42,6 +42,13 @@ Address = Annotated[
         json_schema_extra={"write": "the address of who answers for it, like crm@shop.example"},
     ),
 ]
+Spared = Annotated[
+    str,
+    Field(
+        pattern="^([0-9]{4}-[0-9]{2}-[0-9]{2}|public holidays( in [A-Z]{2})?)$",
+        json_schema_extra={"write": "a day like 2026-12-24, public holidays, or public holidays in NL"},
+    ),
+]
 DaysAfter = Annotated[
     int, Field(ge=0, le=365, json_schema_extra={"write": "a number of days after entry, from 0 to 365"})
 ]
@@ -407,6 +414,15 @@ class Campaign(Part):
             json_schema_extra={"write": "a number of days from 0 to 14"},
         ),
     ] = 2
+    no_send_on: Annotated[
+        list[Spared],
+        Field(
+            description="Local dates on which no message goes out, nor counts as one of its days: `public holidays` "
+            "are those of the customer's own country.",
+            max_length=100,
+            json_schema_extra={"uniqueItems": True, "write": "a list like [2026-12-24, public holidays]"},
+        ),
+    ] = []
     group: (
         Annotated[
             Name,

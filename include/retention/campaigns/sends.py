@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 from retention.campaigns import definitions, steps
 from retention.campaigns.definitions import Campaign
 from retention.contact import law
-from retention.core import days
+from retention.core import clock, days
 from retention.core.database import lock, one, run
 from retention.core.days import Counts
 from retention.core.errors import InputError, StateError
@@ -166,11 +166,11 @@ def approve(shop: Shop, send_id: str, by: str, now: datetime) -> Counts:
 
 
 def refuse(shop: Shop, send_id: str, by: str, now: datetime) -> str:
-    """Nothing is sent; what it is from now on: rejected, or expired where its time was over."""
+    """Nothing is sent; what it is from now on: rejected, or expired where nobody answered in time."""
     with shop.engine.begin() as connection:
         lock(connection, "campaigns", "send")
         send = _read(connection, send_id)
-        state = "expired" if now >= send.expires_at else "rejected"
+        state = "expired" if by == clock.NOBODY or now >= send.expires_at else "rejected"
         done = run(connection, "campaigns/decide_send", send_id=send_id, state=state, now=now, decided_by=by).all()
         return state if done else send.state
 

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Engine
 from retention.campaigns import definitions, folder
 from retention.campaigns.definitions import Campaign
 from retention.campaigns.language import Step
-from retention.contact import law
+from retention.contact import holidays, law
 from retention.core import database, days
 from retention.core.database import Fragment, count, one, run, sql
 from retention.core.days import Counts, Part, Run
@@ -341,6 +341,7 @@ def campaign_rules(settings: Settings, campaign: Campaign, day: date) -> dict[st
         "re_entry_months": rule.months,
         "re_entry_days": rule.days,
         "occurrence": campaign.occurrence(day),
+        "occurrence_before": campaign.occurrence_before(day),
         "by_anniversary": campaign.by_anniversary,
         "channels": campaign.first_channels,
         "group_name": campaign.group,
@@ -406,6 +407,7 @@ def _plan_version(
     """Plan what is due of a step; of a send by hand, also what was due before it was approved."""
     done_until = None if send_id else _whole(version).newest_done(connection, before=day)
     law.sync_rules(connection, settings.include)
+    holidays.sync(connection, version.no_send_on, day)
     rows = run(
         connection,
         "campaigns/plan",
@@ -425,6 +427,7 @@ def _plan_version(
         window_start=version.window_start,
         window_end=version.window_end,
         grace_days=version.grace_days,
+        no_send_on=_no_send_on(version),
         shop_zone=settings.shop_time_zone.key,
     )
     planned, skipped, taken_back = 0, dict[str, int](), 0
@@ -458,9 +461,15 @@ def _finish(connection: Connection, settings: Settings, campaign: Campaign, part
             day=day,
             last_day=version.last_day,
             grace_days=version.grace_days,
+            no_send_on=_no_send_on(version),
+            known_by=_known_by(settings, day),
         )
         log.info("%s %s, version %s: %s enrolments closed", campaign.name, day, version.version, ended)
     return _add(total, _counts(skipped=folder.leave(connection, settings, campaign.name, day)))
+
+
+def _no_send_on(version: Campaign) -> str | None:
+    return json.dumps(version.no_send_on) if version.no_send_on else None
 
 
 def _open_versions(connection: Connection, name: str) -> Iterator[Campaign]:

@@ -108,7 +108,8 @@ def country_zones() -> tuple[tuple[str, str], ...]:
 
 
 @lru_cache(maxsize=1)
-def _countries() -> frozenset[str]:
+def countries() -> frozenset[str]:
+    """All inhabited countries, as ISO 3166-1 alpha-2."""
     return frozenset(country for country, _ in country_zones())
 
 
@@ -116,7 +117,7 @@ def _rule(file: Path, line: int, row: list[str]) -> Rule:
     if len(row) != len(COLUMNS):
         raise _mistake(file, line, f"it has {len(row)} fields; write {len(COLUMNS)}: {','.join(COLUMNS)}.")
     given = dict(zip(COLUMNS, row, strict=True))
-    if given["country"] != UNKNOWN and given["country"] not in _countries():
+    if given["country"] != UNKNOWN and given["country"] not in countries():
         raise _mistake(
             file, line, f"country is {given['country']!r}; write two letters as in ISO 3166, like GB, or {UNKNOWN}."
         )

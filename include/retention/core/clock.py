@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 Clock = Callable[[], datetime]
 
+NOBODY = "nobody"  # who answered a question whose time is over
+
 
 def now() -> datetime:
     """This instant, by the machine's clock: the clock that counts unless whoever calls hands in another one."""

@@ -1,4 +1,5 @@
 {% from "campaigns/macros.sql" import has_ordered_since_entry, has_unsubscribed %}
+{% from "contact/macros.sql" import is_known, send_day %}
 
 -- name: end_enrolments
 -- Ends the open enrolments of one version whose customer ordered, unsubscribed or left the selection, as far as the
@@ -43,7 +44,17 @@ with written as (
     where e.campaign = :campaign
         and e.version = :version
         and e.exited_on is null
-        and e.entered_on + e.days_later + cast(:last_day as integer) + 1 + cast(:grace_days as integer) <= :day
+        and (
+            select
+                {{
+                    send_day(
+                        "c", "(e.entered_on + e.days_later + cast(:last_day as integer) + 1)",
+                        "cast(:grace_days as integer)", "cast(:no_send_on as jsonb)"
+                    )
+                }}
+            from (select e.customer_id) as whose
+            left join shop.customer_versions as c on c.customer_id = whose.customer_id and {{ is_known("c") }}
+        ) <= :day
     returning e.customer_id
 )
 

@@ -139,12 +139,19 @@
 {%- endmacro %}
 
 -- True of an enrolment after which the same customer may not enter the campaign on :day: never again, the re-entry time
--- is not over, or it belongs to the same occurrence of a calendar.
+-- is not over, or it belongs to the same occurrence of a calendar. One by hand takes the place of the occurrence after
+-- it too.
 {% macro must_wait(e) -%}
     (
         cast(:re_entry_never as boolean)
         or cast({{ e }}.entered_on + make_interval(months => :re_entry_months, days => :re_entry_days) as date) > :day
-        or coalesce({{ e }}.entered_on >= cast(:occurrence as date), false)
+        or coalesce(
+            {{ e }}.entered_on
+            >= case
+                when {{ e }}.send_id is null then cast(:occurrence as date) else cast(:occurrence_before as date)
+            end,
+            false
+        )
     )
 {%- endmacro %}
 

@@ -5,10 +5,12 @@
 -- forecast: how many. Conditions decide in the claim, not here. Who cannot be contacted on the channel of the step is
 -- planned on its fallback, if it has one and that can be used.
 -- Due at the window's start on the customer's local date after the step's day, expired grace_days local dates after
--- that, at the window's end. The window is cut with the hours of the law; a customer whose zone nobody knows is inside
--- it only while all zones of their country are, in the shop's zone if there is no country either.
+-- that, at the window's end; dates on which the campaign sends nothing do not count. The window is cut with the hours
+-- of the law; a customer whose zone nobody knows is inside it only while all zones of their country are, in the shop's
+-- zone if there is no country either.
 {% from "campaigns/macros.sql" import condition_not_met, name_drawn, number_drawn %}
-{% from "contact/macros.sql" import is_known, join_legal_hours, places, why_not_contactable, zones %}
+{% from "contact/macros.sql" import is_known, join_legal_hours, places, send_day %}
+{% from "contact/macros.sql" import why_not_contactable, zones %}
 with written as (
     insert into delivery.messages as m (
         customer_id, message_key, campaign, version, entry_no, step, channel, variant, day, state, reason, forecast,
@@ -56,7 +58,7 @@ with written as (
         from campaigns.enrolments as e
         left join shop.customer_versions as c on c.customer_id = e.customer_id and {{ is_known("c") }}
         left join {{ places() }} as place on place.country = c.country
-        cross join lateral (select e.entered_on + e.days_later + cast(:step_day as integer) + 1 as local_date) as d
+        cross join lateral (select e.entered_on + e.days_later + cast(:step_day as integer) + 1 as its_date) as s
         -- The first channel that can be used; where none can, the first.
         cross join
             lateral (
@@ -68,6 +70,16 @@ with written as (
                 order by u.reason is not null, u.place
                 limit 1
             ) as way
+        cross join
+            lateral (
+                select case way.channel when 'audience' then null else cast(:no_send_on as jsonb) end as no_send_on
+            ) as n
+        cross join
+            lateral (
+                select
+                    {{ send_day("c", "s.its_date", "0", "n.no_send_on") }} as local_date,
+                    {{ send_day("c", "s.its_date", "cast(:grace_days as integer)", "n.no_send_on") }} as last_date
+            ) as d
         {{ join_legal_hours("law", "c", "way.channel", "d.local_date") }}
         cross join
             lateral (
@@ -76,10 +88,7 @@ with written as (
                         (d.local_date + greatest(cast(:window_start as time), law.earliest)) at time zone p.zone
                     ) as due_at,
                     min((d.local_date + least(cast(:window_end as time), law.latest)) at time zone p.zone) as closes_at,
-                    min(
-                        (d.local_date + cast(:grace_days as integer) + least(cast(:window_end as time), law.latest))
-                        at time zone p.zone
-                    ) as expires_at
+                    min((d.last_date + least(cast(:window_end as time), law.latest)) at time zone p.zone) as expires_at
                 from unnest({{ zones("c", "place") }}) as p (zone)
             ) as w
         where e.campaign = :campaign

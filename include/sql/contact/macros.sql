@@ -163,6 +163,43 @@
     end
 {%- endmacro %}
 
+-- True of a local date, an expression, on which the customer c gets no message: one of no_send_on, the JSON list of a
+-- campaign; null is none.
+{% macro is_spared(c, on_day, no_send_on) -%}
+    exists (
+        select from jsonb_array_elements_text({{ no_send_on }}) as spared (what)
+        where spared.what = to_char({{ on_day }}, 'YYYY-MM-DD')
+            or (
+                spared.what like 'public holidays%'
+                and exists (
+                    select from shop.holidays as kept
+                    where kept.country = coalesce(substring(spared.what from ' in (..)$'), {{ c }}.country)
+                        and kept.holiday = {{ on_day }}
+                )
+            )
+    )
+{%- endmacro %}
+
+-- The local date so many days after on_day, counting only days on which the customer c may get a message; with 0 the
+-- first of them that is not before it.
+{% macro send_day(c, on_day, later, no_send_on) -%}
+    case
+        when {{ no_send_on }} is null then {{ on_day }} + {{ later }}
+        else (
+            select max(n.local_date)
+            from (
+                select a.local_date
+                from (
+                    select {{ on_day }} + i.number as local_date from generate_series(0, 400) as i (number)
+                ) as a
+                where not {{ is_spared(c, "a.local_date", no_send_on) }}
+                order by a.local_date
+                limit {{ later }} + 1
+            ) as n
+        )
+    end
+{%- endmacro %}
+
 -- Joins, as the alias law, the hours on a local day in which the law of a customer's country lets somebody contact them
 -- on a channel: earliest and latest; of unknown where it has no rule then. Null: no limit.
 {% macro join_legal_hours(law, c, channel, on_day) -%}

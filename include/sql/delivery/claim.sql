@@ -9,12 +9,13 @@
 -- then by time. A message that is not first counts those before it as sent; if they are not, the next batch finds
 -- that out. Where :is_alone a page takes no messages but its own: one of them cannot be read, and the others go on
 -- without it. A message whose channel cannot be used any more is planned on its fallback, and decided on as that.
--- Two steps of one enrolment never go out on one local date: the later one waits for the next day's window. To be in an
--- audience is no message to anybody: it waits for none and holds none up. The guard on state carries the promise
--- "claimed once"; the advisory lock taken before only saves waiting.
+-- Two steps of one enrolment never go out on one local date: the later one waits for the next day's window. On a date
+-- on which the campaign sends nothing, every message waits. To be in an audience is no message to anybody: it waits for
+-- none and holds none up. The guard on state carries the promise "claimed once"; the advisory lock taken before only
+-- saves waiting.
 {% from "contact/macros.sql" import is_known, join_legal_hours, places, recipient, zones %}
-{% from "delivery/macros.sql" import fallback, last_order_on, may_be_lost, may_have_gone, next_local_day, reach %}
-{% from "delivery/macros.sql" import room, why_not_sent %}
+{% from "delivery/macros.sql" import fallback, last_order_on, may_be_lost, may_have_gone, next_local_day %}
+{% from "delivery/macros.sql" import next_send_day, reach, room, why_not_sent %}
 {% from "ledger/macros.sql" import is_due %}
 with page as materialized (
     select m.customer_id, m.due_at, m.message_key
@@ -109,7 +110,8 @@ judged as materialized (
         case when instead.channel is null then w.reason end as reason,
         instead.channel as fallback,
         n.next_day,
-        greatest(l.free_at, n.next_day) as free_at,
+        n.next_send_day,
+        greatest(l.free_at, n.next_day, n.next_send_day) as free_at,
         l.room,
         l.room_of_channel,
         h.told_in,
@@ -129,7 +131,12 @@ judged as materialized (
         on p.customer_id = m.customer_id and p.campaign = m.campaign and p.entry_no = m.entry_no and p.offer = m.offer
     left join got on got.customer_id = m.customer_id
     left join lateral {{ room("m", "got") }} as l on true
-    cross join lateral (select {{ next_local_day("m", "h", "got") }} as next_day) as n
+    cross join
+        lateral (
+            select
+                {{ next_local_day("m", "h", "got") }} as next_day,
+                {{ next_send_day("m", "h", "v", "c") }} as next_send_day
+        ) as n
     left join
         lateral (
             select r.claim
@@ -164,7 +171,11 @@ ranked as materialized (
         coalesce(
             d.reason,
             case when d.fallback is not null then 'fallback' end,
-            case when d.free_at = d.next_day then 'same_day' when d.free_at is not null then 'capped' end
+            case
+                when d.free_at = d.next_send_day then 'no_send_day'
+                when d.free_at = d.next_day then 'same_day'
+                when d.free_at is not null then 'capped'
+            end
         ) as new_reason,
         not d.competes
         or (

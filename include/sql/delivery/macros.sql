@@ -1,5 +1,5 @@
 {% from "campaigns/macros.sql" import condition_not_met, has_ordered_since_entry %}
-{% from "contact/macros.sql" import contactable, is_known, why_not_contactable %}
+{% from "contact/macros.sql" import contactable, is_known, is_spared, send_day, why_not_contactable %}
 
 -- Why a message is not sent, and what limits how many are: for the claim, and for everybody who explains it.
 -- m: the alias of a message; e: its enrolment; v: its version; p: its coupon; c: its customer; all as known at now.
@@ -124,6 +124,20 @@
                     and cast(one.at at time zone here.zone as date) = {{ h }}.today
             )
         )
+    end
+{%- endmacro %}
+
+-- When a message can go at the earliest on whose local date its campaign sends nothing: when the window opens on the
+-- next date on which it does. Null: it may go out today, or it is no message to anybody.
+{% macro next_send_day(m, h, v, c) -%}
+    case
+        when {{ m }}.channel <> 'audience'
+            and {{ is_spared(c, h ~ ".today", v ~ ".definition -> 'no_send_on'") }}
+            then (
+                select max((day.next + {{ h }}.opens) at time zone here.zone)
+                from (select {{ send_day(c, h ~ ".today", "0", v ~ ".definition -> 'no_send_on'") }} as next) as day
+                cross join unnest({{ h }}.zones) as here (zone)
+            )
     end
 {%- endmacro %}
 
