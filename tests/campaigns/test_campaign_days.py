@@ -21,6 +21,7 @@ from retention.core import days
 from retention.core.errors import InputError, StateError
 from retention.core.settings import hmac_pads
 from retention.core.shop import Shop
+from retention.delivery.worker import deliver
 from shop import NAMESPACE
 
 D = date(2026, 3, 2)
@@ -406,6 +407,55 @@ def test_leaving_the_selection_ends_the_enrolment_only_where_the_campaign_says_s
     room.leaves(ref, "winback", after(3))
     assert room.run(after(3))["exited"] == 1
     assert room.values("select exit_reason from campaigns.enrolments") == ["left_selection"]
+
+
+def test_joining_another_selection_after_the_entry_ends_the_enrolment(room: Any, write: Any) -> None:
+    write("exit_on: [order, unsubscribe]", "exit_on: [order, {joined: loyal}]")
+    room.members([room.shop.customer(ref) for ref in ("joins", "member", "stays")])
+    room.members(["member"], ["loyal"])
+
+    def day(number: int) -> days.Counts:
+        room.ready(after(number), "winback", "send_base", "loyal")
+        return steps.run_day(Shop(room.settings, room.engine), "winback", after(number))
+
+    assert day(0)["enrolled"] == 3
+    room.members(["joins"], ["loyal"], since=after(1))
+    assert day(1)["exited"] == 1
+    assert room.rows(
+        "select c.customer_ref, e.exit_reason from campaigns.enrolments as e join shop.customers as c"
+        " using (customer_id) where e.exited_on is not null"
+    ) == [("joins", "joined_selection")]
+
+
+def test_an_order_of_a_category_ends_the_enrolment_and_stops_what_is_planned(room: Any, write: Any) -> None:
+    """Lines of coffee have it as their own category, beans by the feed of products; of tea nobody knows."""
+    write("exit_on: [order, unsubscribe]", "exit_on: [{order_of: Coffee}]")
+    write("  - {step: retarget, day: 3, until_day: 7, channel: audience}\n", "")
+    refs = [room.shop.customer(ref) for ref in ("coffee", "beans", "tea", "nothing")]
+    room.members(refs)
+    room.execute(
+        "insert into shop.products (source, product_ref, category, name, currency, updated_at, known_at)"
+        " values ('test', 'beans', 'Coffee', 'Beans', 'EUR', '2026-01-01+00', '2026-01-02+00')"
+    )
+    room.run(D)
+    for ref in ("coffee", "beans", "tea"):
+        order = room.shop.order(ref, after(1))
+        room.execute(
+            "insert into shop.order_lines (customer_id, source, order_ref, line_no, product_ref, category, quantity,"
+            " unit_price) select o.customer_id, o.source, o.order_ref, 1, :ref, :category, 1, 10"
+            " from shop.orders as o where o.order_ref = :order",
+            ref=ref,
+            order=order,
+            category="Coffee" if ref == "coffee" else None,
+        )
+    room.ready(after(1))
+    deliver(
+        Shop(room.settings, room.engine), at=days.known_at(after(1), room.settings.shop_time_zone) + timedelta(hours=12)
+    )
+    got = "select c.customer_ref from delivery.messages as m join shop.customers as c using (customer_id)"
+    assert room.values(f"{got} where m.state = 'accepted' order by 1") == ["nothing", "tea"], "the claim knows it too"
+    assert room.run(after(1))["exited"] == 2
+    assert set(room.values("select exit_reason from campaigns.enrolments where exited_on is not null")) == {"order"}
 
 
 # What is planned

@@ -70,7 +70,7 @@ def test_the_page_names_every_state_of_the_schema() -> None:
 
 
 def test_no_reason_of_a_message_on_the_page_is_made_up() -> None:
-    ends = {"order", "unsubscribe", "left_selection"}
+    ends = {"order", "unsubscribe", "left_selection", "joined_selection"}
     assert TABLE - ends <= SQL_REASONS | PYTHON_REASONS
 
 

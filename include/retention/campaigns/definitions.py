@@ -63,7 +63,7 @@ class Campaign:
     by_anniversary: bool  # of their registration
     re_entry: ReEntry
     entry_limit: int | None  # customers a day; None: no limit
-    exit_on: tuple[str, ...]  # order, unsubscribe, left_selection
+    exit_on: Sequence[str | Mapping[str, str]]  # as written: order, unsubscribe, left_selection, {joined: loyal}
     control: Decimal  # percent
     order_within: int  # days after entry
     detect_lift: Decimal | None  # percent
@@ -107,9 +107,10 @@ class Campaign:
 
     @property
     def selections(self) -> list[str]:
-        """The selections that it asks: who may enter, and those of its conditions."""
+        """The selections that it asks: who may enter, those of its conditions and of its exits."""
         asked = (rule.name for step in self.steps for rule in step.rules if rule.what in ("in", "not_in") and rule.name)
-        return list(dict.fromkeys([self.selection, *asked]))
+        joined = (each["joined"] for each in self.exit_on if isinstance(each, Mapping) and "joined" in each)
+        return list(dict.fromkeys([self.selection, *asked, *joined]))
 
     @property
     def rules(self) -> dict[str, dict[str, Any]]:
@@ -229,7 +230,7 @@ def parse(content: Mapping[str, Any], version: str) -> Campaign:
         by_anniversary=file.entry is not None and file.entry.anniversary_of is not None,
         re_entry=_re_entry(file.re_entry),
         entry_limit=int(file.entry_limit.split()[0]) if file.entry_limit else None,
-        exit_on=tuple(file.exit_on),
+        exit_on=content["exit_on"],
         control=_percent(file.control),
         order_within=int(file.goal.order_within.split()[0]),
         detect_lift=_percent(file.goal.detect_lift) if file.goal.detect_lift else None,
@@ -312,6 +313,7 @@ def _check_sense(include: Path, document: Document, name: str) -> None:
         if (problem := holidays.problem(spared)) is not None:
             raise document.error(("no_send_on", number), problem)
     _check_entry(document)
+    _check_exits(include, document)
     _check_steps(include, document)
 
 
@@ -347,6 +349,23 @@ def _check_entry(document: Document) -> None:
         ) from problem
 
 
+def _check_exits(include: Path, document: Document) -> None:
+    known = _selections(include)
+    for number, each in enumerate(document.content["exit_on"]):
+        if isinstance(each, Mapping):
+            where = ("exit_on", number)
+            if len(each) != 1:
+                raise document.error(where, "an exit says one thing, like {joined: loyal}; write a list of them.")
+            if (joined := each.get("joined")) is not None and joined not in known:
+                raise document.error(where, f"there is no selection {joined!r}.{nearest(joined, known)}")
+            if joined == document.content["selection"]:
+                raise document.error(where, f"everybody inside has joined {joined!r}; write another selection.")
+
+
+def _selections(include: Path) -> list[str]:
+    return sorted(file.stem for file in (include / "sql" / "selections").glob("*.sql"))
+
+
 def _check_old_name(include: Path, document: Document, name: str) -> None:
     """One file takes over the people of one name that has no file any more."""
     where, old = ("renamed_from",), document.content.get("renamed_from")
@@ -373,10 +392,10 @@ def _check_selection(include: Path, document: Document) -> None:
     content = document.content
     selections = include / "sql" / "selections"
     if not (selections / f"{content['selection']}.sql").is_file():
-        known = sorted(file.stem for file in selections.glob("*.sql"))
         raise document.error(
             ("selection",),
-            f"there is no selection {content['selection']!r} in {selections}.{nearest(content['selection'], known)}",
+            f"there is no selection {content['selection']!r} in {selections}."
+            f"{nearest(content['selection'], _selections(include))}",
         )
 
 
@@ -461,7 +480,7 @@ def _check_offer(document: Document, where: Where, step: Step) -> None:
 
 def _check_conditions(include: Path, document: Document, where: Where, step: Step, earlier: Mapping[str, Step]) -> None:
     """What a condition names must be there; a click must have been possible."""
-    selections = sorted(file.stem for file in (include / "sql" / "selections").glob("*.sql"))
+    selections = _selections(include)
     known: Mapping[str, tuple[str, Collection[str]]] = {
         "clicked": ("step before this one", [name for name in earlier if channels.get(earlier[name].channel).parts]),
         "has_coupon": ("offer", list(document.content.get("offers", {}))),

@@ -53,10 +53,6 @@ DaysAfter = Annotated[
     int, Field(ge=0, le=365, json_schema_extra={"write": "a number of days after entry, from 0 to 365"})
 ]
 Channel = Annotated[str, Field(json_schema_extra={"write": channels.listed(), "enum": list(channels.NAMES)})]
-Exit = Annotated[
-    Literal["order", "unsubscribe", "left_selection"],
-    Field(json_schema_extra={"write": "order, unsubscribe or left_selection"}),
-]
 Kpi = Annotated[
     Literal["return_rate", "revenue", "order_value", "repeat_rate", "opens", "clicks", "redemptions", "unsubscribes"],
     Field(
@@ -71,6 +67,33 @@ class Part(BaseModel):
     """A mapping of the file: it has these keys and no others."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ExitWhere(Part):
+    """An exit that names something: one key, like {joined: loyal}."""
+
+    order_of: (
+        Annotated[
+            str,
+            Field(
+                description="An order with a product of this category, as its line or the feed of products has it.",
+                min_length=1,
+                json_schema_extra={"write": "a category as the shop writes it"},
+            ),
+        ]
+        | None
+    ) = None
+    joined: Annotated[Name, Field(description="The customer has come into this selection.")] | None = None
+
+
+Exit = Annotated[
+    Literal["order", "unsubscribe", "left_selection"] | ExitWhere,
+    Field(
+        json_schema_extra={
+            "write": "order, unsubscribe or left_selection; or one of {order_of: category}, {joined: selection}"
+        }
+    ),
+]
 
 
 class Roles(Part):

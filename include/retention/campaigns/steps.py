@@ -380,7 +380,7 @@ def _end_enrolments(connection: Connection, settings: Settings, campaign: Campai
             known_by=_known_by(settings, day),
             shop_zone=settings.shop_time_zone.key,
             selection=version.selection,
-            **{f"on_{reason}": reason in version.exit_on for reason in ("order", "unsubscribe", "left_selection")},
+            exit_on=json.dumps(version.exit_on),
         )
     return _counts(exited=ended, skipped=folder.leave(connection, settings, campaign.name, day))
 

@@ -1,35 +1,21 @@
-{% from "campaigns/macros.sql" import has_ordered_since_entry, has_unsubscribed %}
+{% from "campaigns/macros.sql" import why_ended %}
 {% from "contact/macros.sql" import is_known, send_day %}
 
 -- name: end_enrolments
--- Ends the open enrolments of one version whose customer ordered, unsubscribed or left the selection, as far as the
--- campaign exits on it; what was known when day ended decides. Returns how many ended.
+-- Ends the open enrolments of one version whose customer ordered, unsubscribed, left the selection or joined another
+-- one, as far as the campaign exits on it; what was known when day ended decides. Returns how many ended.
 -- Who left is said twice, as condition and as reason: a join of enrolments with themselves is slow until their
 -- statistics are there.
 with written as (
     update campaigns.enrolments as e
     set
         exited_on = :day,
-        exit_reason = case
-            when cast(:on_order as boolean) and {{ has_ordered_since_entry("e") }} then 'order'
-            when cast(:on_unsubscribe as boolean) and {{ has_unsubscribed("e") }} then 'unsubscribe'
-            else 'left_selection'
-        end
+        exit_reason = {{ why_ended("e") }}
     where e.campaign = :campaign
         and e.version = :version
         and e.exited_on is null
         and e.entered_on <= :day
-        and (
-            (cast(:on_order as boolean) and {{ has_ordered_since_entry("e") }})
-            or (cast(:on_unsubscribe as boolean) and {{ has_unsubscribed("e") }})
-            or (cast(:on_left_selection as boolean) and not exists (
-                select from selections.membership as member
-                where member.customer_id = e.customer_id
-                    and member.selection = :selection
-                    and member.entered_on <= :day
-                    and (member.left_on is null or member.left_on > :day)
-            ))
-        )
+        and {{ why_ended("e") }} is not null
     returning e.customer_id
 )
 

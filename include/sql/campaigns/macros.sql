@@ -5,13 +5,15 @@
 -- True of an enrolment that an order ends. That is an order not cancelled, placed on a day after the entry, or one that
 -- became known only after the entry: under a later number than the entry has, or, for a day that was done late, after
 -- the midnight (in :shop_zone) that ended the day of entry. A complete order is known from its first complete version.
--- The exit of a day and the claim of a message both ask it, so that no message follows an order we know of.
-{% macro has_ordered_since_entry(e, as_of=":known_by") -%}
+-- The exit of a day and the claim of a message both ask it, so that no message follows an order we know of. category,
+-- an expression: only orders with a product of it.
+{% macro has_ordered_since_entry(e, as_of=":known_by", category=none) -%}
     exists (
         select from shop.order_versions as o
         where o.customer_id = {{ e }}.customer_id
             and o.status <> 'cancelled'
             and {{ is_known("o", as_of) }}
+            and {{ "true" if category is none else has_product_of("o", category, as_of) }}
             and (
                 o.ordered_on > {{ e }}.entered_on
                 or exists (
@@ -33,6 +35,33 @@
     )
 {%- endmacro %}
 
+-- True of an order o with a product of a category, as its line or the feed of products has it.
+{% macro has_product_of(o, category, as_of) -%}
+    exists (
+        select from shop.order_lines as line
+        left join shop.product_versions as product
+            on product.source = line.source
+            and product.product_ref = line.product_ref
+            and {{ is_known("product", as_of) }}
+        where line.customer_id = {{ o }}.customer_id
+            and line.source = {{ o }}.source
+            and line.order_ref = {{ o }}.order_ref
+            and {{ category }} in (line.category, product.category)
+    )
+{%- endmacro %}
+
+-- True of an enrolment that an order ends, as its campaign says in exit_on, a JSON list: any, or one of a category.
+{% macro is_ended_by_order(e, exit_on, as_of=":known_by") -%}
+    (
+        (coalesce({{ exit_on }} @> cast('["order"]' as jsonb), true) and {{ has_ordered_since_entry(e, as_of) }})
+        or exists (
+            select from jsonb_array_elements({{ exit_on }}) as ending (what)
+            where ending.what ->> 'order_of' is not null
+                and {{ has_ordered_since_entry(e, as_of, "ending.what ->> 'order_of'") }}
+        )
+    )
+{%- endmacro %}
+
 -- True of an enrolment whose customer has unsubscribed from e-mail or from everything, by link, by a text that says
 -- STOP, or by a complaint.
 {% macro has_unsubscribed(e, as_of=":known_by") -%}
@@ -44,6 +73,26 @@
             and s.known_at <= {{ as_of }}
             and (s.lifted_at is null or s.lifted_at > {{ as_of }})
     )
+{%- endmacro %}
+
+-- Why an enrolment ends on :day, as far as its version, by :exit_on, exits on that: order, unsubscribe, left_selection,
+-- joined_selection; null while it goes on.
+{% macro why_ended(e) -%}
+    case
+        when {{ is_ended_by_order(e, "cast(:exit_on as jsonb)") }} then 'order'
+        when cast(:exit_on as jsonb) @> cast('["unsubscribe"]' as jsonb) and {{ has_unsubscribed(e) }} then 'unsubscribe'
+        when cast(:exit_on as jsonb) @> cast('["left_selection"]' as jsonb)
+            and not {{ is_member(e, ":selection") }}
+            then 'left_selection'
+        when exists (
+            select from jsonb_array_elements(cast(:exit_on as jsonb)) as ending (what)
+            join selections.membership as joined
+                on joined.customer_id = {{ e }}.customer_id
+                and joined.selection = ending.what ->> 'joined'
+                and joined.entered_on > {{ e }}.entered_on
+                and joined.entered_on <= :day
+        ) then 'joined_selection'
+    end
 {%- endmacro %}
 
 -- The number from 0 to 2^32 - 1 that a household, or a customer without one, draws in :campaign, by its first name: the

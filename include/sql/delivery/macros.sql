@@ -1,4 +1,4 @@
-{% from "campaigns/macros.sql" import condition_not_met, has_ordered_since_entry %}
+{% from "campaigns/macros.sql" import condition_not_met, has_ordered_since_entry, is_ended_by_order %}
 {% from "contact/macros.sql" import contactable, is_known, is_spared, send_day, why_not_contactable %}
 
 -- Why a message is not sent, and what limits how many are: for the claim, and for everybody who explains it.
@@ -60,9 +60,7 @@
             when {{ e }}.arm <> 'treated' then 'control'
             when {{ e }}.exit_reason = 'finished' then 'too_late'
             when {{ e }}.exited_on is not null then {{ e }}.exit_reason
-            when coalesce({{ v }}.definition -> 'exit_on' @> cast('["order"]' as jsonb), true)
-                and {{ has_ordered_since_entry(e) }}
-                then 'order'
+            when {{ is_ended_by_order(e, v ~ ".definition -> 'exit_on'") }} then 'order'
         end,
         {{ why_not_contactable(c, m ~ ".channel", ":now") }},
         {{ condition_not_met(v ~ ".rules #> array[" ~ m ~ ".step, 'conditions']", e, c, ":now") }},

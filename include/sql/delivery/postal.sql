@@ -1,4 +1,4 @@
-{% from "campaigns/macros.sql" import has_ordered_since_entry %}
+{% from "campaigns/macros.sql" import is_ended_by_order %}
 {% from "contact/macros.sql" import contactable, is_known %}
 {% from "ledger/macros.sql" import is_open %}
 
@@ -22,10 +22,7 @@ using (
         and m.state = 'accepted'
         and (
             coalesce(e.exit_reason, 'finished') <> 'finished'
-            or (
-                coalesce(v.definition -> 'exit_on' @> cast('["order"]' as jsonb), true)
-                and {{ has_ordered_since_entry("e") }}
-            )
+            or {{ is_ended_by_order("e", "v.definition -> 'exit_on'") }}
             or not {{ contactable("c", "'postal'") }}
         )
 ) as d

@@ -1,4 +1,4 @@
-{% from "campaigns/macros.sql" import has_ordered_since_entry %}
+{% from "campaigns/macros.sql" import is_ended_by_order %}
 {% from "contact/macros.sql" import join_legal_hours, places, why_not_contactable, zones %}
 {% from "delivery/macros.sql" import went_out, why_not_in_audience %}
 
@@ -101,8 +101,7 @@ from ({{ went_out() }}) as m
 inner join campaigns.enrolments as e
     on e.customer_id = m.customer_id and e.campaign = m.campaign and e.entry_no = m.entry_no
 inner join campaigns.versions as v on v.campaign = m.campaign and v.version = m.version
-where coalesce(v.definition -> 'exit_on' @> cast('["order"]' as jsonb), true)
-    and {{ has_ordered_since_entry("e", "m.went_at") }};
+where {{ is_ended_by_order("e", "v.definition -> 'exit_on'", "m.went_at") }};
 
 -- name: sent_after_unsubscribing
 -- No customer who unsubscribed, complained or cannot be reached is written to. One row per message that went out
