@@ -102,8 +102,8 @@ class Campaign:
 
     @property
     def last_day(self) -> int:
-        """The days after entry of the last step."""
-        return self.steps[-1].day
+        """The days after entry of the local date on which the last step is due at the latest."""
+        return max(step.date_no + (1 if step.hours else 0) for step in self.steps)
 
     @property
     def selections(self) -> list[str]:
@@ -129,8 +129,8 @@ class Campaign:
 
         Where variants have several on one day and channel, the step's name makes the difference.
         """
-        alike = [each for each in self.steps if (each.day, each.channel) == (step.day, step.channel)]
-        return f"day_{step.day}_{step.channel if len(alike) == 1 and step.step != 'final_offer' else step.step}"
+        alike = [each for each in self.steps if (each.date_no, each.channel) == (step.date_no, step.channel)]
+        return f"day_{step.date_no}_{step.channel if len(alike) == 1 and step.step != 'final_offer' else step.step}"
 
     def find(self, step: str) -> Step | None:
         """The step of this name, if this version has it."""
@@ -251,11 +251,17 @@ def parse(content: Mapping[str, Any], version: str) -> Campaign:
 
 
 def _dated(steps: Sequence[Step]) -> Iterator[Step]:
-    """The steps, each with its days after entry, of those too that are told from another step."""
-    days: dict[str, int] = {}
+    """The steps, each with its days and hours after entry, of those too that are told from another step."""
+    dated: dict[str, Step] = {}
     for step in steps:
-        days[step.step] = step.day + (days[step.after] if step.after else 0)
-        yield step.model_copy(update={"day": days[step.step]})
+        dated[step.step] = _after(step, dated[step.after]) if step.after else step
+        yield dated[step.step]
+
+
+def _after(step: Step, other: Step) -> Step:
+    """The step as it is told from the entry, where the file tells it from another one."""
+    hours = (step.hours or 0) + (other.hours or 0)
+    return step.model_copy(update={"day": step.day + other.day, "hours": hours or None})
 
 
 def _calendar(entry: language.Entry) -> Calendar:
@@ -410,10 +416,12 @@ def _check_steps(include: Path, document: Document) -> None:
             raise document.error(
                 (*where, "after"), f"there is no earlier step {step.after!r}.{nearest(step.after, sorted(earlier))}"
             )
-        step = step.model_copy(update={"day": step.day + (earlier[step.after].day if step.after else 0)})
-        if steps and step.day < steps[-1].day:
+        _check_time(document, where, document.content["steps"][number])
+        if step.after:
+            step = _after(step, earlier[step.after])
+        if steps and step.date_no < steps[-1].date_no:
             raise document.error(
-                (*where, "day"), f"day {step.day} after day {steps[-1].day}; write steps in order of days."
+                (*where, "day"), f"day {step.date_no} after day {steps[-1].date_no}; write steps in order of days."
             )
         for other in steps:
             _check_pair(document, (*where, "day"), other, step)
@@ -429,13 +437,24 @@ def _check_steps(include: Path, document: Document) -> None:
             raise document.error(("variants", variant), f"the variant {variant!r} gets no step; give it one.")
 
 
+def _check_time(document: Document, where: Where, step: Mapping[str, Any]) -> None:
+    if "hours" not in step:
+        if "day" not in step:
+            raise document.error(where, "the key 'day' is missing: days after entry, like `day: 0`.")
+        return
+    if "day" in step:
+        raise document.error((*where, "hours"), "a step is told by day or by hours; leave one of them out.")
+    if not channels.get(step["channel"]).is_message:
+        raise document.error((*where, "hours"), "an audience is for whole days; write day.")
+
+
 def _check_pair(document: Document, where: Where, one: Step, other: Step) -> None:
     """Nobody gets two messages on one day."""
     are_audiences = [not channels.get(each.channel).is_message for each in (one, other)]
     meet = one.only_variants is None or other.only_variants is None or set(one.only_variants) & set(other.only_variants)
-    if one.day == other.day and are_audiences[0] == are_audiences[1] and meet:
+    if one.date_no == other.date_no and are_audiences[0] == are_audiences[1] and meet:
         what = "audiences" if are_audiences[0] else "steps"
-        raise document.error(where, f"two {what} on day {one.day}: nobody gets two messages on one day; move one.")
+        raise document.error(where, f"two {what} on day {one.date_no}: nobody gets two messages on one day; move one.")
 
 
 def _check_variants(document: Document, where: Where, shares: Mapping[str, str] | None) -> None:

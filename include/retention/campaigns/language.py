@@ -263,8 +263,21 @@ class Step(Part):
             "variant or a fallback <step>.<variant>.<language>.j2, <step>.<channel>.<language>.j2."
         ),
     ]
-    day: Annotated[DaysAfter, Field(description="Days after entry; sent on the next local date of the customer.")]
-    after: Annotated[Name, Field(description="`day` counts from the day of this step instead of the entry.")] | None = (
+    day: Annotated[DaysAfter, Field(description="Days after entry; sent on the next local date of the customer.")] = 0
+    hours: (
+        Annotated[
+            int,
+            Field(
+                description="In the place of `day`: hours after the local midnight that ends the day of entry, by "
+                "every clock; sent at once, or where that is outside the window, in the next one.",
+                ge=1,
+                le=8760,
+                json_schema_extra={"write": "a number of hours after entry, from 1 to 8760"},
+            ),
+        ]
+        | None
+    ) = None
+    after: Annotated[Name, Field(description="`day` or `hours` count from this step instead of the entry.")] | None = (
         None
     )
     until_day: (
@@ -312,6 +325,11 @@ class Step(Part):
     def rules(self) -> list[Rule]:
         """Its conditions, in the order of the file."""
         return [rule for clause in ("only_if", "unless") for rule in _rules(clause, getattr(self, clause)) if rule]
+
+    @property
+    def date_no(self) -> int:
+        """The days after entry of the local date on which it is due, as far as no clock is put forward or back."""
+        return self.day + (self.hours or 0) // 24
 
     @property
     def only_variants(self) -> list[str] | None:

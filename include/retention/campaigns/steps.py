@@ -415,6 +415,9 @@ def _plan_version(
         version=version.version,
         step=step.step,
         step_day=step.day,
+        step_hours=step.hours or 0,
+        # Of 24 hours, on the day before: where clocks are put back they are over before midnight.
+        plan_day=step.day + max(0, (step.hours or 0) - 1) // 24,
         channels=step.channels,
         only_variants=step.only_variants,
         offers=json.dumps(step.offers),

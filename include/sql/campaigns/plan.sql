@@ -4,7 +4,8 @@
 -- a second. One row per reason (none means planned), whether the messages are new, and what the conditions of the step
 -- forecast: how many. Conditions decide in the claim, not here. Who cannot be contacted on the channel of the step is
 -- planned on its fallback, if it has one and that can be used.
--- Due at the window's start on the customer's local date after the step's day, expired grace_days local dates after
+-- Due at the window's start on the customer's local date after the step's day, or so many hours after the midnight that
+-- begins it, expired grace_days local dates after
 -- that, at the window's end; dates on which the campaign sends nothing do not count. The window is cut with the hours
 -- of the law; a customer whose zone nobody knows is inside it only while all zones of their country are, in the shop's
 -- zone if there is no country either.
@@ -58,7 +59,19 @@ with written as (
         from campaigns.enrolments as e
         left join shop.customer_versions as c on c.customer_id = e.customer_id and {{ is_known("c") }}
         left join {{ places() }} as place on place.country = c.country
-        cross join lateral (select e.entered_on + e.days_later + cast(:step_day as integer) + 1 as its_date) as s
+        cross join
+            lateral (
+                select
+                    max(cast(a.arrives_at at time zone a.zone as date)) as arrives_on,
+                    max(a.arrives_at) as arrives_at
+                from (
+                    select
+                        p.zone,
+                        cast(e.entered_on + e.days_later + cast(:step_day as integer) + 1 as timestamp) at time zone p.zone
+                        + cast(:step_hours as integer) * interval '1 hour' as arrives_at
+                    from unnest({{ zones("c", "place") }}) as p (zone)
+                ) as a
+            ) as s
         -- The first channel that can be used; where none can, the first.
         cross join
             lateral (
@@ -74,18 +87,26 @@ with written as (
             lateral (
                 select case way.channel when 'audience' then null else cast(:no_send_on as jsonb) end as no_send_on
             ) as n
+        {{ join_legal_hours("law", "c", "way.channel", "s.arrives_on") }}
+        -- The date on which it is due: the next one for what arrives after the window.
+        cross join
+            lateral (
+                select s.arrives_on + cast(bool_or(s.arrives_at at time zone p.zone >= x.closes) as integer) as its_date
+                from unnest({{ zones("c", "place") }}) as p (zone)
+                cross join lateral (select s.arrives_on + least(cast(:window_end as time), law.latest) as closes) as x
+            ) as t
         cross join
             lateral (
                 select
-                    {{ send_day("c", "s.its_date", "0", "n.no_send_on") }} as local_date,
-                    {{ send_day("c", "s.its_date", "cast(:grace_days as integer)", "n.no_send_on") }} as last_date
+                    {{ send_day("c", "t.its_date", "0", "n.no_send_on") }} as local_date,
+                    {{ send_day("c", "t.its_date", "cast(:grace_days as integer)", "n.no_send_on") }} as last_date
             ) as d
-        {{ join_legal_hours("law", "c", "way.channel", "d.local_date") }}
         cross join
             lateral (
                 select
-                    max(
-                        (d.local_date + greatest(cast(:window_start as time), law.earliest)) at time zone p.zone
+                    greatest(
+                        s.arrives_at,
+                        max((d.local_date + greatest(cast(:window_start as time), law.earliest)) at time zone p.zone)
                     ) as due_at,
                     min((d.local_date + least(cast(:window_end as time), law.latest)) at time zone p.zone) as closes_at,
                     min((d.last_date + least(cast(:window_end as time), law.latest)) at time zone p.zone) as expires_at
@@ -97,9 +118,9 @@ with written as (
             and e.exited_on is null
             and (cast(:only_variants as text[]) is null or e.variant = any(cast(:only_variants as text[])))
             and (cast(:send_id as text) is null or e.send_id = :send_id)
-            and e.entered_on + e.days_later <= :day - cast(:step_day as integer)
+            and e.entered_on + e.days_later <= :day - cast(:plan_day as integer)
             and e.entered_on + e.days_later
-            > coalesce(cast(:done_until as date), '-infinity') - cast(:step_day as integer)
+            > coalesce(cast(:done_until as date), '-infinity') - cast(:plan_day as integer)
     ) as due
     on conflict (customer_id, campaign, entry_no, step) do update
         set state = excluded.state,
