@@ -615,7 +615,8 @@ def test_people_inside_keep_the_version_they_entered_under(room: Any, write: Any
     room.customers(1)
     room.run(D)
     write(
-        "{step: nudge, day: 2, channel: sms, offer: comeback}", "{step: nudge, day: 3, channel: sms, offer: comeback}"
+        "{step: nudge, day: 2, channel: sms, offer: comeback, unless: clicked}",
+        "{step: nudge, day: 3, channel: sms, offer: comeback, unless: clicked}",
     )
     write("comeback: {percent: 10,", "comeback: {percent: 15,")
     room.members([shop.customer("newer")], since=after(1))
@@ -631,7 +632,7 @@ def test_people_inside_keep_the_version_they_entered_under(room: Any, write: Any
 def test_a_step_taken_out_is_still_planned_for_people_inside(room: Any, write: Any, shop: Any) -> None:
     room.customers(1)
     room.run(D)
-    write("  - {step: nudge, day: 2, channel: sms, offer: comeback}\n", "")
+    write("  - {step: nudge, day: 2, channel: sms, offer: comeback, unless: clicked}\n", "")
     counts = room.run_each(after(1), after(2))
     assert counts[1]["planned"] == {"we_miss_you": 0, "retarget": 0, "final_offer": 0, "nudge": 1}
 

@@ -96,16 +96,16 @@ MISTAKES = [
         "step: a, day: 2, until_day: 4, channel: audience}\n  - {step: b, day: 2, until_day: 5, channel: audience",
         "line 19: two audiences on day 2",
     ),
-    ("offer: comeback", "offer: comeback, unless: answered", 'line 18: unless is "answered"; write a condition like'),
+    ("unless: clicked}", "unless: answered}", 'line 18: unless is "answered"; write a condition like'),
     (
-        "offer: comeback",
-        "offer: comeback, unless: {clickd: x}",
+        "unless: clicked}",
+        "unless: {clickd: x}}",
         "line 18: unknown key 'clickd'. Did you mean 'clicked'",
     ),
-    ("offer: comeback", "offer: comeback, unless: [{in: loya}]", "line 18: there is no selection 'loya'. Did you mean"),
+    ("unless: clicked}", "unless: [{in: loya}]}", "line 18: there is no selection 'loya'. Did you mean"),
     (
-        "offer: comeback",
-        "offer: comeback, unless: {clicked: nudge}",
+        "unless: clicked}",
+        "unless: {clicked: nudge}}",
         "line 18: there is no step before this one 'nudge'",
     ),
     (

@@ -16,6 +16,7 @@ from retention.delivery.worker import deliver
 
 D = date(2026, 3, 2)
 NUDGE = "{step: nudge, day: 2, channel: sms, offer: comeback}"
+WRITTEN = NUDGE.replace("}", ", unless: clicked}")
 
 
 def after(number: int) -> date:
@@ -87,7 +88,7 @@ CONDITIONS = [
 def test_a_condition_is_forecast_by_planning_and_decided_by_the_claim(
     room: Any, write: Any, condition: str, kept_back: set[str], reason: str
 ) -> None:
-    write(NUDGE, NUDGE.replace("}", f", {condition}}}"))
+    write(WRITTEN, NUDGE.replace("}", f", {condition}}}"))
     everybody = ["clicked", "coupon", "idle", "loyal"]
     room.members([room.shop.customer(ref) for ref in everybody])
     room.members(["loyal"], ["loyal"])
@@ -114,7 +115,7 @@ def test_a_condition_is_forecast_by_planning_and_decided_by_the_claim(
 
 
 def test_a_click_after_planning_counts_and_a_forecast_alone_does_not(room: Any, write: Any) -> None:
-    write(NUDGE, NUDGE.replace("}", ", unless: clicked}"))
+    write(WRITTEN, NUDGE.replace("}", ", unless: clicked}"))
     room.members([room.shop.customer(ref) for ref in ("early", "late")])
     room.run_each(D, after(1))
     send(room, after(1))
@@ -133,7 +134,7 @@ def test_a_click_after_planning_counts_and_a_forecast_alone_does_not(room: Any, 
 
 
 def with_fallback(include: Path, write: Any) -> None:
-    write(NUDGE, NUDGE.replace("}", ", fallback: email}"))
+    write(WRITTEN, NUDGE.replace("}", ", fallback: email}"))
     for file in list((include / "messages" / "winback").glob("we_miss_you.*.j2")):
         (file.parent / file.name.replace("we_miss_you", "nudge.email")).write_text(file.read_text())
 
@@ -184,7 +185,7 @@ def test_no_fallback_after_an_attempt(room: Any, include: Path, write: Any) -> N
 
 def test_variants_share_the_treated_and_stay(room: Any, include: Path, write: Any) -> None:
     write("control: 0%", "control: 20%\nvariants: {one_mail: 25%, three_mails: 75%}")
-    write(NUDGE, "{step: nudge, day: 2, channel: sms, variant: three_mails, offer: {three_mails: comeback}}")
+    write(WRITTEN, "{step: nudge, day: 2, channel: sms, variant: three_mails, offer: {three_mails: comeback}}")
     write("re_entry: 3 months", "re_entry: 30 days")
     refs = room.customers(400)
     room.run_each(D, after(2))
@@ -252,7 +253,7 @@ def test_a_template_of_a_variant_that_is_not_there_is_refused(room: Any, include
         InputError, match=r"nudge\.loud\.en\.j2: 'loud' is neither a variant that gets the step nudge nor"
     ):
         definitions.read(include, "winback")
-    write(NUDGE, NUDGE.replace("}", ", variants: {loud: 50%, calm: 50%}}"))
+    write(WRITTEN, NUDGE.replace("}", ", variants: {loud: 50%, calm: 50%}}"))
     with pytest.raises(InputError, match=r"nudge\.loud\.[a-z]{2}\.j2 is missing: it has to be there in every language"):
         definitions.read(include, "winback")
 

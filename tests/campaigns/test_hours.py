@@ -14,7 +14,7 @@ from retention.core.errors import InputError
 
 STEPS = """\
   - {step: we_miss_you, day: 0, channel: email}
-  - {step: nudge, day: 2, channel: sms, offer: comeback}
+  - {step: nudge, day: 2, channel: sms, offer: comeback, unless: clicked}
   - {step: retarget, day: 3, until_day: 7, channel: audience}
   - {step: final_offer, day: 7, channel: email, offer: final}
 """

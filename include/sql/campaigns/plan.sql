@@ -67,7 +67,8 @@ with written as (
                 from (
                     select
                         p.zone,
-                        cast(e.entered_on + e.days_later + cast(:step_day as integer) + 1 as timestamp) at time zone p.zone
+                        cast(e.entered_on + e.days_later + cast(:step_day as integer) + 1 as timestamp)
+                        at time zone p.zone
                         + cast(:step_hours as integer) * interval '1 hour' as arrives_at
                     from unnest({{ zones("c", "place") }}) as p (zone)
                 ) as a
