@@ -7,17 +7,17 @@ does D+1, since an exit of D+1 would otherwise skip what had gone out: `catch_up
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
+from itertools import chain
 
 from sqlalchemy import Engine
 
 from retention.campaigns import definitions, folder, steps
-from retention.core import days
+from retention.core import days, faults
 from retention.core.database import run
 from retention.core.days import Counts, newest_published
-from retention.core.errors import InputError, RetentionError
+from retention.core.errors import FINAL, InputError, RetentionError, StateError
 from retention.core.shop import Shop
 from retention.delivery import worker as delivery
 from retention.orders import sources, sync
@@ -58,18 +58,18 @@ def run_days(
     for number in range(total):
         day = first + timedelta(days=number)
         counts: Counts = {"sync": {name: sync.sync(shop, name, day, path).counts() for name in names}}
-        failed: dict[str, str] = {}
+        failed: dict[str, Exception] = {}
         if paused := folder.reconcile(shop):
             counts["paused"] = paused
         counts |= {"select": {}, "campaigns": {}}
-        with _apart("selections", day, failed):
+        with days.apart("selections", day, failed):
             counts["select"] = refresh.select(shop, day)
-        for campaign in definitions.names(shop.settings.include):
-            with _apart(campaign, day, failed):
+        for campaign in chain.from_iterable(definitions.groups(shop.settings.include)):
+            with days.apart(campaign, day, failed):
                 catch_up(shop, campaign, day, send_for_real=send_for_real)
                 counts["campaigns"] |= {campaign: steps.run_day(shop, campaign, day)}
         if failed:
-            counts["failed"] = failed
+            counts["failed"] = _told(failed)
         counts["deliver"] = delivery.replay(shop, day, send_for_real=send_for_real)
         done[day.isoformat()] = counts
         log.info("%s: done", day)
@@ -99,10 +99,28 @@ def catch_up(shop: Shop, campaign: str, day: date, *, send_for_real: bool = Fals
     if shop.settings.clock == "days":
         for earlier in _pending_replay(shop.engine, day - timedelta(days=1)):
             for name in definitions.names(shop.settings.include):
-                with _apart(name, earlier, {}):
+                with days.apart(name, earlier, {}):
                     steps.run_day(shop, name, earlier)
             delivery.replay(shop, earlier, send_for_real=send_for_real)
     steps.catch_up(shop, campaign, day)
+
+
+def enrol(shop: Shop, campaigns: Sequence[str], day: date) -> Counts:
+    """Enrol `day` in campaigns of one group, in the order given, after all that comes before it; by campaign, who came.
+
+    One that fails stops no other. Raises, at the end, what names those that failed: InputError where trying again does
+    not help, else StateError.
+    """
+    done, failed = Counts(), dict[str, Exception]()
+    for name in campaigns:
+        with days.apart(name, day, failed):
+            catch_up(shop, name, day)
+            counts = steps.enrol(shop, name, day)
+            done[name] = {key: counts[key] for key in ("enrolled", "control")}
+    if failed:
+        kind = InputError if all(isinstance(each, FINAL) for each in failed.values()) else StateError
+        raise kind("; ".join(f"{name} {day}: {why}" for name, why in _told(failed).items()))
+    return done
 
 
 def deliver(shop: Shop, *, campaign: str | None = None, at: datetime | None = None) -> Counts:
@@ -160,14 +178,9 @@ def _waited_for(shop: Shop, day: date) -> list[str]:
         )
 
 
-@contextmanager
-def _apart(part: str, day: date, failed: dict[str, str]) -> Iterator[None]:
-    """What goes wrong inside is the affair of `part` alone: it is logged and kept in `failed`, and the others go on."""
-    try:
-        yield
-    except RetentionError as problem:
-        log.error("%s, %s: %s", part, day, problem)
-        failed[part] = str(problem)
-    except Exception as problem:  # of whatever sort: a fault of one campaign must not be a fault of all
-        log.exception("%s, %s", part, day)
-        failed[part] = f"{type(problem).__name__}: {problem}".splitlines()[0]
+def _told(failed: dict[str, Exception]) -> dict[str, str]:
+    """Why each part failed, in words without values."""
+    return {
+        part: str(problem) if isinstance(problem, RetentionError) else faults.summary(problem)
+        for part, problem in failed.items()
+    }

@@ -108,7 +108,7 @@ def test_a_campaign_whose_day_fails_in_the_database_stops_no_other(house: House)
         connection.execute(text("alter table campaigns.enrolments add check (campaign <> 'winback')"))
     done = house.run(D, after(1))
     assert house.accepted() == [("bob", "lapsed_30_days", "anything_you_need")]
-    assert ["violates check" in done[day.isoformat()]["failed"]["winback"] for day in (D, after(1))] == [True, True]
+    assert ["CheckViolation" in done[day.isoformat()]["failed"]["winback"] for day in (D, after(1))] == [True, True]
     assert house.rows(
         "select state from shop.days where stage = 'campaigns' and part = 'winback:enrol' and day = '2026-03-02'"
     ) == [("failed",)]

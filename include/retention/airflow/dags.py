@@ -21,7 +21,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundExceptio
 
 from retention.core import clock, database, days, faults
 from retention.core.days import Counts, Report
-from retention.core.errors import DataError, ExpectationFailed, InputError, NotReady
+from retention.core.errors import FINAL, ExpectationFailed, InputError, NotReady
 from retention.core.settings import Settings, decimal, from_environment, shown, words
 from retention.core.shop import opened
 
@@ -57,7 +57,8 @@ DAY_PARAM = Param(
 def do(function: Callable[..., Report | Counts | None], *arguments: Any, **named: Any) -> Counts:
     """Call a room's `function` with the shop and `arguments`; its counts, also in the log as one line.
 
-    What trying again cannot mend fails the task at once: a wrong input, a bad file, an expectation that does not hold.
+    What trying again cannot mend fails the task at once: a wrong input, a bad file, a day that cannot be done, an expectation
+    that does not hold.
     Raises Fault, naming the log file, for what nobody foresaw: Airflow's own log of it would hold what messages quote.
     """
     settings = None
@@ -70,7 +71,7 @@ def do(function: Callable[..., Report | Counts | None], *arguments: Any, **named
         raise AirflowFailException(f"{problem} See {quality_page(str(arguments[-1]))}") from None
     except Exception as problem:
         error = faults.explained(problem, settings)
-        if isinstance(error, InputError | DataError):
+        if isinstance(error, FINAL):
             raise AirflowFailException(str(error)) from None
         raise error from None
     counts = done if done is None or isinstance(done, dict) else done.counts()

@@ -73,6 +73,7 @@ class Campaign:
     no_send_on: tuple[str, ...]  # local dates, public holidays
     offers: Mapping[str, Offer]
     group: str | None
+    follows: str | None  # the campaign of the group that comes before it
     priority: int
     variants: Mapping[str, Decimal]  # of the campaign, in percent
     steps: tuple[Step, ...]  # in order of days
@@ -176,10 +177,23 @@ def read_files(include: Path) -> tuple[dict[str, Mapping[str, Any]], dict[str, I
     return found, broken
 
 
+def groups(include: Path) -> list[list[str]]:
+    """The names of all campaigns, those of one group together and in order of priority.
+
+    A campaign without a group is one of its own, as is one whose file cannot be read.
+    """
+    found, broken = read_files(include)
+    together: dict[str, list[str]] = {}
+    for campaign in sorted((parse(each, "") for each in found.values()), key=lambda each: (each.priority, each.name)):
+        together.setdefault(campaign.group or f"only {campaign.name}", []).append(campaign.name)
+    return [*together.values(), *([name] for name in broken)]
+
+
 def read(include: Path, name: str) -> Campaign:
     """The campaign `name`. Raises InputError when there is none, or for the first mistake in its files."""
     document = _read_file(include, name)
     _check_selection(include, document)
+    _check_followed(include, document)
     content = document.content
     selection_sql = _text(include / "sql" / "selections" / f"{content['selection']}.sql")
     campaign = parse(content, "")
@@ -243,6 +257,7 @@ def parse(content: Mapping[str, Any], version: str) -> Campaign:
             for name, offer in file.offers.items()
         },
         group=file.group,
+        follows=file.follows,
         priority=file.priority,
         variants={name: _percent(share) for name, share in (file.variants or {}).items()},
         steps=tuple(_dated(file.steps)),
@@ -382,16 +397,17 @@ def _check_old_name(include: Path, document: Document, name: str) -> None:
     if is_there(include, old):
         raise document.error(where, f"{old}.yaml is still there; delete it, or leave renamed_from out.")
     for other in names(include):
-        if other != name and _says_renamed_from(include, other) == old:
+        if other != name and _says(include, other, "renamed_from") == old:
             raise document.error(where, f"{other}.yaml was renamed from {old!r} too; leave it out of one of them.")
 
 
-def _says_renamed_from(include: Path, name: str) -> Any:
+def _says(include: Path, name: str, key: str) -> Any:
+    """What another campaign's file says under `key`."""
     try:
         content = documents.read(include / "campaigns" / f"{name}.yaml").content
     except InputError:  # told where that file is read
         return None
-    return content.get("renamed_from") if isinstance(content, dict) else None
+    return content.get(key) if isinstance(content, dict) else None
 
 
 def _check_selection(include: Path, document: Document) -> None:
@@ -402,6 +418,23 @@ def _check_selection(include: Path, document: Document) -> None:
             ("selection",),
             f"there is no selection {content['selection']!r} in {selections}."
             f"{nearest(content['selection'], _selections(include))}",
+        )
+
+
+def _check_followed(include: Path, document: Document) -> None:
+    """What it follows is another campaign of its group."""
+    where, name, other = ("follows",), document.content["campaign"], document.content.get("follows")
+    if other is None:
+        return
+    if other == name:
+        raise document.error(where, f"{name} follows itself; write the campaign that comes before it.")
+    if not is_there(include, other):
+        known = [each for each in names(include) if each != name]
+        raise document.error(where, f"there is no campaign {other!r}.{nearest(other, known)}")
+    group = document.content.get("group")
+    if group is None or _says(include, other, "group") != group:
+        raise document.error(
+            where, f"{other} is not in one group with {name}; write the same in both files, like `group: reactivation`."
         )
 
 

@@ -474,6 +474,16 @@ class Campaign(Part):
         ]
         | None
     ) = None
+    follows: (
+        Annotated[
+            Name,
+            Field(
+                description="A campaign of the group: only customers may enter who came to its end, in either arm, "
+                "without an order or an objection, since they last entered this one."
+            ),
+        ]
+        | None
+    ) = None
     variants: (
         Annotated[
             Variants,

@@ -1,5 +1,8 @@
 """The day of a campaign: enrol customers, end the enrolments of those who bought, plan the steps that are due, close.
 
+Campaigns of one group do a day in order of priority: who may enter two of them enters the first. Before one enrols, all
+have done the earlier days, and those before it have enrolled. One that cannot is told in the log, and stops no other.
+
 Each part of a day is one short transaction, done in order and recorded in ``shop.days``: part ``<name>:enrol``,
 ``<name>:exit``, ``<name>:<step>``, ``<name>:finish``, and ``<name>`` once the whole day is done. Nothing begins while
 an earlier published day of the campaign is not finished. People inside go on with the version they entered under.
@@ -10,7 +13,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -23,9 +26,9 @@ from retention.campaigns.definitions import Campaign
 from retention.campaigns.language import Step
 from retention.contact import holidays, law
 from retention.core import database, days
-from retention.core.database import Fragment, count, one, run, sql
+from retention.core.database import Fragment, count, lock, one, run, sql
 from retention.core.days import Counts, Part, Run
-from retention.core.errors import InputError, StateError
+from retention.core.errors import DayRefused, InputError
 from retention.core.settings import Settings
 from retention.core.shop import Shop
 from retention.offers import coupons
@@ -37,12 +40,12 @@ SEND_BASE = "send_base"
 
 
 def run_day(shop: Shop, name: str, day: date, test: bool = False, now: datetime | None = None) -> Counts:
-    """Do `day` of the campaign, earlier days first; what it counted: {enrolled, control, exited, planned, skipped}.
+    """Do `day` of the campaign, after all that comes before it; what it counted: {enrolled, control, exited, planned, skipped}.
 
     `enrolled` counts both arms, `control` those of them who will get nothing. A day already done returns its recorded
     counts. Of the newest published day they stand only while campaign and selections are the same and no fact has
     come; else entrants are added, exits end the rest and planned messages are decided again, and `again` says why.
-    `test`: the same on the same data, whatever is recorded, and undone; not a row is left. Raises StateError when the
+    `test`: the same on the same data, whatever is recorded, and undone; not a row is left. Raises DayRefused when the
     campaign's selection or send_base has not done the day, InputError for a day that is not published, or not over at
     `now` (the real instant).
     """
@@ -50,8 +53,9 @@ def run_day(shop: Shop, name: str, day: date, test: bool = False, now: datetime 
         return {key: value for key, value in rehearse(shop, name, day, now).items() if key in _counts()}
     _require(shop, day, now)
     campaign = _read(shop, name)
-    catch_up(shop, name, day)
-    return _whole_day(shop, campaign, day)
+    group = _group(shop, campaign, day)
+    _catch_up(shop, campaign, group, day)
+    return _whole_day(shop, campaign, day, _ahead(campaign, group))
 
 
 def rehearse(shop: Shop, name: str, day: date, now: datetime | None = None) -> Counts:
@@ -64,13 +68,11 @@ def rehearse(shop: Shop, name: str, day: date, now: datetime | None = None) -> C
     with database.rehearsal(shop.engine) as engine:
         trial = replace(shop, engine=engine)
         campaign = replace(_read(trial, name), status="live")  # a draft is tried as what it is to be
-        while (earlier := _pending(engine, campaign, day)) is not None:
-            _assume(trial, campaign, earlier)
-            _whole_day(trial, campaign, earlier)
-        _assume(trial, campaign, day)
+        group = _group(trial, campaign, day)
+        _catch_up(trial, campaign, group, day, is_trial=True)
         with engine.begin() as connection:
             run(connection, "campaigns/keep_before", campaign=name)
-        counts = _whole_day(trial, campaign, day, is_afresh=True)
+        counts = _whole_day(trial, campaign, day, _ahead(campaign, group), is_trial=True, is_afresh=True)
         with engine.connect() as connection:
             rows = run(connection, "campaigns/rehearsal_difference", campaign=name).all()
             excluded = run(connection, "campaigns/excluded", campaign=name, selection=campaign.selection, day=day).all()
@@ -82,22 +84,24 @@ def rehearse(shop: Shop, name: str, day: date, now: datetime | None = None) -> C
 
 
 def catch_up(shop: Shop, name: str, day: date) -> Counts:
-    """Do every earlier published day that the campaign has not finished, oldest first; their counts, added up."""
+    """Do every earlier published day that the campaign has not finished, oldest first; their counts, added up.
+
+    Its whole group does each of them before the next. Another campaign that cannot is left out, and told in the log.
+    """
     campaign = _read(shop, name)
-    total = _counts()
-    while (earlier := _pending(shop.engine, campaign, day)) is not None:
-        _add(total, _whole_day(shop, campaign, earlier))
-    return total
+    return _catch_up(shop, campaign, _group(shop, campaign, day), day)
 
 
 def enrol(shop: Shop, name: str, day: date, now: datetime | None = None) -> Counts:
-    """Enrol the customers who may enter on `day`.
+    """Enrol the customers who may enter on `day`, after the campaigns of the group that come before it.
 
-    Raises StateError while an earlier day is unfinished or a selection is missing, InputError for a day that is not
+    Raises DayRefused while an earlier day is unfinished or a selection is missing, InputError for a day that is not
     published, or not over at `now` (the real instant).
     """
     _require(shop, day, now)
-    return _Day(shop, _read(shop, name), day).enrol()
+    campaign = _read(shop, name)
+    _enrol_each(shop, _ahead(campaign, _group(shop, campaign, day)), day)
+    return _Day(shop, campaign, day).enrol()
 
 
 def end_enrolments(shop: Shop, name: str, day: date) -> Counts:
@@ -130,10 +134,45 @@ def _pending(engine: Engine, campaign: Campaign, day: date) -> date | None:
         return _whole(campaign).pending(connection, day)
 
 
-def _assume(trial: Shop, campaign: Campaign, day: date) -> None:
-    """For a rehearsal: the selections that the campaign needs have done `day`."""
-    for selection in (*campaign.selections, SEND_BASE):
-        refresh.assume(trial, selection, day)
+def _group(shop: Shop, campaign: Campaign, day: date) -> list[Campaign]:
+    """The campaigns of its group that can be read, in order; `campaign` as it is given."""
+    if campaign.group is None:
+        return [campaign]
+    found = []
+    for name in next(each for each in definitions.groups(shop.settings.include) if campaign.name in each):
+        with days.apart(name, day, {}):
+            found.append(campaign if name == campaign.name else _read(shop, name))
+    return found
+
+
+def _ahead(campaign: Campaign, group: list[Campaign]) -> list[Campaign]:
+    """The campaigns of the group that come before it."""
+    return group[: group.index(campaign)]
+
+
+def _catch_up(shop: Shop, campaign: Campaign, group: list[Campaign], day: date, *, is_trial: bool = False) -> Counts:
+    """Bring the group to the eve of `day`; what `campaign` counted."""
+    total, failed = _counts(), dict[str, Exception]()
+    while behind := [
+        (earlier, each)
+        for each in group
+        if each.name not in failed and (earlier := _pending(shop.engine, each, day)) is not None
+    ]:
+        oldest = min(earlier for earlier, _ in behind)
+        for each in [each for earlier, each in behind if earlier == oldest]:
+            if each is campaign:
+                _add(total, _whole_day(shop, campaign, oldest, is_trial=is_trial))
+            else:
+                with days.apart(each.name, oldest, failed):
+                    _whole_day(shop, each, oldest, is_trial=is_trial)
+    return total
+
+
+def _enrol_each(shop: Shop, campaigns: Sequence[Campaign], day: date, *, is_trial: bool = False) -> None:
+    """Enrol `day` in each campaign, in order; one that cannot is told in the log."""
+    for campaign in campaigns:
+        with days.apart(campaign.name, day, {}):
+            _Day(shop, campaign, day, is_trial).enrol()
 
 
 def _read(shop: Shop, name: str) -> Campaign:
@@ -150,10 +189,20 @@ def _whole(campaign: Campaign) -> Part:
     return Part(STAGE, campaign.name)
 
 
-def _whole_day(shop: Shop, campaign: Campaign, day: date, *, is_afresh: bool = False) -> Counts:
-    its = _Day(shop, campaign, day, is_afresh)
+def _whole_day(
+    shop: Shop,
+    campaign: Campaign,
+    day: date,
+    ahead: Sequence[Campaign] = (),
+    *,
+    is_trial: bool = False,
+    is_afresh: bool = False,
+) -> Counts:
+    """Do `day` of the campaign, after those `ahead` have enrolled it; its counts."""
+    its = _Day(shop, campaign, day, is_trial, is_afresh)
     if (done := its.standing()) is not None:
         return done
+    _enrol_each(shop, ahead, day, is_trial=is_trial)
     its.enrol()
     with _whole(campaign).failure_recorded(shop.engine, day):
         its.end()
@@ -169,6 +218,7 @@ class _Day:
     shop: Shop
     campaign: Campaign
     day: date
+    is_trial: bool = False  # a rehearsal: selections that never did the day are assumed
     is_afresh: bool = False
 
     def standing(self) -> Counts | None:
@@ -180,6 +230,9 @@ class _Day:
 
     def enrol(self) -> Counts:
         whole = _whole(self.campaign)
+        if self.is_trial:
+            for selection in self._selections():
+                refresh.assume(self.shop, selection.name, self.day)
         with self.shop.engine.begin() as connection:
             if not self.is_afresh:
                 whole.refuse_past(connection, self.day)
@@ -267,7 +320,7 @@ class _Day:
     def _refuse_unfinished(self, connection: Connection) -> None:
         earlier = _whole(self.campaign).pending(connection, self.day)
         if earlier is not None:
-            raise StateError(
+            raise DayRefused(
                 f"Campaign {self.campaign.name}: {earlier} is not finished, so {self.day} cannot begin; "
                 f"catch up first, or run `retention campaign {self.campaign.name} --day {self.day}`, which does."
             )
@@ -277,6 +330,8 @@ def _enrol(connection: Connection, settings: Settings, campaign: Campaign, part:
     day = its.day
     if campaign.status != "live" or not _is_open(connection, campaign, day):
         return _counts()
+    if campaign.group:  # two campaigns that enrol the same customers at once would wait for each other
+        lock(connection, "campaigns", "group", campaign.group)
     law.sync_rules(connection, settings.include)
     is_present = day == days.newest_published(connection)
     last_order = "campaigns/_last_order_present" if is_present else "campaigns/_last_order_as_of"
@@ -345,6 +400,7 @@ def campaign_rules(settings: Settings, campaign: Campaign, day: date) -> dict[st
         "by_anniversary": campaign.by_anniversary,
         "channels": campaign.first_channels,
         "group_name": campaign.group,
+        "follows": campaign.follows,
         "known_by": _known_by(settings, day),
         "shop_zone": settings.shop_time_zone.key,
     }

@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Engine, Row
 
 from retention.core import changes, clock, database, faults
 from retention.core.database import lock
-from retention.core.errors import InputError, StateError
+from retention.core.errors import DayRefused, InputError, RetentionError
 from retention.core.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -131,6 +131,19 @@ def require_published(connection: Connection, day: date) -> None:
         )
 
 
+@contextmanager
+def apart(part: str, day: date, failed: dict[str, Exception]) -> Iterator[None]:
+    """What goes wrong inside is the affair of `part` alone: it is logged and kept in `failed`, and the others go on."""
+    try:
+        yield
+    except RetentionError as problem:
+        log.error("%s, %s: %s", part, day, problem)
+        failed[part] = problem
+    except Exception as problem:  # of whatever sort: a fault of one part must not be a fault of all
+        log.error("%s, %s: %s", part, day, faults.in_full(problem))
+        failed[part] = problem
+
+
 def difference(rows: Iterable[Row[Any]]) -> Counts:
     """What a rehearsal shows of customers: who `entered` and `left`, with ten references, and how many are the `same`.
 
@@ -211,13 +224,13 @@ class Part:
         return pending
 
     def require(self, connection: Connection, day: date, what: str, help: str) -> None:
-        """Raises StateError unless it has done `day`: `what` has not, and `help` says what to do, where that helps."""
+        """Raises DayRefused unless it has done `day`: `what` has not, and `help` says what to do, where that helps."""
         if self.done(connection, day) is not None:
             return
         newest = self.newest_done(connection)
         if newest is not None and newest > day:
             help = f"it has gone on to {newest} and does no older day any more: do {newest}, or a day after it"
-        raise StateError(f"{what} has not done {day}; {help}.")
+        raise DayRefused(f"{what} has not done {day}; {help}.")
 
     def record(
         self,
@@ -255,10 +268,10 @@ class Part:
             raise
 
     def refuse_past(self, connection: Connection, day: date) -> None:
-        """Raises StateError for a day never done and older than the newest one done: time does not run back."""
+        """Raises DayRefused for a day never done and older than the newest one done: time does not run back."""
         newest = self.newest_done(connection)
         if newest is not None and newest > day and self.done(connection, day) is None:
-            raise StateError(
+            raise DayRefused(
                 f"{self}: {newest} is already done, so {day} can no longer be done. Do a day after {newest}; "
                 f"--dry-run shows what {day} would give."
             )
@@ -313,7 +326,7 @@ class Part:
 
         Each day is one transaction together with its record, so a crash leaves a day done or not begun. `content` is
         what does the day, `builds_on` are the parts whose work it reads: see `ask`. Raises InputError for a day that
-        is not published, StateError for one older than the newest done.
+        is not published, DayRefused for one older than the newest done.
         """
         with engine.connect() as connection:
             require_published(connection, day)

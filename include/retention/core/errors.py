@@ -7,6 +7,7 @@ RetentionError
 │   └── NotReady      it is not there *yet*: still being written, or not delivered; worth another try
 ├── ExpectationFailed a critical expectation does not hold: nothing of that day was published
 ├── StateError        the database is not in the state this step needs: an earlier day is missing, a stage not done
+│   └── DayRefused    a day cannot be done: something comes before it, or a later day was done
 ├── DeliveryError     a provider or the delivery settings make sending impossible
 └── Fault             a mistake in this program; a log file holds the traceback
 """
@@ -36,9 +37,16 @@ class StateError(RetentionError):
     """The database is not in the state this step needs; names what has to be done first."""
 
 
+class DayRefused(StateError):
+    """A day cannot be done; says what has to be done first, or that its time has passed. Trying again does not help."""
+
+
 class DeliveryError(RetentionError):
     """Messages cannot be handed over: provider refusal of us (not of a message), or settings that are missing."""
 
 
 class Fault(RetentionError):
     """This program does not do what it should; names the log file that shows where."""
+
+
+FINAL = (InputError, DataError, DayRefused)  # trying the same again cannot mend these; DataError but for NotReady

@@ -39,7 +39,7 @@ AIRFLOW = {
     "triggerer": ["triggerer", "--skip-serve-logs"],
     "scheduler": ["scheduler", "--skip-serve-logs"],
 }
-DAGS = ("sync_orders", "refresh_selections", "deliver_messages")
+DAGS = ("sync_orders", "refresh_selections", "enrol_campaigns", "deliver_messages")
 POOL_SLOTS = 4
 # Here and not by REST later: the scheduler complains three times a second about a pool that is missing. Changing its
 # size in the UI lasts.

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
     from retention.core.settings import Settings
 
-OUR_DAGS = ("sync_orders", "refresh_selections", "deliver_messages", "collect_events", "measure_results")
+OUR_DAGS = (
+    "sync_orders",
+    "refresh_selections",
+    "enrol_campaigns",
+    "deliver_messages",
+    "collect_events",
+    "measure_results",
+)
 CAMPAIGN = "campaign_"
 # Airflow shows a page below /plugin/<url_route>/<path> within its own frame, and keeps that path in the address bar.
 FRAME = "/plugin/retention"

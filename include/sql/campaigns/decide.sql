@@ -2,7 +2,7 @@
 -- Customers inside the campaign already need no answer, nor do, by anniversary, those whose day it is not. Runs after
 -- enrol.sql. The last answers are joined, not looked up one by one: a look-up would go through a table that grows while
 -- this statement fills it.
-{% from "campaigns/macros.sql" import is_entry_day, is_open_on_day, must_wait %}
+{% from "campaigns/macros.sql" import has_followed, is_entry_day, is_open_on_day, must_wait %}
 {% from "contact/macros.sql" import is_known, why_not_contactable %}
 insert into campaigns.decisions (customer_id, campaign, decided_on, decision, reason)
 select
@@ -17,7 +17,7 @@ from (
         a.reason,
         case
             when a.reason in ('selected', 'control') then 'enrolled'
-            when a.reason in ('entry_limit', 'in_group') then 'waits'
+            when a.reason in ('entry_limit', 'in_group', 'not_followed') then 'waits'
             when a.reason = 're_entry' and not cast(:re_entry_never as boolean) then 'waits'
             else 'refused'
         end as decision
@@ -39,6 +39,7 @@ from (
                             when 'email' = any(cast(:channels as text[])) and base.customer_id is null
                                 then 'not_in_send_base'
                             when past.is_in_group then 'in_group'
+                            when not {{ has_followed("member.customer_id") }} then 'not_followed'
                             when past.must_wait then 're_entry'
                             else 'entry_limit'
                         end

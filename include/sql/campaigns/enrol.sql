@@ -1,12 +1,14 @@
 -- Enrols customers who may enter on day: members of the selection, by anniversary those whose day it is, who may be
 -- contacted on the channel of the first step, in every variant, for e-mail members of send_base too, without an open
--- enrolment in the campaign or its group, their re-entry time over; the longest lapsed first, at most entry_limit (null
--- is no limit). Returns how many entered, and how many of them in the control arm.
+-- enrolment in the campaign or its group, at the end of the campaign that it follows, their re-entry time over; the
+-- longest lapsed first, at most entry_limit (null is no limit). Returns how many entered, and how many of them in the
+-- control arm.
 -- The arm is drawn once per customer and kept at re-entry: the first 32 bits of the hash of campaign (by its first
 -- name, if it was renamed) and household (or customer) below control_bound, so that a greater share only adds.
 -- Households are one draw: their members talk. A variant is drawn alike, by another hash, for treated customers.
 -- What is looked up per candidate is a subquery, so that the cost stays in proportion whatever the planner believes.
-{% from "campaigns/macros.sql" import earlier_entries, enter, is_entry_day, is_open_on_day, must_wait %}
+{% from "campaigns/macros.sql" import earlier_entries, enter, has_followed, is_entry_day, is_open_on_day %}
+{% from "campaigns/macros.sql" import must_wait %}
 {% from "contact/macros.sql" import contactable, is_known %}
 with candidates as not materialized (
     select member.customer_id
@@ -42,6 +44,7 @@ with candidates as not materialized (
                     or (e.group_name = :group_name and {{ is_open_on_day("e") }})
                 )
         )
+        and {{ has_followed("member.customer_id") }}
 ),
 
 entering as (

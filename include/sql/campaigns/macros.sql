@@ -204,6 +204,27 @@
     )
 {%- endmacro %}
 
+-- True of a customer whose last enrolment in the campaign :follows ended with its last step, after they last entered
+-- :campaign; of everybody where it follows none.
+{% macro has_followed(customer_id) -%}
+    (
+        cast(:follows as text) is null
+        or coalesce((
+            select
+                first.exit_reason = 'finished'
+                and first.exited_on > coalesce((
+                    select max(own.entered_on)
+                    from campaigns.enrolments as own
+                    where own.customer_id = first.customer_id and own.campaign = :campaign
+                ), '-infinity')
+            from campaigns.enrolments as first
+            where first.customer_id = {{ customer_id }} and first.campaign = :follows
+            order by first.entry_no desc
+            limit 1
+        ), false)
+    )
+{%- endmacro %}
+
 -- True of an enrolment that was open when :day began. What ends on :day frees the customer for the other campaigns of
 -- the group the next day, whichever campaign does its day first.
 {% macro is_open_on_day(e) -%}
