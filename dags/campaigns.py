@@ -1,31 +1,34 @@
 """# campaign_<name>: one campaign's day
 
-**Purpose.** For one day: enrol customers who enter, end the enrolments of those who bought or left, plan the messages
-that are due. Nothing is sent here: `deliver_messages` is the only sender.
+**Purpose.** For one day: end the enrolments of customers who bought or left, plan the messages that are due. Who enters
+is decided before, in `enrol_campaigns`. Nothing is sent here: `deliver_messages` is the only sender.
 
 **Tasks**
 
 | task | what it does |
 |---|---|
-| `catch_up` | does every earlier day that this campaign has not finished, oldest first |
-| `enrol` | members of the selection who may be written to and are not inside; draws the control group |
+| `catch_up` | does every earlier day that is not finished, oldest first; enrols the day where that is missing |
 | `exit` | ends enrolments by order, unsubscribing or end; takes back what was planned for them |
 | `day_0_email` ... | one per step: plans its messages, or records why somebody gets none |
 | `finish` | closes the day and reports its counts |
-| `whole_day` | of a draft, which enrols nobody, in the place of `enrol` to `finish`: they are one task |
+| `whole_day` | of a draft, which enrols nobody, in the place of `exit` to `finish`: they are one task |
 | `test_run` | only with `test`: the whole day in one transaction that is taken back |
 
-**Inputs.** The asset `selections`; the day is the run's partition key. A one-off run by hand, with a partition key or
+**Inputs.** The asset `enrolments`; the day is the run's partition key. A one-off run by hand, with a partition key or
 this configuration (without a day: the newest day that is published):
 
     {"day": "2026-11-21", "test": false}
+
+It waits for no other DAG: where `enrol_campaigns` has not done the day, `catch_up` enrols it, in this campaign and
+before it in those of its group that come first. A day that cannot be done fails at once and says why.
 
 With `"test": true` everything is computed on the real data and the counts are shown, and nothing is left behind: nobody
 is enrolled, no message, no coupon, no call to a provider. Try a new campaign so first.
 
 **When it fails**
 
-- `enrol`, *its selection is not refreshed for that day*: see `refresh_selections`; then clear `catch_up` downstream.
+- `catch_up`, *its selection is not refreshed for that day*: see `refresh_selections`; then clear it with its downstream
+  tasks.
 - *A template or the YAML is wrong*: the message names file and line. Correct it, clear the task. While a YAML cannot
   be read at all, its DAG has the single task `cannot_be_read` with the reason; all other campaigns go on.
 - Anything else: clear the task. If you do nothing, the next day's run does this day first. What is late by more than
@@ -35,7 +38,8 @@ is enrolled, no message, no coupon, no call to a provider. Try a new campaign so
   `deliver_messages` says what happens next, as the Retention page does. Put the file back, or write
   `renamed_from: <name>` in the file that takes its place; otherwise the campaign ends with the next published day.
 
-To stop a campaign's messages at once: `retention halt --campaign <name>`. Pausing this DAG stops new enrolments only.
+To stop a campaign's messages at once: `retention halt --campaign <name>`. To stop new enrolments only, write
+`status: ended` in its file.
 
 **Running it again** is harmless: a part of a day that is done returns what it counted, and nobody is enrolled, planned
 or written to twice. The newest published day is computed again when the campaign or its selections have changed, or
@@ -44,7 +48,7 @@ facts have come since: entrants come in, exits end the rest, planned messages ar
 
 from airflow.sdk import DAG, Asset, Param, PartitionedAssetTimetable, chain, get_parsing_context, task
 
-from retention import pipeline as days_in_order
+from retention import pipeline
 from retention.airflow.dags import DAY_PARAM, DEFAULTS, announce, do, fail, is_test, run_day
 from retention.campaigns import definitions, steps
 from retention.core.errors import InputError
@@ -60,7 +64,7 @@ def campaign_dag(name: str, about: str, owner: str) -> DAG:
         f"campaign_{name}",
         description=about,
         doc_md=__doc__.replace("<name>", name),  # Markdown takes the bare word for a tag
-        schedule=PartitionedAssetTimetable(assets=Asset("selections")),
+        schedule=PartitionedAssetTimetable(assets=Asset("enrolments")),
         catchup=False,
         max_active_runs=1,
         default_args=DEFAULTS | {"owner": owner},
@@ -79,11 +83,7 @@ def build(name: str) -> DAG:
         @task.skip_if(is_test)
         @task
         def catch_up():
-            return do(days_in_order.catch_up, name, run_day())
-
-        @task
-        def enrol():
-            return do(steps.enrol, name, run_day())
+            return do(pipeline.enrol, [name], run_day())
 
         @task(task_id="exit")
         def end_enrolments():
@@ -110,7 +110,7 @@ def build(name: str) -> DAG:
             chain(catch_up(), whole_day())
         else:
             plans = [plan.override(task_id=campaign.task_id(step))(step.step) for step in campaign.steps]
-            chain(catch_up(), enrol(), end_enrolments(), *plans, finish())
+            chain(catch_up(), end_enrolments(), *plans, finish())
         test_run()
     return dag
 

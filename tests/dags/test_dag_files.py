@@ -35,6 +35,7 @@ def test_there_is_a_dag_for_each_stage_and_each_campaign(dags: dict[str, Any]) -
     assert set(dags) == {
         "sync_orders",
         "refresh_selections",
+        "enrol_campaigns",
         "deliver_messages",
         "collect_events",
         "export_audiences",
@@ -103,7 +104,7 @@ def test_the_event_selections_comes_even_when_a_selection_failed_but_the_run_is_
 
 
 def test_a_campaign_has_a_task_per_step_in_order(dags: dict[str, Any]) -> None:
-    steps = ["catch_up", "enrol", "exit", "day_0_email", "day_2_sms", "day_3_audience", "day_7_final_offer", "finish"]
+    steps = ["catch_up", "exit", "day_0_email", "day_2_sms", "day_3_audience", "day_7_final_offer", "finish"]
     assert [task.task_id for task in dags["campaign_winback"].topological_sort() if task.task_id != "test_run"] == steps
     for before, after in itertools.pairwise(steps):
         assert upstream(dags["campaign_winback"], after) == {before}
@@ -114,6 +115,23 @@ def test_a_draft_does_its_day_in_one_task(dags: dict[str, Any]) -> None:
     assert drafts
     for name in drafts:
         assert set(dags[f"campaign_{name}"].task_ids) == {"catch_up", "whole_day", "test_run"}
+
+
+def test_campaigns_enrol_by_group_before_their_own_dags_begin(dags: dict[str, Any]) -> None:
+    dag = dags["enrol_campaigns"]
+    assert upstream(dag, "enrol") == {"groups"}
+    assert dag.get_task("enrol").is_mapped
+    assert [asset.name for asset in dag.get_task("enrolments").outlets] == ["enrolments"]
+    assert dag.get_task("enrolments").trigger_rule == "all_done", "a group that fails stops no other"
+    assert dag.get_task("all_enrolled").trigger_rule == "all_success"
+    assert upstream(dag, "all_enrolled") == upstream(dag, "enrolments") == {"enrol"}
+    starts = {
+        name: [asset.name for _, asset in each.timetable.asset_condition.iter_assets()]
+        for name, each in dags.items()
+        if "campaign" in name
+    }
+    assert starts.pop("enrol_campaigns") == ["selections"]
+    assert set(map(tuple, starts.values())) == {("enrolments",)}
 
 
 def test_a_campaign_that_cannot_be_read_says_why_and_leaves_the_others(
@@ -127,7 +145,7 @@ def test_a_campaign_that_cannot_be_read_says_why_and_leaves_the_others(
     assert bag.import_errors == {}
     assert bag.dags["campaign_winback"].task_ids == ["cannot_be_read"]
     assert "winback.yaml" in str(bag.dags["campaign_winback"].tasks[0].op_args)
-    assert "enrol" in bag.dags["campaign_lapsed_30_days"].task_ids
+    assert "finish" in bag.dags["campaign_lapsed_30_days"].task_ids
 
 
 def test_a_selection_that_cannot_be_read_says_why_and_leaves_the_others(
@@ -153,7 +171,7 @@ def test_a_campaign_file_that_cannot_be_opened_leaves_the_others(
     bag = read_dags("campaigns.py")
     assert bag.import_errors == {}
     assert bag.dags["campaign_winback"].task_ids == ["cannot_be_read"]
-    assert "enrol" in bag.dags["campaign_lapsed_30_days"].task_ids
+    assert "finish" in bag.dags["campaign_lapsed_30_days"].task_ids
 
 
 def test_in_a_task_only_its_own_campaign_is_built(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -15,6 +16,8 @@ from retention import pipeline
 from retention.core.settings import Settings
 from retention.core.shop import Shop
 from retention.demo import generator as demo
+from retention.selections import refresh
+from shop import ShopData
 
 pytestmark = pytest.mark.airflow
 
@@ -97,10 +100,55 @@ def test_a_day_goes_through_orders_selections_and_a_campaign(
     would = returned(tested, "test_run")
     assert number(engine, f"select count(*) from shop.days where stage = 'campaigns' and day = '{day}'") == 0
 
+    enrolled = run("enrol_campaigns", day=day)
+    assert set(states(enrolled).values()) == {"success"}
+    told = returned(enrolled, "enrolments")
+    assert told["lapsed_30_days"] == {key: would[key] for key in ("enrolled", "control")}
+    assert set(told) == {"lapsed_30_days", "winback"}
+
     done = run("campaign_lapsed_30_days", day=day, test=False)
     assert states(done).pop("test_run") == "skipped"
     assert {state for task, state in states(done).items() if task != "test_run"} == {"success"}
     assert returned(done, "finish") == would
+
+
+def test_a_campaign_that_cannot_enrol_stops_no_other_of_its_group_and_one_by_hand_waits_for_no_dag(
+    run: Runs,
+    shop: ShopData,
+    settings: Settings,
+    engine: Engine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    include = tmp_path / "include"
+    shutil.copytree(settings.include, include, ignore=shutil.ignore_patterns("retention*", "__pycache__"))
+    for file in (include / "campaigns").glob("*.yaml"):
+        file.write_text(f"{file.read_text()}\ngroup: reactivation\npriority: {1 if file.stem == 'winback' else 2}\n")
+    template = include / "messages" / "winback" / "we_miss_you.en.j2"
+    template.write_text(template.read_text() + "{{ firstname }}")
+    monkeypatch.setenv("RETENTION_INCLUDE", str(include))
+    day = EVE.isoformat()
+    shop.customer("bob")
+    shop.order("bob", EVE - timedelta(days=31))
+    shop.publish(EVE)
+
+    early = run("campaign_lapsed_30_days", day=day, test=False)
+    assert states(early)["catch_up"] == "failed", "at once: its selections have not done the day"
+    assert [task.try_number for task in early.get_task_instances() if task.task_id == "catch_up"] == [1]
+    assert f"run `retention select --day {day}` first" in log_of(caplog, capsys)
+
+    refresh.select(Shop(settings, engine), EVE)
+    assert states(run("campaign_lapsed_30_days", day=day, test=False))["finish"] == "success"
+    assert number(engine, "select count(*) from campaigns.enrolments where campaign = 'lapsed_30_days'") == 1
+
+    failed = states(run("enrol_campaigns", day=day))
+    assert failed["enrol"] == "failed"
+    assert failed["all_enrolled"] == "upstream_failed"
+    assert failed["enrolments"] == "success"
+    assert f"winback {day}: " in log_of(caplog, capsys)
+    assert number(engine, "select count(*) from campaigns.enrolments") == 1
 
 
 def test_a_file_that_never_came_fails_the_day_after_its_deadline_and_says_what_to_do(

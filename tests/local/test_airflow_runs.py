@@ -113,7 +113,7 @@ def test_a_backfill_runs_every_stage_of_each_day_once_and_nothing_runs_by_itself
     stack.backfill(running, DAYS[0], LAST)
     for campaign in CAMPAIGNS:
         wait_for(running, campaign, LAST)
-    for dag in ("sync_orders", "refresh_selections", *CAMPAIGNS):
+    for dag in ("sync_orders", "refresh_selections", "enrol_campaigns", *CAMPAIGNS):
         assert Counter(run["partition_key"] for run in runs(running, dag)) == {str(day): 1 for day in DAYS}, dag
         assert [run["partition_key"] for run in runs(running, dag)] == [str(day) for day in DAYS], dag
 

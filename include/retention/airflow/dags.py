@@ -1,6 +1,6 @@
 """What the DAG files share. The only module of the package that imports Airflow; no room knows of it.
 
-A task is one call into a room: ``do(steps.enrol, campaign, run_day())``. What it counted goes to the task's log as one
+A task is one call into a room: ``do(steps.finish, campaign, run_day())``. What it counted goes to the task's log as one
 line, to XCom as its return value, and with `announce` to the asset's event: numbers only, never a person.
 """
 
@@ -57,8 +57,8 @@ DAY_PARAM = Param(
 def do(function: Callable[..., Report | Counts | None], *arguments: Any, **named: Any) -> Counts:
     """Call a room's `function` with the shop and `arguments`; its counts, also in the log as one line.
 
-    What trying again cannot mend fails the task at once: a wrong input, a bad file, a day that cannot be done, an expectation
-    that does not hold.
+    What trying again cannot mend fails the task at once: a wrong input, a bad file, a day that cannot be done, an
+    expectation that does not hold.
     Raises Fault, naming the log file, for what nobody foresaw: Airflow's own log of it would hold what messages quote.
     """
     settings = None
