@@ -1,7 +1,7 @@
 """# campaign_<name>: one campaign's day
 
-**Purpose.** For one day: end the enrolments of customers who bought or left, plan the messages that are due. Who enters
-is decided before, in `enrol_campaigns`. Nothing is sent here: `deliver_messages` is the only sender.
+**Purpose.** For one day: end the enrolments of customers who bought or left, plan the messages that are due. Customers
+enter before that, in `enrol_campaigns`. Nothing is sent here: `deliver_messages` is the only sender.
 
 **Tasks**
 

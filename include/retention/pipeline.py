@@ -64,7 +64,7 @@ def run_days(
         counts |= {"select": {}, "campaigns": {}}
         with days.apart("selections", day, failed):
             counts["select"] = refresh.select(shop, day)
-        for campaign in chain.from_iterable(definitions.groups(shop.settings.include)):
+        for campaign in chain.from_iterable(definitions.groups(shop.settings.include, with_drafts=True)):
             with days.apart(campaign, day, failed):
                 catch_up(shop, campaign, day, send_for_real=send_for_real)
                 counts["campaigns"] |= {campaign: steps.run_day(shop, campaign, day)}

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from house import House
+from house import INCLUDE, House, change
 
-from conftest import change
 from retention import pipeline
 from retention.campaigns import definitions, steps
 from retention.core.database import lock
@@ -19,6 +18,7 @@ from retention.core.shop import Shop
 
 D = date(2026, 3, 2)
 SELECTIONS = ["winback", "lapsed_30_days", "send_base"]
+ALL = [file.stem for file in (INCLUDE / "sql" / "selections").glob("*.sql")]
 
 
 def after(number: int) -> date:
@@ -28,7 +28,7 @@ def after(number: int) -> date:
 @pytest.fixture
 def group(room: Any, include: Path) -> Any:
     """winback and lapsed_30_days in one group, winback first."""
-    change(include / "campaigns" / "winback.yaml", "control: 0%", "control: 0%\ngroup: reactivation\npriority: 1")
+    change(include / "campaigns" / "winback.yaml", "group: reactivation", "group: reactivation\npriority: 1")
     change(include / "campaigns" / "lapsed_30_days.yaml", "control: 0%", "control: 0%\ngroup: reactivation")
     return room
 
@@ -59,14 +59,14 @@ def test_who_may_enter_two_enters_the_one_with_priority_whichever_is_run_first(
 ) -> None:
     write("priority: 1", priority)  # of two with one priority the name decides
     group.members([group.shop.customer("ada")], SELECTIONS)
-    group.ready(D, *SELECTIONS)
+    group.ready(D, *ALL)
     for name in by_hand:
         steps.run_day(Shop(group.settings, group.engine), name, D)
     assert entered(group) == {"ada": (first, D)}
 
 
 def test_the_chain_of_all_rooms_keeps_the_order(house: House) -> None:
-    house.change("campaigns/winback.yaml", "control: 0%", "control: 0%\ngroup: reactivation\npriority: 1")
+    house.change("campaigns/winback.yaml", "group: reactivation", "group: reactivation\npriority: 1")
     house.change("campaigns/lapsed_30_days.yaml", "control: 0%", "control: 0%\ngroup: reactivation")
     house.change("campaigns/lapsed_30_days.yaml", "selection: lapsed_30_days", "selection: winback")
     done = house.run(D)[D.isoformat()]["campaigns"]
@@ -79,11 +79,11 @@ def test_a_group_does_each_missed_day_before_the_next(group: Any) -> None:
     group.members([ada], ["send_base"])
     group.members([ada], ["lapsed_30_days"], since=after(1))
     group.members([ada], ["winback"], since=after(2))
-    group.ready(D, *SELECTIONS)
+    group.ready(D, *ALL)
     for name in ("winback", "lapsed_30_days"):
         steps.run_day(Shop(group.settings, group.engine), name, D)
     for number in (1, 2, 3):
-        group.ready(after(number), *SELECTIONS)
+        group.ready(after(number), *ALL)
     steps.run_day(Shop(group.settings, group.engine), "winback", after(3))
     assert entered(group) == {"ada": ("lapsed_30_days", after(1))}, "on that day nobody else could have her"
 
@@ -91,7 +91,7 @@ def test_a_group_does_each_missed_day_before_the_next(group: Any) -> None:
 def test_a_test_run_leaves_out_whom_a_campaign_before_it_would_take(group: Any) -> None:
     group.members([group.shop.customer("ada")], SELECTIONS)
     group.members([group.shop.customer("bob")], ["lapsed_30_days", "send_base"])
-    group.ready(D, *SELECTIONS)
+    group.ready(D, *ALL)
     call = (Shop(group.settings, group.engine), "lapsed_30_days", D)
     tried = steps.run_day(*call, test=True)
     assert tried["enrolled"] == 1
@@ -115,7 +115,7 @@ def test_a_broken_campaign_is_told_and_stops_none_that_come_after_it(
 ) -> None:
     break_it(include)
     group.members([group.shop.customer("ada")], SELECTIONS)
-    group.ready(D, *SELECTIONS)
+    group.ready(D, *ALL)
     shop = Shop(group.settings, group.engine)
     for names in definitions.groups(include):
         if "winback" in names:
@@ -129,7 +129,7 @@ def test_a_broken_campaign_is_told_and_stops_none_that_come_after_it(
 
 def test_what_may_pass_is_told_as_worth_another_try(group: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     group.members([group.shop.customer("ada")], SELECTIONS)
-    group.ready(D, *SELECTIONS)
+    group.ready(D, *ALL)
     real = steps.enrol
 
     def enrol(shop: Shop, name: str, day: date) -> Any:
@@ -143,7 +143,7 @@ def test_what_may_pass_is_told_as_worth_another_try(group: Any, monkeypatch: pyt
 
 def test_two_runs_of_one_group_take_turns(group: Any) -> None:
     group.members([group.shop.customer("ada")], SELECTIONS)
-    group.ready(D, *SELECTIONS)
+    group.ready(D, *ALL)
     shop = Shop(group.settings, group.engine)
     run = threading.Thread(target=steps.enrol, args=(shop, "winback", D))
     with group.engine.begin() as connection:
@@ -200,7 +200,7 @@ def test_a_campaign_that_follows_takes_who_came_to_the_end_of_the_one_before_in_
                 entered_on=after(-entry),
                 exited_on=None if end is None else after(-end),
             )
-    group.ready(D, *SELECTIONS)
+    group.ready(D, *ALL)
     steps.run_day(Shop(group.settings, group.engine), "lapsed_30_days", D)
     takes = ["came_to_the_end", "without_a_message", "ended_yesterday", "twice_around"]
     answers = reasons(group, "lapsed_30_days")

@@ -104,7 +104,7 @@ def test_a_day_goes_through_orders_selections_and_a_campaign(
     assert set(states(enrolled).values()) == {"success"}
     told = returned(enrolled, "enrolments")
     assert told["lapsed_30_days"] == {key: would[key] for key in ("enrolled", "control")}
-    assert set(told) == {"lapsed_30_days", "winback"}
+    assert set(told) == {"lapsed_30_days", "winback"}, "drafts enrol nobody"
 
     done = run("campaign_lapsed_30_days", day=day, test=False)
     assert states(done).pop("test_run") == "skipped"
@@ -124,8 +124,12 @@ def test_a_campaign_that_cannot_enrol_stops_no_other_of_its_group_and_one_by_han
 ) -> None:
     include = tmp_path / "include"
     shutil.copytree(settings.include, include, ignore=shutil.ignore_patterns("retention*", "__pycache__"))
-    for file in (include / "campaigns").glob("*.yaml"):
-        file.write_text(f"{file.read_text()}\ngroup: reactivation\npriority: {1 if file.stem == 'winback' else 2}\n")
+    for name, old, new in (
+        ("winback", "group: reactivation", "group: reactivation\npriority: 1"),
+        ("lapsed_30_days", "control:", "group: reactivation\ncontrol:"),
+    ):
+        file = include / "campaigns" / f"{name}.yaml"
+        file.write_text(file.read_text().replace(old, new))
     template = include / "messages" / "winback" / "we_miss_you.en.j2"
     template.write_text(template.read_text() + "{{ firstname }}")
     monkeypatch.setenv("RETENTION_INCLUDE", str(include))

@@ -177,14 +177,16 @@ def read_files(include: Path) -> tuple[dict[str, Mapping[str, Any]], dict[str, I
     return found, broken
 
 
-def groups(include: Path) -> list[list[str]]:
-    """The names of all campaigns, those of one group together and in order of priority.
+def groups(include: Path, *, with_drafts: bool = False) -> list[list[str]]:
+    """The names of all campaigns but drafts, those of one group together and in order of priority.
 
     A campaign without a group is one of its own, as is one whose file cannot be read.
     """
     found, broken = read_files(include)
     together: dict[str, list[str]] = {}
     for campaign in sorted((parse(each, "") for each in found.values()), key=lambda each: (each.priority, each.name)):
+        if campaign.status == "draft" and not with_drafts:
+            continue
         together.setdefault(campaign.group or f"only {campaign.name}", []).append(campaign.name)
     return [*together.values(), *([name] for name in broken)]
 

@@ -135,13 +135,16 @@ def _pending(engine: Engine, campaign: Campaign, day: date) -> date | None:
 
 
 def _group(shop: Shop, campaign: Campaign, day: date) -> list[Campaign]:
-    """The campaigns of its group that can be read, in order; `campaign` as it is given."""
-    if campaign.group is None:
+    """The campaigns of its group that can be read and enrol, in order; `campaign` as it is given."""
+    if campaign.group is None or campaign.status == "draft":
         return [campaign]
     found = []
-    for name in next(each for each in definitions.groups(shop.settings.include) if campaign.name in each):
+    groups = definitions.groups(shop.settings.include, with_drafts=True)
+    for name in next(each for each in groups if campaign.name in each):
         with days.apart(name, day, {}):
-            found.append(campaign if name == campaign.name else _read(shop, name))
+            each = campaign if name == campaign.name else _read(shop, name)
+            if each.status != "draft":
+                found.append(each)
     return found
 
 

@@ -1,4 +1,4 @@
-{% from "campaigns/macros.sql" import earlier_entries, enter, is_open_on_day, must_wait %}
+{% from "campaigns/macros.sql" import earlier_entries, enter, has_followed, is_open_on_day, must_wait %}
 {% from "contact/macros.sql" import is_known, why_not_contactable %}
 
 -- name: keep_send
@@ -51,6 +51,7 @@ from (
                                 then 'not_in_send_base'
                             when past.is_inside then 'inside'
                             when past.is_in_group then 'in_group'
+                            when not {{ has_followed("member.customer_id") }} then 'not_followed'
                             when past.must_wait then 're_entry'
                         end
                     )
