@@ -58,11 +58,13 @@ class Campaign:
     status: str  # draft, live or ended
     owner: str
     selection: str
+    lists: tuple[str, ...]  # of subscribers; none: everybody
     renamed_from: str | None  # the name it had before
     calendar: Calendar | None  # the days on which customers enter; None: every day
     by_anniversary: bool  # of their registration
     re_entry: ReEntry
     entry_limit: int | None  # customers a day; None: no limit
+    enter_first: str  # longest_lapsed, last_lapsed, highest_revenue
     exit_on: Sequence[str | Mapping[str, str]]  # as written: order, unsubscribe, left_selection, {joined: loyal}
     control: Decimal  # percent
     order_within: int  # days after entry
@@ -241,11 +243,13 @@ def parse(content: Mapping[str, Any], version: str) -> Campaign:
         status=file.status,
         owner=file.owner,
         selection=file.selection,
+        lists=tuple(file.lists),
         renamed_from=file.renamed_from,
         calendar=_calendar(file.entry) if file.entry and file.entry.every else None,
         by_anniversary=file.entry is not None and file.entry.anniversary_of is not None,
         re_entry=_re_entry(file.re_entry),
         entry_limit=int(file.entry_limit.split()[0]) if file.entry_limit else None,
+        enter_first=file.enter_first,
         exit_on=content["exit_on"],
         control=_percent(file.control),
         order_within=int(file.goal.order_within.split()[0]),

@@ -390,6 +390,14 @@ class Campaign(Part):
         None
     )
     selection: Annotated[Name, Field(description="Who may enter: a file of sql/selections, without .sql.")]
+    lists: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=100)]],
+        Field(
+            description="Only members of one of these lists of subscribers, as the feed list_members knows them, enter "
+            "and are written to. Absent: everybody.",
+            json_schema_extra={"uniqueItems": True, "write": "a list of names like [newsletter, club]"},
+        ),
+    ] = []
     renamed_from: (
         Annotated[
             Name,
@@ -417,13 +425,21 @@ class Campaign(Part):
         Annotated[
             str,
             Field(
-                description="How many enter on one day at most, the longest lapsed first. Absent: no limit.",
+                description="How many enter on one day at most, as `enter_first` says. Absent: no limit.",
                 pattern="^[1-9][0-9]{0,8} per day$",
                 json_schema_extra={"write": "a number of customers a day, like '5000 per day'"},
             ),
         ]
         | None
     ) = None
+    enter_first: Annotated[
+        Literal["longest_lapsed", "last_lapsed", "highest_revenue"],
+        Field(
+            description="Whom the limit lets in first: by the last complete order, the oldest or the newest, or by the "
+            "revenue of all of them.",
+            json_schema_extra={"write": "longest_lapsed, last_lapsed or highest_revenue"},
+        ),
+    ] = "longest_lapsed"
     exit_on: Annotated[
         list[Exit],
         Field(

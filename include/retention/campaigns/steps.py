@@ -37,6 +37,12 @@ from retention.selections import refresh, worlds
 log = logging.getLogger(__name__)
 STAGE = "campaigns"
 SEND_BASE = "send_base"
+# Whom an entry limit lets in first: by what, and in which direction.
+RANKS = {
+    "longest_lapsed": ("last_order", "asc"),
+    "last_lapsed": ("last_order", "desc"),
+    "highest_revenue": ("revenue", "desc"),
+}
 
 
 def run_day(shop: Shop, name: str, day: date, test: bool = False, now: datetime | None = None) -> Counts:
@@ -337,11 +343,12 @@ def _enrol(connection: Connection, settings: Settings, campaign: Campaign, part:
         lock(connection, "campaigns", "group", campaign.group)
     law.sync_rules(connection, settings.include)
     is_present = day == days.newest_published(connection)
-    last_order = "campaigns/_last_order_present" if is_present else "campaigns/_last_order_as_of"
+    what, direction = RANKS[campaign.enter_first]
+    rank = f"campaigns/_{what}_{'present' if is_present else 'as_of'}"
     entered = one(
         connection,
         "campaigns/enrol",
-        {"last_order": Fragment(sql(_include(connection), last_order))},
+        {"rank": Fragment(sql(_include(connection), rank)), "direction": Fragment(direction)},
         version=campaign.version,
         entry_limit=_room(connection, campaign, day),
         entered_change=its.watermark,
@@ -402,6 +409,7 @@ def campaign_rules(settings: Settings, campaign: Campaign, day: date) -> dict[st
         "occurrence_before": campaign.occurrence_before(day),
         "by_anniversary": campaign.by_anniversary,
         "channels": campaign.first_channels,
+        "lists": json.dumps(campaign.lists) if campaign.lists else None,
         "group_name": campaign.group,
         "follows": campaign.follows,
         "known_by": _known_by(settings, day),
@@ -490,6 +498,7 @@ def _plan_version(
         window_end=version.window_end,
         grace_days=version.grace_days,
         no_send_on=_no_send_on(version),
+        lists=json.dumps(version.lists) if version.lists else None,
         shop_zone=settings.shop_time_zone.key,
     )
     planned, skipped, taken_back = 0, dict[str, int](), 0

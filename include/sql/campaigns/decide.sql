@@ -3,7 +3,7 @@
 -- enrol.sql. The last answers are joined, not looked up one by one: a look-up would go through a table that grows while
 -- this statement fills it.
 {% from "campaigns/macros.sql" import has_followed, is_entry_day, is_open_on_day, must_wait %}
-{% from "contact/macros.sql" import is_known, why_not_contactable %}
+{% from "contact/macros.sql" import is_known, is_on_list, why_not_contactable %}
 insert into campaigns.decisions (customer_id, campaign, decided_on, decision, reason)
 select
     answer.customer_id,
@@ -38,6 +38,7 @@ from (
                         case
                             when 'email' = any(cast(:channels as text[])) and base.customer_id is null
                                 then 'not_in_send_base'
+                            when not {{ is_on_list("member.customer_id", "cast(:lists as jsonb)") }} then 'not_on_list'
                             when past.is_in_group then 'in_group'
                             when not {{ has_followed("member.customer_id") }} then 'not_followed'
                             when past.must_wait then 're_entry'

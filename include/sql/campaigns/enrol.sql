@@ -1,15 +1,15 @@
 -- Enrols customers who may enter on day: members of the selection, by anniversary those whose day it is, who may be
 -- contacted on the channel of the first step, in every variant, for e-mail members of send_base too, without an open
--- enrolment in the campaign or its group, at the end of the campaign that it follows, their re-entry time over; the
--- longest lapsed first, at most entry_limit (null is no limit). Returns how many entered, and how many of them in the
--- control arm.
+-- enrolment in the campaign or its group, at the end of the campaign that it follows, their re-entry time over, on
+-- one of the lists, if it names any; at most entry_limit (null is no limit), in order of rank. Returns how many entered,
+-- and how many of them in the control arm.
 -- The arm is drawn once per customer and kept at re-entry: the first 32 bits of the hash of campaign (by its first
 -- name, if it was renamed) and household (or customer) below control_bound, so that a greater share only adds.
 -- Households are one draw: their members talk. A variant is drawn alike, by another hash, for treated customers.
 -- What is looked up per candidate is a subquery, so that the cost stays in proportion whatever the planner believes.
 {% from "campaigns/macros.sql" import earlier_entries, enter, has_followed, is_entry_day, is_open_on_day %}
 {% from "campaigns/macros.sql" import must_wait %}
-{% from "contact/macros.sql" import contactable, is_known %}
+{% from "contact/macros.sql" import contactable, is_known, is_on_list %}
 with candidates as not materialized (
     select member.customer_id
     from selections.membership as member
@@ -21,6 +21,7 @@ with candidates as not materialized (
             where c.customer_id = member.customer_id
                 and {{ is_known("c") }}
                 and {{ is_entry_day("c") }}
+                and {{ is_on_list("c.customer_id", "cast(:lists as jsonb)") }}
                 and not exists (
                     select from unnest(cast(:channels as text[])) as first (channel)
                     where not {{ contactable("c", "first.channel") }}
@@ -50,10 +51,10 @@ with candidates as not materialized (
 entering as (
     select
         candidates.customer_id,
-        ({{ last_order }}) as last_order_on,
+        ({{ rank }}) as rank,
         {{ earlier_entries("candidates") }}
     from candidates
-    order by last_order_on asc nulls last, candidates.customer_id
+    order by rank {{ direction }} nulls last, candidates.customer_id
     limit cast(:entry_limit as bigint)
 ),
 

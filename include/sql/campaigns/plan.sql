@@ -10,7 +10,7 @@
 -- of the law; a customer whose zone nobody knows is inside it only while all zones of their country are, in the shop's
 -- zone if there is no country either.
 {% from "campaigns/macros.sql" import condition_not_met, name_drawn, number_drawn %}
-{% from "contact/macros.sql" import is_known, join_legal_hours, places, send_day %}
+{% from "contact/macros.sql" import is_known, is_on_list, join_legal_hours, places, send_day %}
 {% from "contact/macros.sql" import why_not_contactable, zones %}
 with written as (
     insert into delivery.messages as m (
@@ -55,7 +55,13 @@ with written as (
             }} as variant,
             coalesce(cast(:offers as jsonb) ->> e.variant, cast(:offers as jsonb) ->> '') as offer,
             {{ condition_not_met("cast(:conditions as jsonb)", "e", "c") }} as forecast,
-            coalesce(way.reason, case when w.due_at >= w.closes_at then 'no_window' end) as reason
+            coalesce(
+                way.reason,
+                case
+                    when not {{ is_on_list("e.customer_id", "cast(:lists as jsonb)") }} then 'not_on_list'
+                    when w.due_at >= w.closes_at then 'no_window'
+                end
+            ) as reason
         from campaigns.enrolments as e
         left join shop.customer_versions as c on c.customer_id = e.customer_id and {{ is_known("c") }}
         left join {{ places() }} as place on place.country = c.country

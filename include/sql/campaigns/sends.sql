@@ -1,5 +1,5 @@
 {% from "campaigns/macros.sql" import earlier_entries, enter, has_followed, is_open_on_day, must_wait %}
-{% from "contact/macros.sql" import is_known, why_not_contactable %}
+{% from "contact/macros.sql" import is_known, is_on_list, why_not_contactable %}
 
 -- name: keep_send
 -- Keeps what was asked for. One row, unless it was asked for before.
@@ -49,6 +49,7 @@ from (
                         case
                             when 'email' = any(cast(:channels as text[])) and base.customer_id is null
                                 then 'not_in_send_base'
+                            when not {{ is_on_list("member.customer_id", "cast(:lists as jsonb)") }} then 'not_on_list'
                             when past.is_inside then 'inside'
                             when past.is_in_group then 'in_group'
                             when not {{ has_followed("member.customer_id") }} then 'not_followed'

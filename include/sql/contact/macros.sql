@@ -163,6 +163,21 @@
     end
 {%- endmacro %}
 
+-- True of a customer on one of the lists of subscribers, a JSON list, as known at as_of; null is everybody.
+{% macro is_on_list(customer_id, lists, as_of=":known_by") -%}
+    (
+        {{ lists }} is null
+        or exists (
+            select from jsonb_array_elements_text({{ lists }}) as asked (list)
+            join shop.list_member_versions as listed on listed.list = asked.list
+            where listed.customer_id = {{ customer_id }}
+                and {{ is_known("listed", as_of) }}
+                and listed.since <= {{ as_of }}
+                and coalesce(listed.until > {{ as_of }}, true)
+        )
+    )
+{%- endmacro %}
+
 -- True of a local date, an expression, on which the customer c gets no message: one of no_send_on, the JSON list of a
 -- campaign; null is none.
 {% macro is_spared(c, on_day, no_send_on) -%}

@@ -1,5 +1,5 @@
 {% from "campaigns/macros.sql" import condition_not_met, has_ordered_since_entry, is_ended_by_order %}
-{% from "contact/macros.sql" import contactable, is_known, is_spared, send_day, why_not_contactable %}
+{% from "contact/macros.sql" import contactable, is_known, is_on_list, is_spared, send_day, why_not_contactable %}
 
 -- Why a message is not sent, and what limits how many are: for the claim, and for everybody who explains it.
 -- m: the alias of a message; e: its enrolment; v: its version; p: its coupon; c: its customer; all as known at now.
@@ -63,6 +63,7 @@
             when {{ is_ended_by_order(e, v ~ ".definition -> 'exit_on'") }} then 'order'
         end,
         {{ why_not_contactable(c, m ~ ".channel", ":now") }},
+        case when not {{ is_on_list(m ~ ".customer_id", v ~ ".definition -> 'lists'", ":now") }} then 'not_on_list' end,
         {{ condition_not_met(v ~ ".rules #> array[" ~ m ~ ".step, 'conditions']", e, c, ":now") }},
         case when {{ is_never }} then 'no_window' end,
         {{ why_not_offered(m, p) }}
