@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from retention.campaigns import definitions, sends
 from retention.campaigns.definitions import Campaign
+from retention.campaigns.language import Step
 from retention.campaigns.sends import Asked, Send
 from retention.core import channels, database, days, documents
 from retention.core.days import Counts
@@ -146,7 +147,7 @@ def _samples(settings: Settings, campaign: Campaign, send: Send) -> list[Sample]
     found = []
     for step in campaign.steps:
         offer = campaign.offers.get(next(iter(step.offers.values()), ""))
-        for variant in (*(step.variants or ()), *(step.only_variants or campaign.variants)) or (None,):
+        for variant in _words(campaign, step) or (None,):
             for language in _languages(campaign, step.step, send):
                 if not channels.get(step.channel).is_message:
                     continue
@@ -177,6 +178,15 @@ def _samples(settings: Settings, campaign: Campaign, send: Send) -> list[Sample]
                     )
                 )
     return found
+
+
+def _words(campaign: Campaign, step: Step) -> list[str]:
+    """The variants and levels that may have words of their own in the step."""
+    return [
+        *(step.variants or ()),
+        *(step.only_variants or campaign.variants),
+        *(step.only_levels or campaign.levels),
+    ]
 
 
 def _languages(campaign: Campaign, step: str, send: Send) -> list[str]:

@@ -54,6 +54,7 @@ CREATE TABLE campaigns.enrolments (
     unit bigint,
     send_id text,
     days_later integer DEFAULT 0 NOT NULL,
+    level text,
     CONSTRAINT enrolments_arm_check CHECK ((arm = ANY (ARRAY['treated'::text, 'control'::text]))),
     CONSTRAINT enrolments_check CHECK (((exited_on IS NULL) = (exit_reason IS NULL))),
     CONSTRAINT enrolments_check1 CHECK ((exited_on >= entered_on)),

@@ -250,7 +250,7 @@ def test_a_template_of_a_variant_that_is_not_there_is_refused(room: Any, include
     file = include / "messages" / "winback" / "nudge.loud.en.j2"
     file.write_text("{% block text %}{% include 'opt_out.txt.j2' %}{% endblock %}")
     with pytest.raises(
-        InputError, match=r"nudge\.loud\.en\.j2: 'loud' is neither a variant that gets the step nudge nor"
+        InputError, match=r"nudge\.loud\.en\.j2: 'loud' is neither a variant or level that gets the step nudge nor"
     ):
         definitions.read(include, "winback")
     write(WRITTEN, NUDGE.replace("}", ", variants: {loud: 50%, calm: 50%}}"))

@@ -36,7 +36,7 @@ def reasons(room: Any) -> dict[str, str]:
     rows = room.rows(
         "select c.customer_ref, d.reason from campaigns.decisions as d join shop.customers as c using (customer_id)"
     )
-    return {ref: reason for ref, reason in rows}
+    return {ref: str(reason) for ref, reason in rows}
 
 
 def test_only_members_of_one_of_the_lists_enter(room: Any, write: Any) -> None:

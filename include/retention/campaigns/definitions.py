@@ -19,7 +19,7 @@ from typing import Any
 
 from retention.campaigns import calendars, language, templates
 from retention.campaigns.calendars import Calendar
-from retention.campaigns.language import Step
+from retention.campaigns.language import Level, Step
 from retention.campaigns.templates import KNOWN_VARIABLES
 from retention.contact import holidays
 from retention.core import channels, documents
@@ -78,6 +78,7 @@ class Campaign:
     follows: str | None  # the campaign of the group that comes before it
     priority: int
     variants: Mapping[str, Decimal]  # of the campaign, in percent
+    levels: Mapping[str, Level]  # in the order in which they are asked
     steps: tuple[Step, ...]  # in order of days
     content: Mapping[str, Any] = field(repr=False)  # the YAML as written
     templates: Mapping[str, str] = field(repr=False, default_factory=dict)  # file name -> text
@@ -96,9 +97,12 @@ class Campaign:
 
     @property
     def first_channels(self) -> list[str]:
-        """The channels that decide who may enter: of the first step of each variant, so that all compare alike."""
+        """The channels that decide who may enter: of the first step of each variant, so that all compare alike.
+
+        The first steps of all levels have one channel.
+        """
         firsts = (
-            next(step for step in self.steps if step.only_variants is None or variant in step.only_variants)
+            next(step for step in self.steps if step.is_for(variant, next(iter(self.levels), "")))
             for variant in (self.variants or [""])
         )
         return list(dict.fromkeys(step.channel for step in firsts))
@@ -110,10 +114,11 @@ class Campaign:
 
     @property
     def selections(self) -> list[str]:
-        """The selections that it asks: who may enter, those of its conditions and of its exits."""
+        """The selections that it asks: who may enter, those of its conditions, its exits and its levels."""
         asked = (rule.name for step in self.steps for rule in step.rules if rule.what in ("in", "not_in") and rule.name)
         joined = (each["joined"] for each in self.exit_on if isinstance(each, Mapping) and "joined" in each)
-        return list(dict.fromkeys([self.selection, *asked, *joined]))
+        of_levels = (level.in_ for level in self.levels.values() if level.in_)
+        return list(dict.fromkeys([self.selection, *asked, *joined, *of_levels]))
 
     @property
     def rules(self) -> dict[str, dict[str, Any]]:
@@ -209,7 +214,11 @@ def read(include: Path, name: str) -> Campaign:
                 step=step.step,
                 channel=step.channel,
                 fallback=step.fallback,
-                variants=[*(step.only_variants or campaign.variants), *(step.variants or ())],
+                variants=[
+                    *(step.only_variants or campaign.variants),
+                    *(step.only_levels or campaign.levels),
+                    *(step.variants or ()),
+                ],
                 has_offer=bool(step.offer),
             )
             for step in campaign.steps
@@ -266,6 +275,7 @@ def parse(content: Mapping[str, Any], version: str) -> Campaign:
         follows=file.follows,
         priority=file.priority,
         variants={name: _percent(share) for name, share in (file.variants or {}).items()},
+        levels=file.levels or {},
         steps=tuple(_dated(file.steps)),
         content=content,
     )
@@ -471,9 +481,19 @@ def _check_steps(include: Path, document: Document) -> None:
         _check_conditions(include, document, where, step, earlier)
         steps.append(step)
     _check_variants(document, ("variants",), document.content.get("variants"))
-    for variant in document.content.get("variants", ()):
-        if not any(step.only_variants is None or variant in step.only_variants for step in steps):
-            raise document.error(("variants", variant), f"the variant {variant!r} gets no step; give it one.")
+    _check_levels(include, document)
+    for variant in document.content.get("variants", [""]):
+        firsts = set()
+        for level in document.content.get("levels", [""]):
+            first = next((step for step in steps if step.is_for(variant, level)), None)
+            if first is None:
+                where, what = (("variants", variant), "variant") if variant else (("levels", level), "level")
+                raise document.error(where, f"the {what} {where[1]!r} gets no step; give it one.")
+            firsts.add(first.channel)
+        if len(firsts) > 1:
+            raise document.error(
+                ("levels",), f"the first steps of the levels are {' and '.join(sorted(firsts))}; write one channel."
+            )
 
 
 def _check_time(document: Document, where: Where, step: Mapping[str, Any]) -> None:
@@ -490,7 +510,10 @@ def _check_time(document: Document, where: Where, step: Mapping[str, Any]) -> No
 def _check_pair(document: Document, where: Where, one: Step, other: Step) -> None:
     """Nobody gets two messages on one day."""
     are_audiences = [not channels.get(each.channel).is_message for each in (one, other)]
-    meet = one.only_variants is None or other.only_variants is None or set(one.only_variants) & set(other.only_variants)
+    meet = all(
+        first is None or second is None or set(first) & set(second)
+        for first, second in ((one.only_variants, other.only_variants), (one.only_levels, other.only_levels))
+    )
     if one.date_no == other.date_no and are_audiences[0] == are_audiences[1] and meet:
         what = "audiences" if are_audiences[0] else "steps"
         raise document.error(where, f"two {what} on day {one.date_no}: nobody gets two messages on one day; move one.")
@@ -506,16 +529,41 @@ def _check_variants(document: Document, where: Where, shares: Mapping[str, str] 
             raise document.error((*where, name), f"{name!r} is a channel; call the variant otherwise.")
 
 
+def _check_levels(include: Path, document: Document) -> None:
+    """Everybody is on exactly one level: the last one is for whoever is on none before it."""
+    levels = language.Campaign.model_validate(document.content).levels or {}
+    known = _selections(include)
+    for number, (name, level) in enumerate(levels.items()):
+        where = ("levels", name)
+        if name in channels.NAMES or name in document.content.get("variants", {}):
+            raise document.error(where, f"{name!r} is a channel or a variant; call the level otherwise.")
+        if level.in_ is not None and level.in_ not in known:
+            raise document.error((*where, "in"), f"there is no selection {level.in_!r}.{nearest(level.in_, known)}")
+        if bool(level.asks) is (number == len(levels) - 1):
+            raise document.error(
+                where,
+                "the last level is for everybody else; write its owner alone."
+                if level.asks
+                else "everybody is on this level, so nobody on those after it; say who is, or write it last.",
+            )
+
+
 def _check_variants_of(document: Document, where: Where, step: Step) -> None:
-    known = sorted(document.content.get("variants", {}))
+    variants, levels = (sorted(document.content.get(key, {})) for key in ("variants", "levels"))
     of_offer = [name for name in step.offers if name]
-    for key, names in (("variant", step.only_variants or []), ("offer", of_offer)):
+    are_levels = bool(of_offer) and of_offer[0] in levels
+    what, known, only = ("level", levels, step.only_levels) if are_levels else ("variant", variants, step.only_variants)
+    for key, kind, names, there in (
+        ("variant", "variant", step.only_variants or [], variants),
+        ("level", "level", step.only_levels or [], levels),
+        ("offer", what, of_offer, known),
+    ):
         for name in names:
-            if name not in known:
+            if name not in there:
                 raise document.error(
-                    (*where, key), f"there is no variant {name!r} of the campaign.{nearest(name, known)}"
+                    (*where, key), f"there is no {kind} {name!r} of the campaign.{nearest(name, there)}"
                 )
-    if of_offer and (missing := set(step.only_variants or known) - set(of_offer)):
+    if of_offer and (missing := set(only or known) - set(of_offer)):
         raise document.error((*where, "offer"), f"which offer does {sorted(missing)[0]!r} get? Write one for it too.")
     _check_variants(document, (*where, "variants"), step.variants)
 

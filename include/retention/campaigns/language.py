@@ -241,6 +241,42 @@ Variants = Annotated[
 ]
 
 
+class Level(Part):
+    """Which customers are on a level: those of whom all of this holds, and who are on no level before it."""
+
+    owner: Annotated[Address, Field(description="Who answers for what the level gets (E7).")]
+    in_: Annotated[Name, Field(description="The customer is in this selection.")] | None = Field(
+        default=None, alias="in"
+    )
+    languages: (
+        Annotated[
+            list[Annotated[str, Field(pattern="^[a-z]{2}$", json_schema_extra={"write": "two letters like nl"})]],
+            Field(
+                description="The customer reads one of these.",
+                min_length=1,
+                json_schema_extra={"write": "a list of languages like [nl, de]"},
+            ),
+        ]
+        | None
+    ) = None
+    countries: (
+        Annotated[
+            list[Annotated[str, Field(pattern="^[A-Z]{2}$", json_schema_extra={"write": "two letters like NL"})]],
+            Field(
+                description="The customer is in one of these.",
+                min_length=1,
+                json_schema_extra={"write": "a list of countries like [NL, DE]"},
+            ),
+        ]
+        | None
+    ) = None
+
+    @property
+    def asks(self) -> dict[str, Any]:
+        """What must hold, by the words of the file."""
+        return self.model_dump(exclude_none=True, by_alias=True, exclude={"owner"})
+
+
 @dataclass(frozen=True)
 class Rule:
     """One condition of a step: `clause` is only_if or unless, `what` one of the words, `name` what it names."""
@@ -301,7 +337,8 @@ class Step(Part):
         Annotated[
             Name | dict[Name, Name],
             Field(
-                description="The offer whose code the message carries; or one for each variant of the campaign.",
+                description="The offer whose code the message carries; or one for each variant, or each level, of the "
+                "campaign.",
                 json_schema_extra={"write": "an offer's name, or one for each variant like {a: small, b: large}"},
             ),
         ]
@@ -313,6 +350,16 @@ class Step(Part):
             Field(
                 description="Which variants of the campaign get the step. Absent: all.",
                 json_schema_extra={"write": "a variant's name, or a list of them"},
+            ),
+        ]
+        | None
+    ) = None
+    level: (
+        Annotated[
+            Name | list[Name],
+            Field(
+                description="Which levels of the campaign get the step. Absent: all.",
+                json_schema_extra={"write": "a level's name, or a list of them"},
             ),
         ]
         | None
@@ -337,8 +384,19 @@ class Step(Part):
         return [self.variant] if isinstance(self.variant, str) else self.variant
 
     @property
+    def only_levels(self) -> list[str] | None:
+        """The levels of the campaign that get it; None: all."""
+        return [self.level] if isinstance(self.level, str) else self.level
+
+    def is_for(self, variant: str, level: str) -> bool:
+        """Whether customers of this variant and this level of the campaign get it."""
+        return (self.only_variants is None or variant in self.only_variants) and (
+            self.only_levels is None or level in self.only_levels
+        )
+
+    @property
     def offers(self) -> dict[str, str]:
-        """Its offer by variant of the campaign; under the empty name that of all others."""
+        """Its offer by variant or level of the campaign; under the empty name that of all others."""
         return {"": self.offer} if isinstance(self.offer, str) else self.offer or {}
 
     @property
@@ -510,6 +568,20 @@ class Campaign(Part):
         ]
         | None
     ) = None
+    levels: (
+        Annotated[
+            dict[Name, Level],
+            Field(
+                description="Which sorts of customers get another offer, other words or other steps: each the first "
+                "of which all that it says holds at entry; the last one is everybody else.",
+                min_length=2,
+                json_schema_extra={
+                    "write": "levels like {high: {in: loyal, owner: vip@shop.example}, low: {owner: ...}}"
+                },
+            ),
+        ]
+        | None
+    ) = None
     priority: Annotated[
         int,
         Field(
@@ -549,6 +621,7 @@ class Campaign(Part):
 _WRITE = {
     "Entry": "{every: quarter, on: first monday} or {anniversary_of: registered_at}, or leave it out",
     "Offer": "an offer like {percent: 10, valid_for: 14 days}",
+    "Level": "a level like {in: loyal, owner: vip@shop.example}",
     "Roles": "roles like {content: words@shop.example, incentive: offers@shop.example}",
     "Step": "a step like {step: we_miss_you, day: 0, channel: email}",
 }

@@ -417,14 +417,22 @@ def campaign_rules(settings: Settings, campaign: Campaign, day: date) -> dict[st
     }
 
 
+def _levels(campaign: Campaign) -> str | None:
+    if not campaign.levels:
+        return None
+    return json.dumps(
+        [{"place": place, "name": name, **level.asks} for place, (name, level) in enumerate(campaign.levels.items())]
+    )
+
+
 def _bound(percent: Decimal) -> int:
     """Below which of the 2^32 numbers a share is."""
     return int(percent * 2**32 / 100)
 
 
 def shares_of(campaign: Campaign) -> dict[str, Any]:
-    """What arms and variants are drawn by."""
-    return {"control_bound": _bound(campaign.control), **_shares(campaign.variants)}
+    """What arms, variants and levels are decided by."""
+    return {"control_bound": _bound(campaign.control), "levels": _levels(campaign), **_shares(campaign.variants)}
 
 
 def _shares(shares: Mapping[str, Decimal]) -> dict[str, Any]:
@@ -487,6 +495,7 @@ def _plan_version(
         plan_day=step.day + max(0, (step.hours or 0) - 1) // 24,
         channels=step.channels,
         only_variants=step.only_variants,
+        only_levels=step.only_levels,
         offers=json.dumps(step.offers),
         conditions=json.dumps([asdict(rule) for rule in step.rules]) if step.rules else None,
         **_shares({name: Decimal(share.removesuffix("%")) for name, share in (step.variants or {}).items()}),

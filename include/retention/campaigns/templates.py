@@ -1,11 +1,11 @@
 """Templates of messages: which there are, what they may say, and how they are put together.
 
-One file per step and language, ``messages/<campaign>/<step>.<language>.j2``; English must be there. A variant of
-its own words has ``<step>.<variant>.<language>.j2``, a fallback ``<step>.<channel>.<language>.j2``. What it extends or
-includes stands beside it, or in ``messages`` for all campaigns. A template has the blocks ``subject``, ``text`` and
-``html`` (e-mail) or ``text`` (SMS, postal card). An e-mail's template extends ``layout.html.j2``: rendered whole, with
-autoescape, it is the HTML page; its blocks ``subject`` and ``text``, rendered alone and without autoescape, are the
-subject and the plain text.
+One file per step and language, ``messages/<campaign>/<step>.<language>.j2``; English must be there. A variant or a
+level of its own words has ``<step>.<variant>.<language>.j2``, a fallback ``<step>.<channel>.<language>.j2``. What it
+extends or includes stands beside it, or in ``messages`` for all campaigns. A template has the blocks ``subject``,
+``text`` and ``html`` (e-mail) or ``text`` (SMS, postal card). An e-mail's template extends ``layout.html.j2``:
+rendered whole, with autoescape, it is the HTML page; its blocks ``subject`` and ``text``, rendered alone and without
+autoescape, are the subject and the plain text.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def environment(templates: Mapping[str, str], *, html: bool, filters: Mapping[st
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """The templates of one step: those of its channel, those of its fallback, those of its variants that have some."""
+    """The templates of one step: of its channel, of its fallback, and of its variants and levels that have some."""
 
     step: str
     channel: str
@@ -120,7 +120,7 @@ def _check_words(folder: Path, wanted: Wanted) -> None:
         word = file.name.removeprefix(f"{wanted.step}.").rpartition(".j2")[0].rpartition(".")[0]
         if word not in known:
             raise InputError(
-                f"{file}: {word!r} is neither a variant that gets the step {wanted.step} nor its fallback; "
+                f"{file}: {word!r} is neither a variant or level that gets the step {wanted.step} nor its fallback; "
                 + (f"those are {', '.join(known)}." if known else "it has none.")
             )
 

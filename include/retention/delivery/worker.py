@@ -350,7 +350,7 @@ class _Worker:
             templates = self._templates_of(due.campaign, due.version)
             values = variables(self._settings, due)
             zone = ZoneInfo(due.time_zone)
-            variants = (due.variant, due.campaign_variant)
+            variants = (due.variant, due.campaign_variant, due.level)
             rendered = templates.render(due.step, due.channel, due.language, values, zone, variants)
             if spec.is_mail:
                 headers = {

@@ -64,6 +64,7 @@ class DueMessage:
     channel: str
     variant: str | None = None  # of the step
     campaign_variant: str | None = None
+    level: str | None = None
     attempts: int = 1  # this one included
     send_before: datetime  # the end of today's window
     recipient: str = field(default="", repr=False)  # an e-mail address or an E.164 number; empty where it is no message

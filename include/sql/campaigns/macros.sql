@@ -231,8 +231,24 @@
     coalesce({{ e }}.exited_on >= :day, true)
 {%- endmacro %}
 
--- Columns of what a customer was in the campaign before, last_entry_no, arm and variant, and of their household. who:
--- the alias of a row with customer_id.
+-- The level of :levels that a customer c is on at the end of :day: the first of which all that it says holds.
+{% macro level_of(c) -%}
+    (
+        select asked.name
+        from
+            jsonb_to_recordset(cast(:levels as jsonb)) as asked (
+                place integer, name text, "in" text, languages jsonb, countries jsonb
+            )
+        where (asked.in is null or {{ is_member(c, "asked.in") }})
+            and coalesce(asked.languages @> to_jsonb({{ c }}.language), asked.languages is null)
+            and coalesce(asked.countries @> to_jsonb({{ c }}.country), asked.countries is null)
+        order by asked.place
+        limit 1
+    )
+{%- endmacro %}
+
+-- Columns of what a customer was in the campaign before, last_entry_no, arm and variant, of their household and their
+-- level. who: the alias of a row with customer_id.
 {% macro earlier_entries(who) -%}
     (
         select max(e.entry_no)
@@ -255,7 +271,12 @@
         select c.namespace || chr(31) || c.household_ref
         from shop.customer_versions as c
         where c.customer_id = {{ who }}.customer_id and {{ is_known("c") }}
-    ) as household
+    ) as household,
+    (
+        select {{ level_of("c") }}
+        from shop.customer_versions as c
+        where c.customer_id = {{ who }}.customer_id and {{ is_known("c") }}
+    ) as level
 {%- endmacro %}
 
 -- The rest of a statement whose `entering` has customers with `earlier_entries`: draws their arms and variants, enrols
@@ -276,14 +297,15 @@
                 variant,
                 {{ name_drawn(number_drawn("household", "customer_id", "'variant'"), ":variants", ":variant_bounds") }}
             ) as variant,
-            shop.customer_id(split_part(household, chr(31), 1), split_part(household, chr(31), 2)) as unit
+            shop.customer_id(split_part(household, chr(31), 1), split_part(household, chr(31), 2)) as unit,
+            level
         from {{ entering }}
     ),
 
     written as (
         insert into campaigns.enrolments (
-            customer_id, campaign, entry_no, version, arm, variant, group_name, unit, entered_on, entered_change, send_id,
-            days_later
+            customer_id, campaign, entry_no, version, arm, variant, level, group_name, unit, entered_on, entered_change,
+            send_id, days_later
         )
         select
             customer_id,
@@ -292,6 +314,7 @@
             :version,
             arm,
             case when arm = 'treated' then variant end,
+            level,
             :group_name,
             unit,
             :day,

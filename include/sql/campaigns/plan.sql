@@ -53,7 +53,9 @@ with written as (
                     ":variants", ":variant_bounds"
                 )
             }} as variant,
-            coalesce(cast(:offers as jsonb) ->> e.variant, cast(:offers as jsonb) ->> '') as offer,
+            coalesce(
+                cast(:offers as jsonb) ->> e.variant, cast(:offers as jsonb) ->> e.level, cast(:offers as jsonb) ->> ''
+            ) as offer,
             {{ condition_not_met("cast(:conditions as jsonb)", "e", "c") }} as forecast,
             coalesce(
                 way.reason,
@@ -124,6 +126,7 @@ with written as (
             and e.arm = 'treated'
             and e.exited_on is null
             and (cast(:only_variants as text[]) is null or e.variant = any(cast(:only_variants as text[])))
+            and (cast(:only_levels as text[]) is null or e.level = any(cast(:only_levels as text[])))
             and (cast(:send_id as text) is null or e.send_id = :send_id)
             and e.entered_on + e.days_later <= :day - cast(:plan_day as integer)
             and e.entered_on + e.days_later

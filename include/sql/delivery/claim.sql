@@ -240,11 +240,8 @@ select
     d.step,
     d.channel,
     d.variant,
-    (
-        select e.variant
-        from campaigns.enrolments as e
-        where e.customer_id = d.customer_id and e.campaign = d.campaign and e.entry_no = d.entry_no
-    ) as campaign_variant,
+    entry.variant as campaign_variant,
+    entry.level,
     d.offer,
     d.attempts,
     {{ recipient("c", "d.channel") }} as recipient,
@@ -272,6 +269,11 @@ from (
 left join decided as d on true
 left join shop.customer_versions as c
     on d.state = 'attempting' and c.customer_id = d.customer_id and {{ is_known("c", ":now") }}
+left join campaigns.enrolments as entry
+    on d.state = 'attempting'
+    and entry.customer_id = d.customer_id
+    and entry.campaign = d.campaign
+    and entry.entry_no = d.entry_no
 left join offers.coupons as coupon
     on d.state = 'attempting'
     and coupon.customer_id = d.customer_id

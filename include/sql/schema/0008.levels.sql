@@ -1,0 +1,2 @@
+alter table campaigns.enrolments
+add column level text; -- which of the campaign's levels the customer was on at entry, in either arm
