@@ -179,8 +179,8 @@ def test_a_name_that_nothing_has_is_refused(refreshed: Settings, engine: Engine)
         statements.show(Shop(refreshed, engine), "delivery/clam")
     with pytest.raises(InputError, match="no selection 'winbak'"):
         statements.show(Shop(refreshed, engine), "winbak")
-    with pytest.raises(InputError, match="no statement 'campaigns/_last_order_present'"):
-        statements.show(Shop(refreshed, engine), "campaigns/_last_order_present")
+    with pytest.raises(InputError, match="no statement 'campaigns/_days_lapsed_present'"):
+        statements.show(Shop(refreshed, engine), "campaigns/_days_lapsed_present")
 
 
 def test_without_a_published_day_one_must_be_named(settings: Settings, engine: Engine) -> None:

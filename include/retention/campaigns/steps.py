@@ -37,12 +37,10 @@ from retention.selections import refresh, worlds
 log = logging.getLogger(__name__)
 STAGE = "campaigns"
 SEND_BASE = "send_base"
-# Whom an entry limit lets in first: by what, and in which direction.
-RANKS = {
-    "longest_lapsed": ("last_order", "asc"),
-    "last_lapsed": ("last_order", "desc"),
-    "highest_revenue": ("revenue", "desc"),
-}
+# What an entry limit lets in by: in the present, and as known on a day in the past.
+DAYS_LAPSED = ("campaigns/_days_lapsed_present", "campaigns/_days_lapsed_as_of")
+REVENUE = ("campaigns/_revenue_present", "campaigns/_revenue_as_of")
+RANKS = {"longest_lapsed": (DAYS_LAPSED, -1), "last_lapsed": (DAYS_LAPSED, 1), "highest_revenue": (REVENUE, -1)}
 
 
 def run_day(shop: Shop, name: str, day: date, test: bool = False, now: datetime | None = None) -> Counts:
@@ -343,12 +341,13 @@ def _enrol(connection: Connection, settings: Settings, campaign: Campaign, part:
         lock(connection, "campaigns", "group", campaign.group)
     law.sync_rules(connection, settings.include)
     is_present = day == days.newest_published(connection)
-    what, direction = RANKS[campaign.enter_first]
-    rank = f"campaigns/_{what}_{'present' if is_present else 'as_of'}"
+    (present, as_of), direction = RANKS[campaign.enter_first]
+    rank = present if is_present else as_of
     entered = one(
         connection,
         "campaigns/enrol",
-        {"rank": Fragment(sql(_include(connection), rank)), "direction": Fragment(direction)},
+        {"rank": Fragment(sql(_include(connection), rank))},
+        direction=direction,
         version=campaign.version,
         entry_limit=_room(connection, campaign, day),
         entered_change=its.watermark,

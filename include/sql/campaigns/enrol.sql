@@ -1,8 +1,8 @@
 -- Enrols customers who may enter on day: members of the selection, by anniversary those whose day it is, who may be
 -- contacted on the channel of the first step, in every variant, for e-mail members of send_base too, without an open
 -- enrolment in the campaign or its group, at the end of the campaign that it follows, their re-entry time over, on
--- one of the lists, if it names any; at most entry_limit (null is no limit), in order of rank. Returns how many entered,
--- and how many of them in the control arm.
+-- one of the lists, if it names any; at most entry_limit (null is no limit), in order of rank. Returns how many
+-- entered, and how many of them in the control arm.
 -- The arm is drawn once per customer and kept at re-entry: the first 32 bits of the hash of campaign (by its first
 -- name, if it was renamed) and household (or customer) below control_bound, so that a greater share only adds.
 -- Households are one draw: their members talk. A variant is drawn alike, by another hash, for treated customers.
@@ -51,10 +51,9 @@ with candidates as not materialized (
 entering as (
     select
         candidates.customer_id,
-        ({{ rank }}) as rank,
         {{ earlier_entries("candidates") }}
     from candidates
-    order by rank {{ direction }} nulls last, candidates.customer_id
+    order by ({{ rank }}) * cast(:direction as integer) nulls last, candidates.customer_id
     limit cast(:entry_limit as bigint)
 ),
 

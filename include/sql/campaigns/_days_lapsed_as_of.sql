@@ -1,6 +1,6 @@
--- The day of the last complete order of the candidate, as known at known_by: for a day in the past, when
+-- How many days ago the last complete order of the candidate was, as known at known_by: for a day in the past, when
 -- shop.customer_stats already knows more.
-select max(o.ordered_on) as last_order_on
+select cast(:day as date) - max(o.ordered_on) as days_lapsed
 from shop.order_versions as o
 where o.customer_id = candidates.customer_id
     and o.status = 'complete'
