@@ -353,6 +353,7 @@ def test_a_campaign_renamed_twice_goes_on_too(house: House) -> None:
 
 
 def test_a_rename_that_was_forgotten_and_said_later_joins_both(house: House) -> None:
+    house.change(FILE, "group: reactivation", "#")  # in a group ada would not enter again
     house.run(D, after(1))
     rename(house, says_so=False)
     house.run(after(2))  # ada enters again: the mistake that renamed_from is for
