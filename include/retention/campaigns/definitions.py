@@ -77,6 +77,7 @@ class Campaign:
     group: str | None
     follows: str | None  # the campaign of the group that comes before it
     priority: int
+    migrate: bool  # whether people inside move to this version
     variants: Mapping[str, Decimal]  # of the campaign, in percent
     levels: Mapping[str, Level]  # in the order in which they are asked
     steps: tuple[Step, ...]  # in order of days
@@ -276,6 +277,7 @@ def parse(content: Mapping[str, Any], version: str) -> Campaign:
         priority=file.priority,
         variants={name: _percent(share) for name, share in (file.variants or {}).items()},
         levels=file.levels or {},
+        migrate=file.migrate == "yes",
         steps=tuple(_dated(file.steps)),
         content=content,
     )

@@ -592,6 +592,14 @@ class Campaign(Part):
             json_schema_extra={"write": "a number from 1 (first) to 99"},
         ),
     ] = 50
+    migrate: Annotated[
+        Literal["yes", "no"],
+        Field(
+            description="Whether people inside move on to this version, where it has the same steps behind them and "
+            "none of their messages is on its way. Absent: they go on with the version they entered with.",
+            json_schema_extra={"write": "yes or no"},
+        ),
+    ] = "no"
     policy: Annotated[
         Literal["at_most_once", "resend"],
         Field(

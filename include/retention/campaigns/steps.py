@@ -335,6 +335,8 @@ class _Day:
 
 def _enrol(connection: Connection, settings: Settings, campaign: Campaign, part: str, its: Run) -> Counts:
     day = its.day
+    if campaign.migrate and campaign.status != "draft":
+        _move(connection, campaign, day)
     if campaign.status != "live" or not _is_open(connection, campaign, day):
         return _counts()
     if campaign.group:  # two campaigns that enrol the same customers at once would wait for each other
@@ -358,6 +360,41 @@ def _enrol(connection: Connection, settings: Settings, campaign: Campaign, part:
     if entered["enrolled"]:
         keep_version(connection, campaign, day)
     return _counts(**entered)
+
+
+def _move(connection: Connection, campaign: Campaign, day: date) -> None:
+    """Move people inside on to this version; who moved stands in ``campaigns.decisions``, how many in the log too."""
+    for version in list(_open_versions(connection, campaign.name)):
+        if version.version == campaign.version:
+            continue
+        moved = one(
+            connection,
+            "campaigns/move",
+            campaign=campaign.name,
+            old=version.version,
+            new=campaign.version,
+            day=day,
+            old_steps=_behind(version),
+            new_steps=_behind(campaign),
+            variants=list(campaign.variants),
+            levels=list(campaign.levels),
+        )
+        if moved["moved"]:
+            keep_version(connection, campaign, day)
+        log.info(
+            "%s %s: %s customers moved from version %s to %s, %s stay; campaigns.decisions says who",
+            *(campaign.name, day, moved["moved"], version.version, campaign.version, moved["stay"]),
+        )
+
+
+def _behind(version: Campaign) -> str:
+    """Its steps, and the days after entry from which each is behind a customer."""
+    return json.dumps(
+        [
+            {"step": step.step, "day": _plan_day(step), "variants": step.only_variants, "levels": step.only_levels}
+            for step in version.steps
+        ]
+    )
 
 
 def keep_version(connection: Connection, campaign: Campaign, day: date) -> None:
@@ -490,8 +527,7 @@ def _plan_version(
         step=step.step,
         step_day=step.day,
         step_hours=step.hours or 0,
-        # Of 24 hours, on the day before: where clocks are put back they are over before midnight.
-        plan_day=step.day + max(0, (step.hours or 0) - 1) // 24,
+        plan_day=_plan_day(step),
         channels=step.channels,
         only_variants=step.only_variants,
         only_levels=step.only_levels,
@@ -522,6 +558,14 @@ def _plan_version(
     if step.offer and taken_back:
         coupons.void_undelivered(connection, version.name, version.version, step.step)
     return _counts(planned={step.step: planned - taken_back}, skipped=skipped)
+
+
+def _plan_day(step: Step) -> int:
+    """The days after entry on which it is planned.
+
+    Of 24 hours that is the day before: where clocks are put back they are over before midnight.
+    """
+    return step.day + max(0, (step.hours or 0) - 1) // 24
 
 
 def _finish(connection: Connection, settings: Settings, campaign: Campaign, part: str, its: Run) -> Counts:

@@ -1,4 +1,4 @@
-{% from "campaigns/macros.sql" import why_ended %}
+{% from "campaigns/macros.sql" import is_one_of, steps_behind, why_ended %}
 {% from "contact/macros.sql" import is_known, send_day %}
 
 -- name: end_enrolments
@@ -20,6 +20,45 @@ with written as (
 )
 
 select count(*) from written;
+
+-- name: move
+-- Moves people inside from version :old to :new: where both have the same steps behind them on :day, the new one has
+-- their variant and level, and none of their messages is on its way. Returns how many moved, and how many stay.
+with inside as materialized (
+    select
+        e.customer_id,
+        e.entry_no,
+        {{ steps_behind("e", ":old_steps") }} = {{ steps_behind("e", ":new_steps") }}
+        and (e.arm = 'control' or {{ is_one_of("e.variant", ":variants") }})
+        and {{ is_one_of("e.level", ":levels") }}
+        and not exists (
+            select from delivery.messages as m
+            where m.customer_id = e.customer_id
+                and m.campaign = e.campaign
+                and m.entry_no = e.entry_no
+                and m.state in ('planned', 'attempting', 'unknown')
+        ) as may_move
+    from campaigns.enrolments as e
+    where e.campaign = :campaign and e.version = :old and e.exited_on is null
+),
+
+moved as (
+    update campaigns.enrolments as e
+    set version = :new
+    from inside as i
+    where e.campaign = :campaign and e.customer_id = i.customer_id and e.entry_no = i.entry_no and i.may_move
+    returning e.customer_id
+),
+
+written as (
+    insert into campaigns.decisions (customer_id, campaign, decided_on, decision, reason)
+    select moved.customer_id, :campaign, :day, 'moved', concat('version ', :old, ' to ', :new)
+    from moved
+    on conflict (customer_id, campaign, decided_on) do nothing
+)
+
+select count(*) filter (where i.may_move) as moved, count(*) filter (where not i.may_move) as stay
+from inside as i;
 
 -- name: finish
 -- Closes the open enrolments of one version whose last step can be sent no more. Both arms stay as long: what an arm

@@ -225,6 +225,28 @@
     )
 {%- endmacro %}
 
+-- The names of the steps that lie behind an enrolment when :day is enrolled: they were planned on an earlier day.
+-- steps: those of a version, as JSON.
+{% macro steps_behind(e, steps) -%}
+    array(
+        select s.step
+        from
+            jsonb_to_recordset(cast({{ steps }} as jsonb)) as s (step text, day integer, variants jsonb, levels jsonb)
+        where {{ e }}.entered_on + {{ e }}.days_later + s.day < :day
+            and coalesce(nullif(s.variants, 'null') @> to_jsonb({{ e }}.variant), true)
+            and coalesce(nullif(s.levels, 'null') @> to_jsonb({{ e }}.level), true)
+        order by s.step
+    )
+{%- endmacro %}
+
+-- True of the variant or level of an enrolment, if it is one of the names that a version has. None is one of none.
+{% macro is_one_of(name, names) -%}
+    case
+        when {{ name }} is null then cardinality(cast({{ names }} as text[])) = 0
+        else {{ name }} = any(cast({{ names }} as text[]))
+    end
+{%- endmacro %}
+
 -- True of an enrolment that was open when :day began. What ends on :day frees the customer for the other campaigns of
 -- the group the next day, whichever campaign does its day first.
 {% macro is_open_on_day(e) -%}
