@@ -75,7 +75,7 @@ class Question:
         for sample in self.samples:
             named = f"{sample.step}, {sample.variant}" if sample.variant else sample.step
             lines += ["", f"**{named}, {sample.channel}, {sample.language}** {sample.subject or ''}", ""]
-            lines += [f"> {line}" for line in sample.text.splitlines()]
+            lines += ["~~~", *sample.text.replace("~~~", "~ ~ ~").splitlines(), "~~~"]  # as it is, line by line
         return "\n".join(lines)
 
 

@@ -20,6 +20,7 @@ from psycopg.rows import dict_row
 from sqlalchemy.exc import OperationalError
 
 from planner import AMSTERDAM, DAY, DEFINITION, MORNING, TEMPLATES
+from retention.campaigns import definitions, sends
 from retention.core import database
 from retention.core.clock import Stopped
 from retention.core.database import run
@@ -38,6 +39,13 @@ STEPS = {
     "again": ("email", "comeback"),
     "nudge": ("sms", "comeback"),
 }
+# What a version may say of its steps, as campaigns.versions keeps it.
+RULES = {
+    "again": {"conditions": [{"clause": "unless", "what": "clicked", "name": "hello"}]},
+    "nudge": {"conditions": [{"clause": "unless", "what": "clicked", "name": None}], "fallback": "email"},
+    "offer": {"conditions": [{"clause": "only_if", "what": "reachable", "name": "email"}]},
+}
+BY_HAND = "lapsed_30_days"  # a campaign of the project that is sent by hand to people of its own
 LONG_AGO = datetime(2000, 1, 1, tzinfo=AMSTERDAM)
 TAKEN = {"accepted", "delivered", "bounced"}  # the provider has it
 FINAL = TAKEN | {"refused", "skipped", "unknown"}
@@ -53,6 +61,8 @@ TABLES = (
     "shop.changes",
     "campaigns.versions",
     "campaigns.enrolments",
+    "campaigns.sends",
+    "campaigns.send_members",
     "offers.coupons",
     "delivery.messages",
     "delivery.outbox",
@@ -63,7 +73,10 @@ TABLES = (
     "shop.days",
 )
 COPIED = (
+    "campaigns.versions",
     "campaigns.enrolments",
+    "campaigns.sends",
+    "campaigns.send_members",
     "offers.coupons",
     "delivery.messages",
     "delivery.decisions",
@@ -79,7 +92,8 @@ def templates(dice: random.Random) -> dict[str, str]:
         "{% block text %}{{ coupon_code }} until {{ coupon_expires_at | moment }}\n{{ unsubscribe_url }}{% endblock %}"
         "{% block html %}<b>{{ coupon_code }}</b>" + (filler if dice.random() < 0.2 else "") + "{% endblock %}"
     )
-    return TEMPLATES | {"offer.en.j2": coupon + body, "again.en.j2": coupon + body}
+    mails = dict.fromkeys(("offer.en.j2", "again.en.j2", "nudge.email.en.j2"), coupon + body)
+    return TEMPLATES | mails | {"hello.loud.en.j2": TEMPLATES["hello.en.j2"].replace("Hello", "HELLO")}
 
 
 class Schedule:
@@ -98,9 +112,12 @@ class Schedule:
         )
         self.engine = database.connect(self.settings)
         self.people: list[dict[str, Any]] = []
+        self.by_hand: list[dict[str, Any]] = []  # who is in the send by hand
+        self.send_id: str | None = None
         self.messages: list[dict[str, Any]] = []
         self.stops: list[tuple[str, str | None, datetime]] = []  # whom, by which channel, from when
         self.exits: list[tuple[str, str | None, datetime]] = []  # the same by a campaign's own exit
+        self.clicks: list[tuple[str, str, datetime]] = []  # who, on a message of which step, from when
         self.backup_at: datetime | None = None
         self.kills = 0
         self.restores = 0
@@ -139,13 +156,28 @@ class Schedule:
                     "language": dice.choice(["en", "en", "pl", "el"]),
                     "arm": "control" if dice.random() < 0.03 else "treated",
                     "campaign": dice.choice(CAMPAIGNS),
+                    "channels": dice.choice([["email", "sms"]] * 4 + [["email"]]),
                 }
             )
+        if dice.random() < 0.5:
+            self.by_hand = [
+                {**self.people[0], "ref": f"s{self.seed}h{index}", "email": f"h{index}@mail.example", "phone": None}
+                | {"campaign": BY_HAND, "arm": "treated"}
+                for index in range(dice.choice([1, 3, 8]))
+            ]
         self.write_people()
+        self.write_send()
         for campaign in CAMPAIGNS:
             self.shop.execute(
-                "insert into campaigns.versions values (%s, 'v1', %s, %s, '', %s)",
-                (campaign, json.dumps(DEFINITION | {"campaign": campaign}), json.dumps(templates(dice)), DAY),
+                "insert into campaigns.versions (campaign, version, definition, templates, selection_sql,"
+                " first_used_on, rules) values (%s, 'v1', %s, %s, '', %s, %s)",
+                (
+                    campaign,
+                    json.dumps(DEFINITION | {"campaign": campaign}),
+                    json.dumps(templates(dice)),
+                    DAY,
+                    json.dumps(RULES if dice.random() < 0.5 else {}),
+                ),
             )
         self.write_messages()
         for day in range(6):
@@ -165,24 +197,45 @@ class Schedule:
         )
 
     def write_people(self) -> None:
-        rows = json.dumps(self.people)
+        rows = json.dumps([*self.people, *self.by_hand])
         source = (
             "from (select *, shop.customer_id('test', ref) as customer_id from jsonb_to_recordset(%(rows)s)"
-            " as r (ref text, email text, phone text, first_name text, language text, arm text, campaign text)) as r"
+            " as r (ref text, email text, phone text, first_name text, language text, arm text, campaign text,"
+            " channels jsonb)) as r"
         )
+        enrolled = f"{source} where campaign <> '{BY_HAND}'"
         for statement in (
             "insert into shop.customers (customer_id, namespace, customer_ref, email, phone, first_name, language,"
             f" time_zone, updated_at, known_at) select customer_id, 'test', ref, email, phone, first_name, language,"
             f" 'Europe/Amsterdam', %(known)s, %(known)s {source}",
             "insert into shop.consents (customer_id, purpose, channel, is_granted, updated_at, known_at)"
             f" select customer_id, 'marketing', c.channel, true, %(known)s, %(known)s {source}"
-            " cross join (values ('email'), ('sms')) as c (channel)",
+            " cross join (values ('email'), ('sms')) as c (channel) where r.channels ? c.channel",
             "insert into campaigns.enrolments (customer_id, campaign, entry_no, version, arm, entered_on)"
-            f" select customer_id, campaign, 1, 'v1', arm, %(day)s {source}",
+            f" select customer_id, campaign, 1, 'v1', arm, %(day)s {enrolled}",
             "insert into offers.coupons (customer_id, campaign, entry_no, offer, code, percent, state, reserved_on)"
-            f" select customer_id, campaign, 1, 'comeback', upper(ref), 10, 'reserved', %(day)s {source}",
+            f" select customer_id, campaign, 1, 'comeback', upper(ref), 10, 'reserved', %(day)s {enrolled}",
         ):
             self.shop.execute(statement, {"rows": rows, "known": LONG_AGO, "day": DAY})
+
+    def write_send(self) -> None:
+        """A send by hand that waits for its approval."""
+        if not self.by_hand:
+            return
+        self.send_id = f"{BY_HAND}-{self.seed}"
+        self.shop.execute(
+            "insert into campaigns.sends (send_id, campaign, version, day, send_on, asked, frozen_at, expires_at)"
+            " values (%s, %s, %s, %s, %s, '{}', %s, %s)",
+            (
+                *(self.send_id, BY_HAND, definitions.read(self.settings.include, BY_HAND).version, DAY),
+                *(DAY + timedelta(days=1), MORNING, MORNING + timedelta(days=9)),
+            ),
+        )
+        self.shop.execute(
+            "insert into campaigns.send_members (customer_id, send_id)"
+            " select shop.customer_id('test', r), %s from unnest(cast(%s as text[])) as r",
+            (self.send_id, [each["ref"] for each in self.by_hand]),
+        )
 
     def write_messages(self) -> None:
         for person in self.people:
@@ -197,15 +250,16 @@ class Schedule:
                         "step": step,
                         "channel": channel,
                         "offer": offer,
+                        "variant": self.dice.choice([None, "loud"]) if step == "hello" else None,
                         "due_at": (MORNING + timedelta(minutes=self.dice.choice([0, 0, 0, 45]))).isoformat(),
                     }
                 )
         self.shop.execute(
             "insert into delivery.messages (customer_id, message_key, campaign, version, entry_no, step, channel, day,"
-            " state, offer, due_at, expires_at, window_start, window_end) select shop.customer_id('test', ref), key,"
-            " campaign, 'v1', 1, step, channel, %(day)s, 'planned', offer, due_at, %(expires)s, %(start)s, %(end)s"
-            " from jsonb_to_recordset(%(rows)s) as r (key text, ref text, campaign text, step text, channel text,"
-            " offer text, due_at timestamptz)",
+            " state, offer, variant, due_at, expires_at, window_start, window_end) select"
+            " shop.customer_id('test', ref), key, campaign, 'v1', 1, step, channel, %(day)s, 'planned', offer, variant,"
+            " due_at, %(expires)s, %(start)s, %(end)s from jsonb_to_recordset(%(rows)s) as r (key text, ref text,"
+            " campaign text, step text, channel text, offer text, variant text, due_at timestamptz)",
             {
                 "rows": json.dumps(self.messages),
                 "day": DAY,
@@ -228,6 +282,10 @@ class Schedule:
         for _ in range(dice.randint(1, 3)):
             instants = [at] * dice.choice([1, 2]) + [at + timedelta(minutes=dice.choice([0, 3]))]
             crew.append(workers.started(workers.delivering, self.engine, self.moment(0.35), self.settings, instants))
+        if self.send_id and dice.random() < 0.6:
+            for _ in range(dice.randint(1, 2)):
+                what_for = (self.settings, self.send_id, at)
+                crew.append(workers.started(workers.approving, self.engine, self.moment(0.5), *what_for))
         if not self.is_deaf and dice.random() < 0.6:
             what = (self.settings, self.provider, self.seed, self.ids(), after)
             crew.append(workers.started(workers.reporting, self.engine, self.moment(0.2), *what))
@@ -283,6 +341,7 @@ class Schedule:
                     self.shop.execute(f"insert into {table} select * from drill_{table.replace('.', '_')}")
             unknown.restored(Shop(self.settings, self.engine), self.backup_at, at=at)
             self.exits = [each for each in self.exits if each[2] <= self.backup_at]
+            self.clicks = [each for each in self.clicks if each[2] <= self.backup_at]
             self.restores += 1
             self.backup_at = None
         if dice.random() < 0.3 and not self.is_outbox:
@@ -300,7 +359,7 @@ class Schedule:
         dice = self.dice
         person = dice.choice(self.people)
         who = {"ref": person["ref"], "at": at, "campaign": person["campaign"], "day": DAY}
-        what = dice.choice(["unsubscribe", "order", "withdraw", "exit", "halt", "resume", "nothing"])
+        what = dice.choice(["unsubscribe", "order", "withdraw", "exit", "click", "halt", "resume", "nothing"])
         if what == "unsubscribe":
             self.shop.execute(
                 "insert into shop.suppressions values (shop.customer_id('test', %(ref)s), 'all',"
@@ -328,6 +387,14 @@ class Schedule:
         elif what == "exit":
             self.exit(who)
             self.exits.append((person["ref"], None, at))
+        elif what == "click":
+            clicked = self.shop.execute(
+                "update delivery.messages set human_clicked_at = %(at)s where human_clicked_at is null"
+                " and customer_id = shop.customer_id('test', %(ref)s) and state in ('accepted', 'delivered')"
+                " returning step",
+                who,
+            ).fetchall()
+            self.clicks += [(person["ref"], row["step"], at) for row in clicked]
         elif what == "halt":
             kind, name = dice.choice([("all", ""), ("channel", "email"), ("channel", "sms"), ("campaign", "winback")])
             self.shop.execute("insert into delivery.halts values (%s, %s) on conflict do nothing", (kind, name))
@@ -358,6 +425,8 @@ class Schedule:
         self.met = self.provider.report()["met"]
         self.shop.execute("delete from delivery.halts")
         self.provider.calm()
+        if self.send_id:
+            sends.approve(Shop(self.settings, self.engine), self.send_id, "drill", at)
         end = MORNING + timedelta(days=4)
         for instant in (at + timedelta(hours=1), at + timedelta(days=1, minutes=2), end):
             self.quietly(instant)
@@ -396,7 +465,8 @@ class Schedule:
             stored = self.shop.execute("select message_key, recipient from delivery.outbox").fetchall()
             deliveries = Counter(row["message_key"] for row in stored)
             recipients = {row["message_key"]: row["recipient"] for row in stored}
-        people = {each["ref"]: each for each in self.people}
+        yield from self.wrong_by_hand(ledger)
+        people = {each["ref"]: each for each in [*self.people, *self.by_hand]}
         yield from (f"the provider refuses: {each}" for each in report["violations"])
         if report["requests"] != self.requests:
             yield "something was sent again when all was settled"
@@ -416,7 +486,7 @@ class Schedule:
                 yield f"reported, but the ledger has not heard: {name}"
             if row["state"] in TAKEN and not deliveries[key]:
                 yield f"LOST: accepted, but never delivered: {name}"
-            if deliveries[key] and recipients[key] != person["email" if message["channel"] == "email" else "phone"]:
+            if deliveries[key] and recipients[key] != person["email" if row["channel"] == "email" else "phone"]:
                 yield f"to somebody else: {name}"
             if deliveries[key] and person["arm"] == "control":
                 yield f"control: {name}"
@@ -425,7 +495,8 @@ class Schedule:
             if row["state"] == "unknown" and self.is_outbox:
                 yield f"unknown in the outbox: {name}"
         yield from self.sent_after_stop(ledger)
-        yield from self.beyond_caps(deliveries)
+        yield from self.sent_after_click(ledger)
+        yield from self.beyond_caps(deliveries, ledger)
         yield from self.odd_coupons()
         for promise, number in proof.prove(Shop(self.settings, self.engine), at=MORNING + timedelta(days=4)).items():
             if number and promise != "control_messaged":  # a message of the control arm is planned here on purpose
@@ -438,18 +509,56 @@ class Schedule:
             if row["claim"] in restores:  # its attempted_at says when the restore was
                 continue
             for ref, channel, at in self.stops + self.exits:
-                if message["ref"] != ref or channel not in (None, message["channel"]) or row["state"] == "skipped":
+                if message["ref"] != ref or channel not in (None, row["channel"]) or row["state"] == "skipped":
                     continue
                 if row["attempted_at"] and row["attempted_at"] >= at:
                     yield f"claimed after a stop: {ref} {message['step']} ({row['state']}, {row['reason']})"
 
-    def beyond_caps(self, deliveries: Counter[str]) -> Iterator[str]:
+    def sent_after_click(self, ledger: dict[str, dict[str, Any]]) -> Iterator[str]:
+        """Steps with a condition are not sent once a person has clicked what the condition names."""
+        rules = {
+            row["campaign"]: row["rules"]
+            for row in self.shop.execute("select campaign, rules from campaigns.versions").fetchall()
+        }
+        restores = {row["claim"] for row in self.shop.execute("select claim from delivery.restores").fetchall()}
+        for message in self.messages:
+            row = ledger[message["key"]]
+            for asked in rules[row["campaign"]].get(row["step"], {}).get("conditions", ()):
+                if asked["what"] != "clicked" or row["state"] not in TAKEN | {"unknown"} or row["claim"] in restores:
+                    continue
+                clicks = [
+                    at for ref, step, at in self.clicks if ref == message["ref"] and asked["name"] in (None, step)
+                ]
+                if any(at < row["attempted_at"] for at in clicks):
+                    yield f"sent although clicked: {message['ref']} {row['step']}"
+
+    def wrong_by_hand(self, ledger: dict[str, dict[str, Any]]) -> Iterator[str]:
+        """Each person in the send by hand has entered once, and each of them who is treated has its one message."""
+        enrolled = self.shop.execute(
+            "select c.customer_ref as ref, e.entry_no, e.arm, e.customer_id from campaigns.enrolments as e"
+            " join shop.customers as c using (customer_id) where e.campaign = %s",
+            (BY_HAND,),
+        ).fetchall()
+        if sorted(row["ref"] for row in enrolled) != sorted(each["ref"] for each in self.by_hand):
+            yield "the send by hand reached others, or somebody twice or never"
+        arms = {row["customer_id"]: row for row in enrolled}
+        keys = {key: row for key, row in ledger.items() if row["campaign"] == BY_HAND}
+        treated = sorted(number for number, row in arms.items() if row["arm"] == "treated")
+        if sorted(row["customer_id"] for row in keys.values()) != treated:
+            yield "the treated of the send by hand have not one message each"
+        self.messages += [
+            {"key": key, "ref": arms[row["customer_id"]]["ref"], **{name: row[name] for name in ("step", "channel")}}
+            for key, row in keys.items()
+            if row["customer_id"] in arms
+        ]
+
+    def beyond_caps(self, deliveries: Counter[str], ledger: dict[str, dict[str, Any]]) -> Iterator[str]:
         """A schedule is shorter than the windows of the caps, so all that anybody got counts."""
         for cap in caps.read(self.settings.include):
             got = Counter(
                 each["ref"]
                 for each in self.messages
-                if deliveries[each["key"]] and cap.channel in ("all", each["channel"])
+                if deliveries[each["key"]] and cap.channel in ("all", ledger[each["key"]]["channel"])
             )
             yield from (f"beyond {cap}: {ref} got {number}" for ref, number in got.items() if number > cap.at_most)
 

@@ -16,6 +16,7 @@ from typing import Any
 from checking_provider import Remote
 from sqlalchemy import Engine, event
 
+from retention.campaigns import sends
 from retention.core.clock import Stopped
 from retention.core.settings import Settings
 from retention.core.shop import Shop
@@ -51,6 +52,15 @@ def delivering(engine: Engine, settings: Settings, instants: Sequence[datetime])
             deliver(Shop(settings, engine, Stopped(at)))
         except Exception:  # a lost session, a deadlock: the next try is another delivery
             logging.getLogger("drill").debug("a delivery failed", exc_info=True)
+
+
+def approving(engine: Engine, settings: Settings, send_id: str, at: datetime) -> None:
+    """Somebody approves a send by hand, and once more for want of an answer."""
+    for _ in range(2):
+        try:
+            sends.approve(Shop(settings, engine, Stopped(at)), send_id, "drill", at)
+        except Exception:  # a lost session: approving again is harmless
+            logging.getLogger("drill").debug("an approval failed", exc_info=True)
 
 
 def reporting(
