@@ -68,6 +68,18 @@ def test_a_changed_file_is_seen(include: Path) -> None:
     assert "select 17" in database.sql(include, "shop/first")
 
 
+def test_a_changed_macro_is_seen(include: Path) -> None:
+    assert "x * 2" in database.sql(include, "shop/second", {"name": "n"})
+    macros = include / "sql" / "shop" / "macros.sql"
+    macros.write_text(macros.read_text().replace("{{ value }} *", "{{ value }} +"))
+    assert "x + 2" in database.sql(include, "shop/second", {"name": "n"})
+
+
+def test_a_statement_is_rendered_with_the_names_that_it_is_given(include: Path) -> None:
+    for name in ("n", "m", "n"):
+        assert f'as "{name}"' in database.sql(include, "shop/second", {"name": name})
+
+
 def test_a_name_that_is_there_twice_in_a_room_is_refused_with_both_places(include: Path) -> None:
     (include / "sql" / "shop" / "others.sql").write_text("-- name: more\nselect 4;\n\n-- name: first\nselect 5;\n")
     with pytest.raises(InputError, match=r"others\.sql, line 4: the statement first is in .*numbers\.sql already"):

@@ -12,14 +12,16 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from jinja2 import BaseLoader, FileSystemLoader, TemplateNotFound
+from jinja2 import BaseLoader, FileSystemLoader, Template, TemplateNotFound
+from jinja2.utils import LRUCache
 from sqlalchemy import (
     Connection,
     CursorResult,
@@ -44,6 +46,7 @@ TOO_OLD = (
     "`make run`."
 )
 CONNECT_SECONDS = 10
+KEPT = 500  # statements as they were rendered: there are fewer, and some have several tables to name
 GLOBALS = {"channels": tuple(channels.ADDRESSES.items())}  # what macros ask: each channel's kind of address
 _NAME = re.compile(r"^-- name: *(.*?) *$", re.MULTILINE)
 
@@ -139,11 +142,11 @@ def sql(include: Path, name: str, names: Mapping[str, str] | None = None) -> str
 
     Raises InputError, with file and line, for a statement that is not there or cannot be rendered.
     """
-    folder = include / "sql"
     values = {key: _rendered(value) for key, value in (names or {}).items()}
     try:
-        return _environment(folder).get_template(f"{name}.sql").render(values).strip()
+        return _environment(include).statement(f"{name}.sql", values)
     except sandbox.PROBLEMS as problem:
+        folder = include / "sql"
         if isinstance(problem, TemplateNotFound) and problem.name == f"{name}.sql":
             raise InputError(f"There is no SQL statement {name} in {folder}.") from None
         where = sandbox.place(problem) or folder / f"{name}.sql"
@@ -152,7 +155,7 @@ def sql(include: Path, name: str, names: Mapping[str, str] | None = None) -> str
 
 def expression(include: Path, macros: str, name: str, over: str) -> str:
     """What the macro `name` of ``sql/<macros>.sql`` makes of `over`, which is SQL itself: an alias or a column."""
-    template = _environment(include / "sql").from_string("{% import file as macros %}{{ macros[name](over) }}")
+    template = _environment(include).from_string("{% import file as macros %}{{ macros[name](over) }}")
     return template.render(file=f"{macros}.sql", name=name, over=over)
 
 
@@ -187,7 +190,7 @@ def run(
 ) -> CursorResult[Any]:
     """Run the statement `name`. `parameters` are bound, never pasted."""
     include = connection.get_execution_options()["include"]
-    return connection.execute(text(sql(include, name, names)), parameters)
+    return connection.execute(_clause(sql(include, name, names)), parameters)
 
 
 def execute(connection: Connection, name: str, names: Mapping[str, str] | None = None, /) -> None:
@@ -341,10 +344,42 @@ def _check_version(settings: Settings) -> None:
 
 
 @lru_cache(maxsize=8)
-def _environment(folder: Path) -> sandbox.Sandbox:
-    environment = sandbox.Sandbox(loader=_Statements(folder), autoescape=False)
-    environment.globals.update(GLOBALS)
-    return environment
+def _environment(include: Path) -> _Environment:
+    return _Environment(include / "sql")
+
+
+_clause = lru_cache(maxsize=KEPT)(text)  # which looks for the parameters
+
+
+class _Environment(sandbox.Sandbox):
+    """Renders statements. A day asks for a few of them a thousand times, so what was rendered is kept."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(loader=_Statements(folder), autoescape=False)
+        self.globals.update(GLOBALS)
+        self._kept: MutableMapping[tuple[Any, ...], tuple[str, list[Template]]] = LRUCache(KEPT)
+
+    def statement(self, name: str, values: Mapping[str, str]) -> str:
+        """The template `name` rendered with `values`, anew where a file that it is made of has changed."""
+        key = (name, *sorted(values.items()))
+        kept = self._kept.get(key)
+        if kept is None or not all(template.is_up_to_date for template in kept[1]):
+            used = _used.set([])
+            try:
+                kept = self.get_template(name).render(values).strip(), _used.get()
+            finally:
+                _used.reset(used)
+            self._kept[key] = kept
+        return kept[0]
+
+    def _load_template(self, name: str, *arguments: Any) -> Template:
+        template = super()._load_template(name, *arguments)
+        if (used := _used.get(None)) is not None:
+            used.append(template)
+        return template
+
+
+_used: ContextVar[list[Template]] = ContextVar("used")  # by the statement being rendered: its file, and its macros'
 
 
 class _Statements(BaseLoader):
