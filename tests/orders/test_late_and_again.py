@@ -50,7 +50,8 @@ def test_an_old_day_that_comes_late_is_known_from_the_end_of_the_newest_day(
     write_day(files, NEXT, orders=[order("2", day=NEXT)])
     sync.sync(Shop(settings, engine), "demo_shop", DAY)
     sync.sync(Shop(settings, engine), "demo_shop", NEXT)
-    seen = changes.newest(engine)
+    with engine.connect() as connection:
+        seen = changes.newest(connection)
     write_day(files, orders=[order("1", status="cancelled"), order("late", "C9")], customers=[customer("C9")])
     assert sync.sync(Shop(settings, engine), "demo_shop", DAY).again == "its files have changed"
     assert rows(engine, f"select order_ref, {KNOWN_ON} from shop.orders order by 1") == [

@@ -244,13 +244,15 @@ class _Day:
             if not self.is_afresh:
                 whole.refuse_past(connection, self.day)
                 self._refuse_unfinished(connection)
+            done = days.done_by(connection, self._selections(), self.day)
             for selection in self._selections():
-                selection.require(
-                    connection,
-                    self.day,
-                    f"Campaign {self.campaign.name}: the selection {selection.name}",
-                    f"run `retention select --day {self.day}` first",
-                )
+                if selection not in done:
+                    selection.refuse_undone(
+                        connection,
+                        self.day,
+                        f"Campaign {self.campaign.name}: the selection {selection.name}",
+                        f"run `retention select --day {self.day}` first",
+                    )
             # The day counts as begun from here, so that one that stops half-way is caught up.
             whole.record(connection, self.day, "running")
         return self._run("enrol", _enrol)
@@ -273,9 +275,11 @@ class _Day:
 
         def add_up(connection: Connection, its: Run) -> Counts:
             total = _counts()
-            for name in (*before, "finish"):
-                if (done := self._part(name).done(connection, its.day)) is not None:
-                    _add(total, done.counts)
+            parts = [self._part(name) for name in (*before, "finish")]
+            done = days.done_by(connection, parts, its.day)
+            for part in parts:
+                if part in done:
+                    _add(total, done[part].counts)
             return total
 
         return _whole(self.campaign).run(
@@ -314,13 +318,15 @@ class _Day:
 
     def _refuse_before(self, what: str, needed: list[str]) -> None:
         with self.shop.engine.connect() as connection:
+            done = days.done_by(connection, [self._part(name) for name in needed], self.day)
             for name in needed:
-                self._part(name).require(
-                    connection,
-                    self.day,
-                    f"Campaign {self.campaign.name}: {what} comes after {name}, which",
-                    f"run `retention campaign {self.campaign.name} --day {self.day}`, which does",
-                )
+                if self._part(name) not in done:
+                    self._part(name).refuse_undone(
+                        connection,
+                        self.day,
+                        f"Campaign {self.campaign.name}: {what} comes after {name}, which",
+                        f"run `retention campaign {self.campaign.name} --day {self.day}`, which does",
+                    )
             if not self.is_afresh:
                 self._refuse_unfinished(connection)
 

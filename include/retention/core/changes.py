@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from retention.core.database import lock, one, run
 
@@ -32,10 +32,13 @@ def begin_publishing(connection: Connection) -> None:
     lock(connection, "publishing")
 
 
-def newest(engine: Engine) -> int:
-    """The number of the newest change. Waits for a publication under way, so that all changes up to it are there."""
-    with engine.connect() as connection:  # never committed: the turns end at once, inside a rehearsal too
-        begin_publishing(connection)
-        begin_recording(connection)
-        number: int = one(connection, "core/newest_change")["change_no"]
-        return number
+def newest(connection: Connection) -> int:
+    """The number of the newest change. Waits for a publication under way, so that all changes up to it are there.
+
+    Rolls back at the end, inside a rehearsal too, so that the turns it takes end at once: call it first on `connection`.
+    """
+    begin_publishing(connection)
+    begin_recording(connection)
+    number: int = one(connection, "core/newest_change")["change_no"]
+    connection.rollback()
+    return number

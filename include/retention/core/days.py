@@ -114,7 +114,10 @@ def first_published(connection: Connection, since: date) -> date | None:
 
 def refuse_ahead(connection: Connection, day: date) -> None:
     """Raises InputError, naming the newest published day, for a day after it."""
-    newest = newest_published(connection)
+    _refuse_ahead(day, newest_published(connection))
+
+
+def _refuse_ahead(day: date, newest: date | None) -> None:
     if newest is None:
         raise InputError(f"{day} is not published, and no other day is: sync the shop's orders first.")
     if day > newest:
@@ -123,11 +126,12 @@ def refuse_ahead(connection: Connection, day: date) -> None:
 
 def require_published(connection: Connection, day: date) -> None:
     """Raises InputError, naming the newest published day, for a day that is not published."""
-    refuse_ahead(connection, day)
-    if not database.one(connection, "core/is_published", day=day)["is_published"]:
+    found = database.one(connection, "core/publication", day=day)
+    _refuse_ahead(day, found["newest"])
+    if not found["is_published"]:
         raise InputError(
             f"{day} was never published by itself, so nothing can be done for it. The newest published day is "
-            f"{newest_published(connection)}."
+            f"{found['newest']}."
         )
 
 
@@ -208,8 +212,7 @@ class Part:
 
     def done(self, connection: Connection, day: date) -> Done | None:
         """What it has left of `day`, None if it has not done it."""
-        row = database.run(connection, "core/day_done", stage=self.stage, part=self.name, day=day).first()
-        return Done(dict(row.counts), row.definition, row.watermark) if row else None
+        return done_by(connection, [self], day).get(self)
 
     def newest_done(self, connection: Connection, before: date | None = None) -> date | None:
         """The newest day it has done, of all or of those before `before`."""
@@ -223,10 +226,8 @@ class Part:
         pending: date | None = found["day"]
         return pending
 
-    def require(self, connection: Connection, day: date, what: str, help: str) -> None:
-        """Raises DayRefused unless it has done `day`: `what` has not, and `help` says what to do, where that helps."""
-        if self.done(connection, day) is not None:
-            return
+    def refuse_undone(self, connection: Connection, day: date, what: str, help: str) -> None:
+        """Raises DayRefused for a `day` it has not done: `what` has not, and `help` says what to do, where it helps."""
         newest = self.newest_done(connection)
         if newest is not None and newest > day:
             help = f"it has gone on to {newest} and does no older day any more: do {newest}, or a day after it"
@@ -290,11 +291,12 @@ class Part:
         The newest published day is, when what does it has changed, or facts have come; an older one stands. A part
         that has no `content` does no day twice. `is_afresh`: whatever is recorded, the day is to be done.
         """
-        newest_change = changes.newest(engine)
         with engine.connect() as connection:
-            done = self.done(connection, day)
-            below = [each for part in builds_on if (each := part.done(connection, day))]
+            newest_change = changes.newest(connection)
+            found = done_by(connection, [self, *builds_on], day)
             is_newest = day == newest_published(connection)
+        done = found.get(self)
+        below = [found[part] for part in builds_on if part in found]
         definition = fingerprint(content or "", *(each.definition for each in below))
         why = None
         if done is None or is_afresh:
@@ -332,13 +334,12 @@ class Part:
             require_published(connection, day)
             if not is_afresh:
                 self.refuse_past(connection, day)
-        while (earlier := self._pending(engine, day)) is not None:
+            earlier = self.pending(connection, day)
+        while earlier is not None:
             self._do(engine, earlier, do, self.ask(engine, earlier, content, builds_on))
+            with engine.connect() as connection:
+                earlier = self.pending(connection, day)
         return self._do(engine, day, do, self.ask(engine, day, content, builds_on, is_afresh=is_afresh))
-
-    def _pending(self, engine: Engine, day: date) -> date | None:
-        with engine.connect() as connection:
-            return self.pending(connection, day)
 
     def _has_gone_on(self, connection: Connection, day: date) -> bool:
         """Whether a later day was published, or done by another run, since it was asked: then `day` stays as it is."""
@@ -362,3 +363,15 @@ class Part:
                 counts = {**counts, AGAIN: standing.why}
             self.record(connection, day, "done", counts, definition=standing.definition, watermark=standing.watermark)
         return counts
+
+
+def done_by(connection: Connection, parts: Sequence[Part], day: date) -> dict[Part, Done]:
+    """What those of `parts` that have done `day` have left of it."""
+    rows = database.run(
+        connection,
+        "core/days_done",
+        stages=[part.stage for part in parts],
+        parts=[part.name for part in parts],
+        day=day,
+    )
+    return {Part(row.stage, row.part): Done(dict(row.counts), row.definition, row.watermark) for row in rows}

@@ -66,7 +66,8 @@ def rehearse(
     with _turn(shop, source, day, path, progress, now), database.rehearsal(shop.engine) as trial:
         its = SourceDays(replace(shop, engine=trial), _daily(shop.settings, source), path, progress)
         its.catch_up(day)
-        before = changes.newest(trial)
+        with trial.connect() as connection:
+            before = changes.newest(connection)
         counts = its.do(day, is_afresh=True).counts()
         with trial.connect() as connection:
             sample = database.run(connection, "core/sample_changes", since=before).scalars().all()

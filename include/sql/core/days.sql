@@ -1,8 +1,9 @@
--- name: day_done
--- One row if this part of the stage has done the day: what it counted, by what, and how much it had seen.
-select counts, definition, watermark
-from shop.days
-where day = :day and stage = :stage and part = :part and state = 'done';
+-- name: days_done
+-- One row per part given that has done the day: what it counted, by what, and how much it had seen.
+select d.stage, d.part, d.counts, d.definition, d.watermark
+from unnest(cast(:stages as text[]), cast(:parts as text[])) as asked (stage, part)
+inner join shop.days as d on d.stage = asked.stage and d.part = asked.part
+where d.day = :day and d.state = 'done';
 
 -- name: first_pending_day
 -- The oldest published day before :day that this part of the stage is still to do, counted from the first day it ever
@@ -31,10 +32,6 @@ select min(day) as day
 from shop.days
 where stage = 'orders' and state = 'done' and day >= :since;
 
--- name: is_published
--- One row: whether the orders of :day are published.
-select exists (select from shop.days where stage = 'orders' and state = 'done' and day = :day) as is_published;
-
 -- name: newest_day_done
 -- The newest day that a part of a stage has done, of all or of those before :before.
 select max(day) as day
@@ -46,6 +43,12 @@ where stage = :stage and part = :part and state = 'done' and day < coalesce(cast
 select max(day) as day
 from shop.days
 where stage = 'orders' and state = 'done';
+
+-- name: publication
+-- One row: whether the orders of :day are published, and the newest day whose orders are; null in an empty shop.
+select
+    exists (select from shop.days where stage = 'orders' and state = 'done' and day = :day) as is_published,
+    (select max(day) from shop.days where stage = 'orders' and state = 'done') as newest;
 
 -- name: record_day
 -- One row per day, stage and part. A day done stays done: a late "running" or "failed" does not undo it.
