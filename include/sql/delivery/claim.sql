@@ -16,13 +16,11 @@
 {% from "contact/macros.sql" import is_known, join_legal_hours, places, recipient, zones %}
 {% from "delivery/macros.sql" import fallback, last_order_on, may_be_lost, may_have_gone, next_local_day %}
 {% from "delivery/macros.sql" import next_send_day, reach, room, why_not_sent %}
-{% from "ledger/macros.sql" import is_due %}
+{% from "ledger/macros.sql" import is_ahead, is_due %}
 with page as materialized (
     select m.customer_id, m.due_at, m.message_key
     from delivery.messages as m
-    where (m.due_at, m.message_key) > (cast(:after_at as timestamptz), cast(:after_key as text))
-        and {{ is_due("m") }}
-        and (m.expires_at <= :now or not cast(:is_blocked as boolean))
+    where {{ is_ahead("m") }}
     order by m.due_at, m.message_key
     limit :size
 ),
@@ -96,7 +94,8 @@ hours as materialized (
         ) as h
 ),
 
--- What is to be decided on now: why it is not sent, or from when there is room for it.
+-- What is to be decided on now: why it is not sent, unless there is a fallback, or from when there is room for it. Some
+-- answers are asked for more than once: without `limit 1` each would be planned, and worked out, as often.
 judged as materialized (
     select
         m.customer_id,
@@ -107,7 +106,7 @@ judged as materialized (
         m.due_at,
         coalesce(cast(v.definition ->> 'priority' as integer), 50) as priority,
         r.claim as restore,
-        case when instead.channel is null then w.reason end as reason,
+        w.reason,
         instead.channel as fallback,
         n.next_day,
         n.next_send_day,
@@ -136,6 +135,7 @@ judged as materialized (
             select
                 {{ next_local_day("m", "h", "got") }} as next_day,
                 {{ next_send_day("m", "h", "v", "c") }} as next_send_day
+            limit 1
         ) as n
     left join
         lateral (
@@ -154,6 +154,7 @@ judged as materialized (
                     when r.claim is not null then 'restored'
                     else {{ why_not_sent("m", "e", "v", "p", "c", "h.is_never") }}
                 end as reason
+            limit 1
         ) as w
     cross join lateral (select {{ fallback("m", "v", "c", "w.reason") }} as channel) as instead
     where m.expires_at <= :now or (not cast(:is_blocked as boolean) and (h.is_never or h.is_open))
@@ -164,13 +165,14 @@ ranked as materialized (
         d.*,
         case
             when d.reason = 'restored' then 'unknown'
+            when d.fallback is not null then 'planned'
             when d.reason is not null then 'skipped'
-            when d.free_at is not null or d.fallback is not null then 'planned'
+            when d.free_at is not null then 'planned'
             else 'attempting'
         end as new_state,
         coalesce(
-            d.reason,
             case when d.fallback is not null then 'fallback' end,
+            d.reason,
             case
                 when d.free_at = d.next_send_day then 'no_send_day'
                 when d.free_at = d.next_day then 'same_day'
@@ -186,7 +188,7 @@ ranked as materialized (
     from (
         select
             j.*,
-            j.reason is null and j.fallback is null and j.free_at is null and j.channel <> 'audience' as competes
+            j.reason is null and j.free_at is null and j.channel <> 'audience' as competes
         from judged as j
     ) as d
     window

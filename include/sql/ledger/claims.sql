@@ -1,4 +1,4 @@
-{% from "ledger/macros.sql" import is_due %}
+{% from "ledger/macros.sql" import is_ahead %}
 
 -- name: acquire_claim_lock
 -- A worker's sign of life: this lock lasts until it lets go or its session ends, whichever way it dies.
@@ -36,8 +36,16 @@ set
 where m.claim = cast(:claim as uuid) and m.state = 'attempting'
 returning m.customer_id, m.campaign, m.entry_no, m.offer, m.state;
 
+-- name: first_ahead
+-- One row: the first due message after a place in the queue. No row: the queue has ended.
+select m.message_key
+from delivery.messages as m
+where {{ is_ahead("m") }}
+order by m.due_at, m.message_key
+limit 1;
+
 -- name: quarantine
--- One row: the first due message after a place in the queue; while sending :is_blocked, the first that has expired.
+-- One row: the first due message after a place in the queue; while nothing may be sent, the first that has expired.
 -- No claim that meets it can be read, so nothing of it is read here: it is skipped, and the queue goes on.
 update delivery.messages as m
 set
@@ -50,9 +58,7 @@ where
     (m.customer_id, m.message_key) = (
         select m.customer_id, m.message_key
         from delivery.messages as m
-        where (m.due_at, m.message_key) > (cast(:after_at as timestamptz), cast(:after_key as text))
-            and {{ is_due("m") }}
-            and (m.expires_at <= :now or not cast(:is_blocked as boolean))
+        where {{ is_ahead("m") }}
         order by m.due_at, m.message_key
         limit 1
     )

@@ -47,3 +47,10 @@
     and ({{ m }}.expires_at <= :now or {{ m }}.retry_at is null or {{ m }}.retry_at <= :now)
     and {{ is_open(m ~ ".campaign", m ~ ".channel") }}
 {%- endmacro %}
+
+-- True of a due message that stands after a place in the queue; while nothing may be sent, of one that has expired.
+{% macro is_ahead(m) -%}
+    ({{ m }}.due_at, {{ m }}.message_key) > (cast(:after_at as timestamptz), cast(:after_key as text))
+    and {{ is_due(m) }}
+    and ({{ m }}.expires_at <= :now or not cast(:is_blocked as boolean))
+{%- endmacro %}
