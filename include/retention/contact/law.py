@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import importlib.resources
+import io
 import json
 import logging
 import re
@@ -19,7 +20,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from retention.core import channels
-from retention.core.database import lock, run
+from retention.core.database import lock, one, run
 from retention.core.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -53,31 +54,36 @@ def read(include: Path) -> list[Rule]:
     file = include / "rules.csv"
     if not file.is_file():
         raise InputError(f"There is no {file}: without it nobody knows to whom the law lets us write.")
+    try:
+        return list(_parsed(file, file.read_bytes().decode("utf-8-sig")))
+    except UnicodeDecodeError as problem:
+        raise InputError(f"{file} is not UTF-8 (byte {problem.start}); save it as UTF-8.") from problem
+
+
+@lru_cache(maxsize=8)  # a day asks for them several times for each campaign
+def _parsed(file: Path, text: str) -> tuple[Rule, ...]:
     rules: dict[tuple[str, str, date], tuple[int, Rule]] = {}
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        rows = csv.reader(lines)
-        try:
-            if next(rows, None) != COLUMNS:
-                raise _mistake(file, 1, f"write the columns {','.join(COLUMNS)}.")
-            for row in rows:
-                if not row:
-                    continue
-                rule = _rule(file, rows.line_num, row)
-                if rule.key in rules:
-                    raise _mistake(
-                        file,
-                        rows.line_num,
-                        f"{rule.country} {rule.channel} {rule.valid_from} stands in line {rules[rule.key][0]} already.",
-                    )
-                rules[rule.key] = (rows.line_num, rule)
-        except UnicodeDecodeError as problem:
-            raise InputError(f"{file} is not UTF-8 (byte {problem.start}); save it as UTF-8.") from problem
-        except csv.Error as problem:
-            raise _mistake(file, rows.line_num, f"{problem}.") from problem
+    rows = csv.reader(io.StringIO(text, newline=""))
+    try:
+        if next(rows, None) != COLUMNS:
+            raise _mistake(file, 1, f"write the columns {','.join(COLUMNS)}.")
+        for row in rows:
+            if not row:
+                continue
+            rule = _rule(file, rows.line_num, row)
+            if rule.key in rules:
+                raise _mistake(
+                    file,
+                    rows.line_num,
+                    f"{rule.country} {rule.channel} {rule.valid_from} stands in line {rules[rule.key][0]} already.",
+                )
+            rules[rule.key] = (rows.line_num, rule)
+    except csv.Error as problem:
+        raise _mistake(file, rows.line_num, f"{problem}.") from problem
     for channel in channels.NAMES:
         if not any(rule.country == UNKNOWN and rule.channel == channel for _, rule in rules.values()):
             raise InputError(f"{file} has no line {UNKNOWN},{channel},...: it holds wherever no other line does.")
-    return [rules[key][1] for key in sorted(rules)]
+    return tuple(rules[key][1] for key in sorted(rules))
 
 
 def sync_rules(connection: Connection, include: Path) -> None:
@@ -88,15 +94,20 @@ def sync_rules(connection: Connection, include: Path) -> None:
         run(connection, "contact/forget_rules")
         run(connection, "contact/write_rules", rules=json.dumps([asdict(rule) for rule in rules], default=str))
         log.info("%s rules are in force", len(rules))
-    there, wanted = {(row.country, row.zone) for row in run(connection, "contact/zones")}, set(country_zones())
+    there, wanted = _zones_there(connection), list(country_zones())
     if there != wanted:  # then look which of them PostgreSQL knows, which takes as long as all the rest
         known = set(run(connection, "contact/known_zones").scalars())
-        zones = [each for each in country_zones() if each[1] in known]
-        if there != set(zones):
+        zones = [each for each in wanted if each[1] in known]
+        if there != zones:
             lock(connection, "law")
             run(connection, "contact/forget_zones")
             countries, names = zip(*zones, strict=True)
             run(connection, "contact/write_zones", countries=list(countries), zones=list(names))
+
+
+def _zones_there(connection: Connection) -> list[tuple[str, str]]:
+    found = one(connection, "contact/zones")
+    return list(zip(found["countries"] or (), found["zones"] or (), strict=True))
 
 
 @lru_cache(maxsize=1)

@@ -19,8 +19,10 @@ from
 on conflict (country, channel, valid_from) do nothing;
 
 -- name: zones
--- One row per country and zone in it.
-select country, zone
+-- One row: the countries and their zones, in order; null where there are none yet.
+select
+    array_agg(country order by country collate "C", zone collate "C") as countries,
+    array_agg(zone order by country collate "C", zone collate "C") as zones
 from shop.country_zones;
 
 -- name: forget_zones
