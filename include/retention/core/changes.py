@@ -35,7 +35,7 @@ def begin_publishing(connection: Connection) -> None:
 def newest(connection: Connection) -> int:
     """The number of the newest change. Waits for a publication under way, so that all changes up to it are there.
 
-    Rolls back at the end, inside a rehearsal too, so that the turns it takes end at once: call it first on `connection`.
+    It rolls back, so that the turns it takes end at once, inside a rehearsal too: call it first on a connection.
     """
     begin_publishing(connection)
     begin_recording(connection)
