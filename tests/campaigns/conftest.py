@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from house import House, change, made
+from house import Fresh, House, Houses, change, made
 from sqlalchemy import Engine, text
 
 from retention.campaigns import definitions, steps
@@ -163,3 +163,15 @@ def write(include: Path) -> Callable[[str, str], None]:
 def house(settings: Settings, engine: Engine, tmp_path: Path) -> House:
     """A small shop on the clock of the days, with a folder of campaigns to change."""
     return made(settings, engine, tmp_path / "house")
+
+
+@pytest.fixture(scope="session")
+def houses(server: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Houses:
+    """What each of the first days has left in a house."""
+    return Houses(server, template, tmp_path_factory.mktemp("houses"))
+
+
+@pytest.fixture
+def fresh(houses: Houses) -> Fresh:
+    """Make houses that have run the days from D to after(number), as many as are wanted."""
+    return houses.after

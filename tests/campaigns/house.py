@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import shutil
+from collections.abc import Callable
+from copy import copy
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from sqlalchemy import Engine, text
 
+import sessions
 from retention import pipeline
 from retention.core.settings import Settings, from_environment
 from retention.core.shop import Shop
@@ -64,6 +70,50 @@ class House:
         written = file.read_text(encoding="utf-8")
         assert old in written
         file.write_text(written.replace(old, new), encoding="utf-8")
+
+
+Fresh = Callable[[int], House]  # by how many days after D it has run
+
+
+class Houses:
+    """The shop of `made` after each of its first days: every day is played once, and what it left is copied."""
+
+    def __init__(self, server: str, template: str, folder: Path) -> None:
+        self.server = server
+        self.template = template
+        self.folder = folder
+        self.played: list[House] = []
+        self.numbers = itertools.count(1)
+
+    def after(self, number: int) -> House:
+        """A shop with a database and folders of its own, which has run the days from D to after(number)."""
+        while len(self.played) <= number:
+            house = self._copy(self.played[-1]) if self.played else self._new()
+            house.run(after(len(self.played)))
+            self.played.append(house)
+        return self._copy(self.played[number])
+
+    def _new(self) -> House:
+        settings = self._settings(self.template)
+        return made(settings, sessions.connect(settings), settings.local / "house")
+
+    def _copy(self, house: House) -> House:
+        house.engine.dispose()  # nobody may be connected to what is copied
+        settings = self._settings(str(house.settings.database_url).rpartition("/")[2])
+        shutil.copytree(house.settings.local, settings.local)
+        engine = sessions.connect(settings)
+        shop = ShopData(engine, settings)
+        shop.numbers = copy(house.shop.numbers)
+        return House(settings.evolve(include=settings.local / "house", clock="days"), engine, shop)
+
+    def _settings(self, template: str) -> Settings:
+        """Settings of a copy of the database `template`."""
+        name = f"house_{os.getpid()}_{next(self.numbers)}"
+        with psycopg.connect(f"{self.server}/postgres", autocommit=True) as connection:
+            connection.execute(f"create database {name} template {template} strategy file_copy")
+        return from_environment(
+            {"RETENTION_DATABASE_URL": f"{self.server}/{name}", "RETENTION_LOCAL": str(self.folder / name)}
+        )
 
 
 def made(settings: Settings, engine: Engine, include: Path) -> House:

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-from house import D, House, after, break_yaml, made
+from house import D, Fresh, House, after, break_yaml
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-import sessions
 from retention import pipeline
 from retention.campaigns import definitions, folder
 from retention.core.errors import InputError, StateError
-from retention.core.settings import Settings
 from retention.core.shop import Shop
 from retention.delivery.exports import audiences
 from retention.delivery.operations import halting, proof
@@ -119,8 +116,8 @@ def test_a_campaign_ends_once_its_file_is_missing_on_two_published_days(house: H
 
 
 @pytest.mark.parametrize("is_finished", [False, True])
-def test_who_is_in_the_audience_of_a_campaign_that_ended_is_taken_out(house: House, is_finished: bool) -> None:
-    house.run(D, after(5))
+def test_who_is_in_the_audience_of_a_campaign_that_ended_is_taken_out(fresh: Fresh, is_finished: bool) -> None:
+    house = fresh(5)
     assert house.rows("select added_in, left_at from delivery.audience_members") == [(1, None)]
     if is_finished:  # as where the audience outlasts the last message
         with house.engine.begin() as connection:
@@ -136,8 +133,8 @@ def test_who_is_in_the_audience_of_a_campaign_that_ended_is_taken_out(house: Hou
     assert proof.prove(Shop(house.settings, house.engine))["audience_overstayed"] == 0
 
 
-def test_who_is_in_the_audience_of_a_paused_campaign_is_not_put_into_a_file(house: House) -> None:
-    house.run(D, after(2))
+def test_who_is_in_the_audience_of_a_paused_campaign_is_not_put_into_a_file(fresh: Fresh) -> None:
+    house = fresh(2)
     plan_only(house, after(3))
     assert deliver(house, after(4))["accepted"] >= 1
     take_away(house)
@@ -147,8 +144,8 @@ def test_who_is_in_the_audience_of_a_paused_campaign_is_not_put_into_a_file(hous
     assert house.rows("select added_in, left_at from delivery.audience_members") == [(None, None)]
 
 
-def test_a_file_that_comes_back_lets_its_campaign_go_on_and_the_count_begins_again(house: House) -> None:
-    house.run(D)
+def test_a_file_that_comes_back_lets_its_campaign_go_on_and_the_count_begins_again(fresh: Fresh) -> None:
+    house = fresh(0)
     for number in (1, 3, 5):
         written = take_away(house)
         house.run(after(number))
@@ -233,8 +230,8 @@ def test_a_campaign_is_removed_by_command_once_its_file_is_deleted(house: House)
     assert house.rows("select * from campaigns.paused") == []
 
 
-def test_a_message_that_is_planned_again_after_its_campaign_ended_is_taken_back(house: House) -> None:
-    house.run(D)
+def test_a_message_that_is_planned_again_after_its_campaign_ended_is_taken_back(fresh: Fresh) -> None:
+    house = fresh(0)
     take_away(house)
     folder.remove(Shop(house.settings, house.engine), "winback")
     with house.engine.begin() as connection:  # as a person does who settles an unknown one
@@ -248,8 +245,8 @@ def test_a_message_that_is_planned_again_after_its_campaign_ended_is_taken_back(
 # --- renamed ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_renamed_campaign_sends_nobody_a_step_twice_and_goes_on(house: House) -> None:
-    house.run(D, after(2))
+def test_a_renamed_campaign_sends_nobody_a_step_twice_and_goes_on(fresh: Fresh) -> None:
+    house = fresh(2)
     rename(house)
     house.run(after(3), after(9))
     steps = [step for ref, _, step in house.accepted() if ref == "ada"]
@@ -261,8 +258,8 @@ def test_a_renamed_campaign_sends_nobody_a_step_twice_and_goes_on(house: House) 
     assert sum(proof.prove(Shop(house.settings, house.engine)).values()) == 0
 
 
-def test_a_rename_that_fails_stops_both_names_and_no_other_campaign(house: House) -> None:
-    house.run(D, after(2))
+def test_a_rename_that_fails_stops_both_names_and_no_other_campaign(fresh: Fresh) -> None:
+    house = fresh(2)
     house.shop.customer("bea")
     house.shop.order("bea", after(-27))  # lapsed for 30 days on day 3 or 4
     alter(house, "alter table campaigns.decisions add constraint no check (campaign <> 'comeback') not valid")
@@ -280,8 +277,8 @@ def test_a_rename_that_fails_stops_both_names_and_no_other_campaign(house: House
     assert sum(proof.prove(Shop(house.settings, house.engine)).values()) == 0
 
 
-def test_nothing_is_left_under_the_old_name_of_a_renamed_campaign(house: House) -> None:
-    house.run(D, after(5))
+def test_nothing_is_left_under_the_old_name_of_a_renamed_campaign(fresh: Fresh) -> None:
+    house = fresh(5)
     halting.halt(Shop(house.settings, house.engine), campaign="winback")
     rename(house)
     folder.reconcile(Shop(house.settings, house.engine))
@@ -331,8 +328,8 @@ def test_a_renamed_campaign_counts_re_entry_on_and_control_stays_control(house: 
     assert len(drawn) == len(before), "who had no entry left entered again, in the arm that the old name had drawn"
 
 
-def test_the_lists_of_a_renamed_campaign_keep_their_folder(house: House) -> None:
-    house.run(D, after(5))
+def test_the_lists_of_a_renamed_campaign_keep_their_folder(fresh: Fresh) -> None:
+    house = fresh(5)
     rename(house)
     house.run(after(6), after(9))
     root = house.settings.local / "audiences"
@@ -340,8 +337,8 @@ def test_the_lists_of_a_renamed_campaign_keep_their_folder(house: House) -> None
     assert [folder.name[-4:] for folder in sorted((root / "winback_retarget").iterdir())] == ["0001", "0002"]
 
 
-def test_a_campaign_renamed_twice_goes_on_too(house: House) -> None:
-    house.run(D, after(2))
+def test_a_campaign_renamed_twice_goes_on_too(fresh: Fresh) -> None:
+    house = fresh(2)
     rename(house)
     house.run(after(3), after(4))
     rename(house, "comeback", "return_to_us")
@@ -352,10 +349,10 @@ def test_a_campaign_renamed_twice_goes_on_too(house: House) -> None:
     assert house.rows("select * from campaigns.first_names") == [("return_to_us", "winback")]
 
 
-def test_a_rename_that_was_forgotten_and_said_later_joins_both(house: House) -> None:
-    house.change(FILE, "group: reactivation", "#")  # in a group ada would not enter again
-    house.run(D, after(1))
+def test_a_rename_that_was_forgotten_and_said_later_joins_both(fresh: Fresh) -> None:
+    house = fresh(1)
     rename(house, says_so=False)
+    house.change("campaigns/comeback.yaml", "group: reactivation", "#")  # in a group ada would not enter again
     house.run(after(2))  # ada enters again: the mistake that renamed_from is for
     assert [row[1:3] for row in enrolled(house)] == [("comeback", 1), ("winback", 1)]
     house.change("campaigns/comeback.yaml", "campaign: comeback\n", "campaign: comeback\nrenamed_from: winback\n")
@@ -424,8 +421,8 @@ def test_who_is_carried_over_is_not_removed_by_command(house: House) -> None:
         folder.remove(Shop(house.settings, house.engine), "winback")
 
 
-def test_a_rehearsal_of_a_renamed_campaign_shows_nobody_entering_again_and_leaves_nothing(house: House) -> None:
-    house.run(D)
+def test_a_rehearsal_of_a_renamed_campaign_shows_nobody_entering_again_and_leaves_nothing(fresh: Fresh) -> None:
+    house = fresh(0)
     rename(house)
     house.shop.publish(after(1))
     pipeline.refresh.select(Shop(house.settings, house.engine), after(1))
@@ -434,8 +431,8 @@ def test_a_rehearsal_of_a_renamed_campaign_shows_nobody_entering_again_and_leave
     assert [row[1] for row in enrolled(house)] == ["winback"]
 
 
-def test_two_lists_are_not_joined_and_nobody_is_written_to_under_the_new_name(house: House) -> None:
-    house.run(D, after(5))
+def test_two_lists_are_not_joined_and_nobody_is_written_to_under_the_new_name(fresh: Fresh) -> None:
+    house = fresh(5)
     rename(house, says_so=False)
     house.run(after(6), after(12))
     assert house.rows("select distinct campaign from delivery.exports order by 1") == [("comeback",), ("winback",)]
@@ -455,14 +452,13 @@ DAYS = 8
 @examples(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(fates=st.lists(st.sampled_from(FATES), min_size=DAYS, max_size=DAYS))
 def test_whatever_becomes_of_a_file_no_step_comes_twice_and_nobody_else_notices(
-    fates: list[str], settings: Settings, undisturbed: list[Any], fresh: Callable[[], House]
+    fates: list[str], undisturbed: list[Any], fresh: Fresh
 ) -> None:
-    house = fresh()
+    house = fresh(0)
     written = (house.campaigns / "winback.yaml").read_text()
     shutil.copytree(house.settings.include / "messages/winback", house.settings.include / "messages/comeback")
     name, ended, others = "winback", {}, {"winback": "comeback", "comeback": "winback"}
     renamed_from = ""
-    house.run(D)
     for number, fate in enumerate(fates, start=1):
         before = messages(house)
         (house.campaigns / f"{name}.yaml").unlink(missing_ok=True)
@@ -504,27 +500,8 @@ def bystanders(house: House) -> list[Any]:
 
 
 @pytest.fixture
-def fresh(settings: Settings, server: str, template: str, tmp_path: Path) -> Iterator[Callable[[], House]]:
-    """Make as many shops as are wanted, each in a database of its own."""
-    names: list[str] = []
-
-    def make() -> House:
-        names.append(f"{str(settings.database_url).rpartition('/')[2]}_{len(names)}")
-        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-            connection.execute(f"create database {names[-1]} template {template}")
-        local = tmp_path / names[-1]
-        own = settings.evolve(database_url=f"{server}/{names[-1]}", local=local)
-        return made(own, sessions.connect(own), local / "include")
-
-    yield make
-    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        for name in names:
-            connection.execute(f"drop database {name} with (force)")
-
-
-@pytest.fixture
-def undisturbed(fresh: Callable[[], House]) -> list[Any]:
+def undisturbed(fresh: Fresh) -> list[Any]:
     """What the other campaign does where nothing happens to any file."""
-    house = fresh()
-    house.run(D, after(DAYS))
+    house = fresh(0)
+    house.run(after(1), after(DAYS))
     return bystanders(house)
