@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from jinja2 import BaseLoader, FileSystemLoader, Template, TemplateNotFound
@@ -357,7 +357,7 @@ class _Environment(sandbox.Sandbox):
     def __init__(self, folder: Path) -> None:
         super().__init__(loader=_Statements(folder), autoescape=False)
         self.globals.update(GLOBALS)
-        self._kept: MutableMapping[tuple[Any, ...], tuple[str, list[Template]]] = LRUCache(KEPT)
+        self._kept = cast(MutableMapping[tuple[Any, ...], tuple[str, list[Template]]], LRUCache(KEPT))
 
     def statement(self, name: str, values: Mapping[str, str]) -> str:
         """The template `name` rendered with `values`, anew where a file that it is made of has changed."""
