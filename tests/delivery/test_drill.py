@@ -49,7 +49,7 @@ def test_no_message_twice_and_none_lost_whatever_fails_or_dies(server: str) -> N
 
 
 def test_the_drill_finds_a_sender_that_sends_again_what_timed_out(server: str) -> None:
-    done = drill(server, "--schedules", "3", "--seed", "4", "--broken")
+    done = drill(server, "--schedules", "4", "--seed", "7", "--broken")
     assert done.returncode == 1
     assert "DUPLICATE" in done.stdout
 

@@ -38,8 +38,9 @@ def own(settings: Settings, tmp_path: Path) -> Settings:
     """Sources, mappings and suites that may be changed."""
     for name in ("sources", "expectations", "sql"):
         shutil.copytree(settings.include / name, tmp_path / "include" / name)
-    for file in settings.include.glob("*.*"):
-        shutil.copy(file, tmp_path / "include")
+    for file in settings.include.iterdir():
+        if file.is_file():
+            shutil.copy(file, tmp_path / "include")
     return settings.evolve(include=tmp_path / "include")
 
 

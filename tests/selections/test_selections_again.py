@@ -177,5 +177,5 @@ def test_a_day_over_is_not_answered_with_advice_that_would_not_help(workshop: An
     with workshop.engine.begin() as connection:
         selection.record(connection, NEXT, "done")
         with pytest.raises(Exception, match=f"gone on to {NEXT} and does no older day any more: do {NEXT}") as told:
-            selection.require(connection, FIRST, "The selection winback", f"run `retention select --day {FIRST}`")
+            selection.refuse_undone(connection, FIRST, "The selection winback", f"run `retention select --day {FIRST}`")
     assert "retention select" not in str(told.value)
