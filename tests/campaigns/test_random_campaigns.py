@@ -216,7 +216,7 @@ class Oracle:
 def lost(room: Any) -> list[tuple[Any, ...]]:
     """Steps whose day came while a treated customer was inside, and of which there is no message."""
     there = set(map(tuple, room.rows("select customer_id, campaign, entry_no, step from delivery.messages")))
-    newest = max(room.values("select day from shop.days where stage = 'campaigns' and state = 'done'"))
+    played = room.values("select distinct day from shop.days where stage = 'orders' and state = 'done'")
     missing = []
     for e in room.rows(
         "select e.*, v.definition from campaigns.enrolments as e join campaigns.versions as v using (campaign, version)"
@@ -224,7 +224,9 @@ def lost(room: Any) -> list[tuple[Any, ...]]:
     ):
         for step in definitions.parse(e.definition, e.version).steps:
             due = e.entered_on + timedelta(days=step.day + max(0, (step.hours or 0) - 1) // 24)
-            if step.is_for(e.variant or "", e.level or "") and due < (e.exited_on or newest):
+            # On the day of an exit nothing is planned any more.
+            is_due = any(due <= day and (e.exited_on is None or day < e.exited_on) for day in played)
+            if step.is_for(e.variant or "", e.level or "") and is_due:
                 key = (e.customer_id, e.campaign, e.entry_no, step.step)
                 missing += [key] if key not in there else []
     return missing
