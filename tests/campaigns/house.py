@@ -18,17 +18,11 @@ import sessions
 from retention import pipeline
 from retention.core.settings import Settings, from_environment
 from retention.core.shop import Shop
-from shop import ShopData
+from shop import ShopData, small_include
 
 D = date(2026, 3, 2)
-INCLUDE = from_environment({}).include
 LAPSED = D - timedelta(days=31)  # of lapsed_30_days on every day of these tests
 LONG_SINCE = D - timedelta(days=500)  # of winback
-# Nobody looks at these selections and drafts, and every day played would do them.
-UNUSED = [
-    *("lapsed_6_months.sql", "lapsed_12_months.sql", "loyal.sql", "one_time_buyers.sql", "registered_never_bought.sql"),
-    *("we_miss_you.yaml", "four_phase_reactivation.yaml", "quarterly_winback.yaml", "pressure_test.yaml"),
-]
 
 
 def after(number: int) -> date:
@@ -119,8 +113,9 @@ class Houses:
 def made(settings: Settings, engine: Engine, include: Path) -> House:
     """ada is in winback, bob in lapsed_30_days; nobody is in a control group. `include` is where the folder goes."""
     shop = ShopData(engine, settings)
-    shutil.copytree(INCLUDE, include, ignore=shutil.ignore_patterns("retention*", "sources", "__pycache__", *UNUSED))
-    (include / "sources").mkdir()
+    small_include(include)
+    for file in (include / "sources").iterdir():
+        file.unlink()
     house = House(settings.evolve(include=include, clock="days"), engine, shop)
     for name in ("winback", "lapsed_30_days"):
         house.change(f"campaigns/{name}.yaml", "control: 10%", "control: 0%")

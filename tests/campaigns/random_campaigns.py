@@ -10,12 +10,12 @@ from random import Random
 from typing import Any
 
 import yaml
-from house import INCLUDE
 
 from retention.campaigns import definitions, steps
 from retention.core import days
 from retention.core.shop import Shop
 from retention.delivery.worker import deliver
+from shop import INCLUDE
 
 FIRST = date(2026, 3, 2)  # the clocks of Europe and New York change within the weeks that follow
 SELECTIONS = ("lapsed_30_days", "loyal", "one_time_buyers")

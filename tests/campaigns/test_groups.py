@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from house import INCLUDE, House, change
+from house import House, change
 
 from retention import pipeline
 from retention.campaigns import definitions, steps
 from retention.core.database import lock
 from retention.core.errors import InputError, StateError
 from retention.core.shop import Shop
+from shop import INCLUDE
 
 D = date(2026, 3, 2)
 SELECTIONS = ["winback", "lapsed_30_days", "send_base"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,6 +22,7 @@ from retention.core.shop import Shop
 from retention.demo import generator as demo
 from retention.local import postgres, stack
 from retention.orders import sync
+from shop import INCLUDE, small_include
 
 LAST = date(2026, 6, 30)
 DAYS = [LAST - timedelta(days=1), LAST]
@@ -29,15 +32,18 @@ pytestmark = [pytest.mark.airflow, pytest.mark.timeout(420)]
 
 
 @pytest.fixture
-def running(server: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """A started Airflow on this test's own databases; all of it is stopped afterwards."""
+def running(server: str, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """A started Airflow on this test's own databases, with one draft; all of it is stopped afterwards."""
     for key in list(os.environ):
         if key.startswith(("AIRFLOW", "RETENTION_")):
             monkeypatch.delenv(key)
     monkeypatch.setenv("RETENTION_AIRFLOW_PORT", str(postgres.free_port()))
     name = f"airflow_live_{os.getpid()}"
     monkeypatch.setenv("RETENTION_AIRFLOW_DATABASE_URL", postgres.ensure_database(server, name))
-    settings = settings.evolve(clock="days")
+    for folder in ("dags", "plugins"):
+        shutil.copytree(INCLUDE.parent / folder, tmp_path / folder)
+    include = small_include(tmp_path / "include", "quarterly_winback.yaml")
+    settings = settings.evolve(clock="days", include=include)
     stack.up(settings)
     yield settings
     stack.down(settings)
