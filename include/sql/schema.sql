@@ -142,6 +142,9 @@ CREATE TABLE delivery.caps (
     hours integer NOT NULL,
     in_force_from timestamp with time zone NOT NULL,
     in_force_until timestamp with time zone,
+    selection text DEFAULT ''::text NOT NULL,
+    members_on date,
+    is_current boolean DEFAULT true NOT NULL,
     CONSTRAINT caps_at_most_check CHECK ((at_most > 0)),
     CONSTRAINT caps_check CHECK ((in_force_until >= in_force_from)),
     CONSTRAINT caps_hours_check CHECK ((hours > 0))
@@ -846,7 +849,7 @@ ALTER TABLE ONLY delivery.batches
     ADD CONSTRAINT batches_pkey PRIMARY KEY (claim, campaign, batch_id);
 
 ALTER TABLE ONLY delivery.caps
-    ADD CONSTRAINT caps_pkey PRIMARY KEY (channel, at_most, hours, in_force_from);
+    ADD CONSTRAINT caps_pkey PRIMARY KEY (channel, at_most, hours, selection, in_force_from);
 
 ALTER TABLE ONLY delivery.cards
     ADD CONSTRAINT cards_pkey PRIMARY KEY (customer_id, message_key);
@@ -984,7 +987,9 @@ CREATE INDEX send_members_of ON campaigns.send_members USING btree (send_id);
 
 CREATE INDEX audience_members_open ON delivery.audience_members USING btree (campaign, step) WHERE (removed_in IS NULL);
 
-CREATE UNIQUE INDEX caps_in_force ON delivery.caps USING btree (channel, at_most, hours) WHERE (in_force_until IS NULL);
+CREATE INDEX caps_by_time ON delivery.caps USING gist (tstzrange(in_force_from, in_force_until));
+
+CREATE UNIQUE INDEX caps_in_force ON delivery.caps USING btree (channel, at_most, hours, selection) WHERE (in_force_until IS NULL);
 
 CREATE INDEX cards_waiting ON delivery.cards USING btree (campaign, step) WHERE (exported_in IS NULL);
 

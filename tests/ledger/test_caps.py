@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from planner import AMSTERDAM, DAY, MORNING, TEMPLATES, Planner
+from retention.core.days import Part
 from retention.core.errors import InputError
 from retention.core.settings import Settings
 from retention.core.shop import Shop
@@ -24,7 +25,8 @@ from retention.delivery.operations import proof
 from retention.delivery.worker import deliver, replay
 from retention.ledger.caps import Cap, read
 from retention.ledger.outcomes import refused
-from shop import ShopData
+from retention.selections import definitions, refresh
+from shop import NAMESPACE, ShopData
 
 NEXT = DAY + timedelta(days=1)
 CAMPAIGNS = ("sale", "thanks", "birthday", "news")
@@ -45,6 +47,42 @@ class Capped:
 
     def send(self, at: datetime = MORNING, **options: Any) -> dict[str, Any]:
         return deliver(Shop(self.settings, self.engine), at=at, **options).counts()
+
+    def plan(self, ref: str, number: int, **options: Any) -> str:
+        """So many messages of campaigns of their own, due at once; who gets them."""
+        self.shop.customer(ref)
+        for campaign in CAMPAIGNS[:number]:
+            self.planner.message(ref, campaign=campaign, **options)
+        return ref
+
+    def got(self) -> Counter[str]:
+        """How many messages went out to each customer."""
+        rows = self.planner.run(
+            "select c.customer_ref from delivery.messages join shop.customers as c using (customer_id)"
+            " where state = 'accepted'"
+        )
+        return Counter(row["customer_ref"] for row in rows)
+
+    def member(self, ref: str, selection: str, first: date = DAY, left: date | None = None) -> None:
+        """`ref` is in the selection from the day `first` on, until they have `left`."""
+        self.planner.run(
+            "insert into selections.membership values (:selection, shop.customer_id(:namespace, :ref), :first, :left)",
+            selection=selection,
+            namespace=NAMESPACE,
+            ref=ref,
+            first=first,
+            left=left,
+        )
+
+    def refreshed(self, selection: str, *days: date) -> None:
+        """The selection has done these days."""
+        with self.engine.begin() as connection:
+            for day in days:
+                Part("selections", selection).record(connection, day, "done")
+
+    def broken(self, at: datetime = MORNING) -> int:
+        """What the proof finds."""
+        return proof.prove(Shop(self.settings, self.engine), at)["cap_exceeded"]
 
     def accepted(self) -> list[str]:
         return [row["campaign"] for row in self.planner.ledger("*") if row["state"] == "accepted"]
@@ -178,6 +216,148 @@ def test_played_days_end_and_give_the_same_in_one_go_or_after_a_crash(
     assert capped.planner.ledger(decided) == whole
 
 
+LOYAL = "- {channel: all, at_most: 1, in: 7 days}\n- {channel: all, at_most: 3, in: 7 days, selection: loyal}\n"
+
+
+def test_members_of_a_selection_have_a_cap_of_their_own_and_everybody_else_the_general_one(capped: Capped) -> None:
+    capped.caps(LOYAL)
+    for ref in ("ada", "bob"):
+        capped.plan(ref, 4)
+    for number in range(5):
+        capped.shop.order("ada", DAY - timedelta(days=number))
+    capped.shop.publish(DAY)
+    refresh.select(Shop(capped.settings, capped.engine), DAY, ["loyal"], now=MORNING)
+    assert capped.send()["capped"] == 4
+    assert capped.got() == {"ada": 3, "bob": 1}
+    assert capped.broken() == 0
+
+
+def test_a_cap_of_a_selection_takes_the_place_of_no_other_channel_and_no_other_time(capped: Capped) -> None:
+    capped.caps(LOYAL.replace("{channel: all, at_most: 3, in: 7 days,", "{channel: all, at_most: 3, in: 8 days,"))
+    capped.refreshed("loyal", DAY)
+    capped.member(capped.plan("ada", 4), "loyal")
+    capped.send()
+    assert capped.got() == {"ada": 1}
+    capped.caps(LOYAL + "- {channel: email, at_most: 2, in: 7 days}\n")
+    capped.send()
+    assert capped.got() == {"ada": 2}
+
+
+def test_of_two_selections_the_stricter_cap_holds_and_either_may_be_below_the_general_one(capped: Capped) -> None:
+    capped.caps(
+        "- {channel: all, at_most: 2, in: 7 days}\n- {channel: all, at_most: 4, in: 7 days, selection: loyal}\n"
+        "- {channel: all, at_most: 1, in: 7 days, selection: tired}\n"
+    )
+    for selection, refs in (("loyal", ("both", "loyal")), ("tired", ("both", "tired"))):
+        capped.refreshed(selection, DAY)
+        for ref in refs:
+            capped.member(ref, selection)
+    for ref in ("both", "loyal", "tired", "neither"):
+        capped.plan(ref, 4)
+    capped.send()
+    assert capped.got() == {"both": 1, "loyal": 4, "tired": 1, "neither": 2}
+    assert capped.broken() == 0
+
+
+def test_members_are_those_of_the_last_day_that_had_ended(capped: Capped) -> None:
+    capped.caps(LOYAL)
+    capped.refreshed("loyal", DAY, NEXT)
+    capped.member(capped.plan("left", 2), "loyal", DAY - timedelta(days=9), left=DAY)
+    capped.member(capped.plan("leaves", 2), "loyal", DAY - timedelta(days=9), left=NEXT)
+    capped.member(capped.plan("joins", 2), "loyal", NEXT)
+    capped.send()
+    assert capped.got() == {"left": 1, "leaves": 2, "joins": 1}
+
+
+@pytest.mark.parametrize("done", [[], [DAY - timedelta(days=1)]], ids=["missing", "behind"])
+def test_a_selection_that_was_not_refreshed_lets_nothing_more_through_and_stops_nothing(
+    capped: Capped, done: list[date], caplog: pytest.LogCaptureFixture
+) -> None:
+    capped.caps(
+        "- {channel: all, at_most: 2, in: 7 days}\n- {channel: all, at_most: 3, in: 7 days, selection: loyal}\n"
+        "- {channel: all, at_most: 1, in: 7 days, selection: tired}\n"
+    )
+    for selection in ("loyal", "tired"):
+        capped.refreshed(selection, *done)
+        if done:
+            capped.member(capped.plan(selection, 4), selection, done[0])
+        else:
+            capped.plan(selection, 4)
+    capped.send()
+    assert capped.got() == {"loyal": 2, "tired": 1 if done else 2}
+    assert "caps.yaml: the selection loyal has not done the newest published day" in caplog.text
+    later = MORNING + timedelta(hours=1)
+    for selection in ("loyal", "tired"):
+        capped.refreshed(selection, DAY)
+        if not done:
+            capped.member(selection, selection)
+    capped.send(later)
+    assert capped.got() == {"loyal": 3, "tired": 1 if done else 2}
+    assert capped.broken(later) == 0, "nobody knew of those who are tired when the second message went out"
+
+
+def test_who_joins_a_selection_is_freed_on_the_next_day(capped: Capped) -> None:
+    capped.caps(LOYAL)
+    capped.plan("ada", 2, on=NEXT)
+    capped.member("ada", "loyal", NEXT)
+    planned = capped.planner.ledger()
+    capped.refreshed("loyal", DAY, NEXT)
+    capped.send()
+    assert capped.send(MORNING + timedelta(days=1)) == {
+        **dict.fromkeys(("refused", "unknown", "deferred", "skipped"), 0),
+        "accepted": 1,
+    }
+    capped.planner.restore(planned)
+    capped.planner.run("delete from delivery.caps")
+    for day, number in ((DAY, 1), (NEXT, 2)):  # a day without any other message too
+        replay(Shop(capped.settings, capped.engine), day)
+        assert capped.got() == {"ada": number}
+    assert capped.broken(MORNING + timedelta(days=1)) == 0
+
+
+def test_what_a_cap_holds_back_to_its_end_is_skipped_as_capped_though_its_members_change_each_day(
+    capped: Capped,
+) -> None:
+    capped.caps(LOYAL)
+    days = [DAY + timedelta(days=number) for number in range(4)]
+    capped.refreshed("loyal", *days)
+    capped.plan("ada", 2)
+    for day in days:
+        replay(Shop(capped.settings, capped.engine), day)
+    assert Counter((row["state"], row["reason"]) for row in capped.planner.ledger()) == {
+        ("accepted", None): 1,
+        ("skipped", "capped"): 1,
+    }
+
+
+def test_the_proof_knows_whose_cap_held_when_a_message_went_out(capped: Capped) -> None:
+    capped.caps(LOYAL)
+    capped.refreshed("loyal", DAY)
+    capped.member(capped.plan("ada", 3), "loyal")
+    capped.send()
+    assert (capped.got(), capped.broken()) == ({"ada": 3}, 0)
+    capped.planner.run("update delivery.caps set at_most = 2 where selection = 'loyal'")
+    assert capped.broken() == 3, "all three went out at one instant"
+    capped.planner.run("update delivery.caps set at_most = 3 where selection = 'loyal'")
+    for wrong, right in (("is_current = false", "is_current = true"), ("selection = 'other'", "selection = 'loyal'")):
+        capped.planner.run(f"update delivery.caps set {wrong} where at_most = 3")
+        assert capped.broken() == 3
+        capped.planner.run(f"update delivery.caps set {right} where at_most = 3")
+    capped.planner.run("update selections.membership set entered_on = :day", day=NEXT)
+    assert capped.broken() == 3
+    capped.planner.run("delete from selections.membership")
+    capped.planner.run("delete from shop.customers")  # as somebody is forgotten
+    assert capped.broken() == 0
+
+
+def test_caps_may_change_there_and_back_at_one_instant(capped: Capped) -> None:
+    for text in (LOYAL, "# none\n", LOYAL, "# none\n", LOYAL):
+        capped.caps(text)
+        capped.send()
+    rows = capped.planner.run("select in_force_from, in_force_until from delivery.caps")
+    assert [tuple(row.values()) for row in rows] == [(MORNING, None)] * 2
+
+
 PLANS = st.lists(
     st.tuples(st.sampled_from(CAMPAIGNS), st.sampled_from(("hello", "ping")), st.integers(0, 4), st.integers(0, 2)),
     min_size=1,
@@ -191,43 +371,125 @@ CAPS = st.lists(
 )
 
 
-@given(plan=PLANS, caps=CAPS, hours=st.lists(st.integers(0, 150), min_size=1, max_size=8), batch=st.integers(1, 5))
-@hypothesis_settings(
+EXAMPLES = hypothesis_settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-def test_no_plan_and_no_times_exceed_a_cap(
-    capped: Capped, plan: list[tuple[str, str, int, int]], caps: list[Cap], hours: list[int], batch: int
-) -> None:
-    planner = capped.planner
+
+
+def _begin(capped: Capped, plan: list[tuple[str, str, int, int]], caps: list[Cap]) -> None:
+    """Nothing but these caps, and what is planned for ada."""
     for table in ("delivery.messages", "delivery.outbox", "delivery.caps", "campaigns.enrolments", "shop.customers"):
-        planner.run(f"delete from {table}")
-    planner.run("delete from shop.consents")
+        capped.planner.run(f"delete from {table}")
+    capped.planner.run("delete from shop.consents")
+    capped.planner.run("delete from selections.membership")
+    capped.planner.run("delete from shop.days where stage = 'selections'")
     ada = capped.shop.customer("ada")
-    capped.caps("".join(f"- {{channel: {c.channel}, at_most: {c.at_most}, in: {c.hours} hours}}\n" for c in caps))
+    capped.caps(
+        "".join(
+            f"- {{channel: {c.channel}, at_most: {c.at_most}, in: {c.hours} hours"
+            + (f", selection: {c.selection}" if c.selection else "")
+            + "}\n"
+            for c in caps
+        )
+    )
     for campaign, step, day, grace in plan:
-        channel = "sms" if step == "ping" else "email"
-        planner.message(
+        capped.planner.message(
             ada,
             campaign=campaign,
             step=step,
-            channel=channel,
+            channel="sms" if step == "ping" else "email",
             on=NEXT + timedelta(days=day),
             grace=grace,
             window=(time(0), time(23, 59)),
         )
+
+
+def _within(capped: Capped, cap: Cap) -> list[tuple[datetime, int]]:
+    """When each message of the cap's channel went out, and how many with it in the hours that ended then."""
+    went = [row for row in capped.planner.ledger() if row["state"] == "accepted"]
+    mine = [row["attempted_at"] for row in went if cap.channel in (row["channel"], "all")]
+    return [
+        (end, len([each for each in mine if end - timedelta(hours=cap.hours) < each <= end])) for end in sorted(mine)
+    ]
+
+
+@given(plan=PLANS, caps=CAPS, hours=st.lists(st.integers(0, 150), min_size=1, max_size=8), batch=st.integers(1, 5))
+@EXAMPLES
+def test_no_plan_and_no_times_exceed_a_cap(
+    capped: Capped, plan: list[tuple[str, str, int, int]], caps: list[Cap], hours: list[int], batch: int
+) -> None:
+    _begin(capped, plan, caps)
     small = capped.settings.evolve(batch_size=batch)
     for hour in hours:  # in any order
         deliver(Shop(small, capped.engine), at=MORNING + timedelta(hours=hour))
-    went = [row for row in planner.ledger() if row["state"] == "accepted"]
     for cap in caps:
-        mine = [row["attempted_at"] for row in went if cap.channel in (row["channel"], "all")]
-        for end in mine:
-            inside = [each for each in mine if end - timedelta(hours=cap.hours) < each <= end]
-            assert len(inside) <= cap.at_most, (cap, sorted(mine))
+        within = _within(capped, cap)
+        assert all(number <= cap.at_most for _, number in within), (cap, within)
+
+
+DAYS = [DAY + timedelta(days=number) for number in range(7)]
+OF_SELECTIONS = st.lists(
+    st.builds(
+        Cap,
+        st.sampled_from(("email", "all")),
+        st.integers(1, 4),
+        st.sampled_from((24, 100)),
+        st.sampled_from(("", "", "loyal", "tired")),
+    ),
+    min_size=2,
+    max_size=5,
+)
+ON_SOME = st.fixed_dictionaries({name: st.sets(st.sampled_from(DAYS)) for name in ("loyal", "tired")})
+
+
+@given(
+    plan=PLANS,
+    caps=OF_SELECTIONS,
+    member_on=ON_SOME,
+    not_done_on=ON_SOME,
+    hours=st.lists(st.integers(0, 150), min_size=1, max_size=8).map(sorted),
+    batch=st.integers(1, 5),
+)
+@EXAMPLES
+def test_no_plan_and_no_memberships_exceed_the_cap_of_a_selection(
+    capped: Capped,
+    plan: list[tuple[str, str, int, int]],
+    caps: list[Cap],
+    member_on: dict[str, set[date]],
+    not_done_on: dict[str, set[date]],
+    hours: list[int],
+    batch: int,
+) -> None:
+    _begin(capped, plan, caps)
+    for name, days in member_on.items():
+        capped.refreshed(name, *(day for day in DAYS if day not in not_done_on[name]))
+        for day in days:
+            capped.member("ada", name, day, day + timedelta(days=1))
+    small = capped.settings.evolve(batch_size=batch)
+    for hour in hours:
+        deliver(Shop(small, capped.engine), at=MORNING + timedelta(hours=hour))
+
+    def holds(cap: Cap, at: datetime) -> bool:
+        ended = at.astimezone(AMSTERDAM).date() - timedelta(days=1)
+        done = {name: [day for day in DAYS if day <= ended and day not in not_done_on[name]] for name in member_on}
+        inside = {name for name, days in done.items() if days and days[-1] in member_on[name]}
+        current = {name for name in inside if done[name][-1] == ended}
+        own = {each.selection for each in caps if (each.channel, each.hours) == (cap.channel, cap.hours)}
+        return cap.selection in inside if cap.selection else not own & current
+
+    for cap in caps:
+        beyond = [(at, number) for at, number in _within(capped, cap) if number > cap.at_most and holds(cap, at)]
+        assert not beyond, cap
+    assert capped.broken(MORNING + timedelta(days=9)) == 0
 
 
 def test_the_caps_that_come_with_us_let_the_winback_through(settings: Settings) -> None:
     assert read(settings.include) == [Cap("all", 3, 168), Cap("email", 2, 168)]
+
+
+def test_the_selections_of_the_caps_that_come_with_us_exist(settings: Settings) -> None:
+    named = {cap.selection for cap in read(settings.include)} - {""}
+    assert named <= set(definitions.read_all(settings.include))
 
 
 @pytest.mark.parametrize(
@@ -240,6 +502,8 @@ def test_the_caps_that_come_with_us_let_the_winback_through(settings: Settings) 
         ("- {channel: email, at_most: 0, in: 7 days}\n", "line 1: at_most is 0; write a number of messages above 0"),
         ("- {channel: email, at_most: 2, in: a week}\n", "line 1: in is \"a week\"; write a time like '7 days'"),
         ("# caps\n\n- {channel: email, at_most: 2, per: 7 days}\n", "line 3: unknown key 'per'"),
+        ("- {channel: email, at_most: 2, in: 7 days, selection: Loyal}\n", "line 1: selection is"),
+        ("- {channel: email, at_most: 2, in: 7 days, selection: ''}\n", "line 1: selection is"),
         ("- {channel: email}\n", "line 1: the key 'at_most' is missing"),
         ("channel: email\n", "line 1: the file is"),
         ("- {channel: email\n", "line 2"),

@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 from retention.campaigns import sms
 from retention.contact import law
 from retention.core import channels, database, days
-from retention.core.clock import Clock
+from retention.core.clock import Clock, Stopped
 from retention.core.database import one
 from retention.core.days import Counts, Part, Run
 from retention.core.errors import DeliveryError, InputError
@@ -92,7 +92,7 @@ def _deliver(shop: Shop, time: _Time, campaign: str | None) -> DeliveryReport:
         ledger = Ledger(shop.settings, connection)
         with connection.begin():
             law.sync_rules(connection, shop.settings.include)
-        caps.sync_rules(connection, caps.read(shop.settings.include), time())
+        caps.sync_rules(connection, shop.settings, time)
         counts = Counter(ledger.recover_orphaned_claims(time()))
         blocked = _why_blocked(shop.settings, connection, time())
         if blocked:
@@ -141,6 +141,7 @@ def replay(shop: Shop, day: date, send_for_real: bool = False) -> Counts:
             ledger = Ledger(shop.settings, own)
             ledger.recover_orphaned_claims(start)
             audiences.export(shop, at=start)
+            caps.sync_rules(own, shop.settings, Stopped(start))  # who is in a selection may have changed
             instant = ledger.next_instant(start, until, None)
             while instant is not None:
                 deliver(shop, at=instant)

@@ -156,14 +156,17 @@
 
 -- True of a customer in a selection, as it was on the last day that had ended by as_of.
 {% macro is_member(e, selection, as_of=":known_by") -%}
+    {{ is_member_on(e, selection, "cast(cast(" ~ as_of ~ " as timestamptz) at time zone :shop_zone as date) - 1") }}
+{%- endmacro %}
+
+-- True of a customer in a selection on a day.
+{% macro is_member_on(e, selection, day) -%}
     exists (
         select from selections.membership as membership
         where membership.customer_id = {{ e }}.customer_id
             and membership.selection = {{ selection }}
-            and membership.entered_on < cast(cast({{ as_of }} as timestamptz) at time zone :shop_zone as date)
-            and coalesce(
-                membership.left_on >= cast(cast({{ as_of }} as timestamptz) at time zone :shop_zone as date), true
-            )
+            and membership.entered_on <= {{ day }}
+            and coalesce(membership.left_on > {{ day }}, true)
     )
 {%- endmacro %}
 

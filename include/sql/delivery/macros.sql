@@ -1,4 +1,4 @@
-{% from "campaigns/macros.sql" import condition_not_met, has_ordered_since_entry, is_ended_by_order %}
+{% from "campaigns/macros.sql" import condition_not_met, has_ordered_since_entry, is_ended_by_order, is_member_on %}
 {% from "contact/macros.sql" import contactable, is_known, is_on_list, is_spared, send_day, why_not_contactable %}
 
 -- Why a message is not sent, and what limits how many are: for the claim, and for everybody who explains it.
@@ -106,7 +106,7 @@
 
 -- How far back a cap or a local date can ask.
 {% macro reach() -%}
-    (select greatest(max(cap.hours), 72) * interval '1 hour' from delivery.caps as cap where cap.in_force_until is null)
+    (select greatest(max(cap.hours), 72) * interval '1 hour' from delivery.caps as cap where {{ is_in_force("cap") }})
 {%- endmacro %}
 
 -- When a message can go at the earliest whose customer got another step of the enrolment on their local day: when the
@@ -140,6 +140,30 @@
     end
 {%- endmacro %}
 
+-- True of a cap now, or at an instant.
+{% macro is_in_force(cap, at=none) -%}
+    {% if at %}tstzrange({{ cap }}.in_force_from, {{ cap }}.in_force_until) @> {{ at }}
+    {%- else %}{{ cap }}.in_force_until is null
+    {%- endif %}
+{%- endmacro %}
+
+-- True of a cap in force that holds for the customer of a message: one of a selection for its members; one for
+-- everybody unless one of a selection takes its place, on the same channel and in as many hours.
+{% macro holds_for(cap, m, at=none) -%}
+    case
+        when {{ cap }}.selection <> '' then {{ is_member_on(m, cap ~ ".selection", cap ~ ".members_on") }}
+        else not exists (
+            select from delivery.caps as own
+            where own.channel = {{ cap }}.channel
+                and own.hours = {{ cap }}.hours
+                and own.selection <> ''
+                and own.is_current
+                and {{ is_in_force("own", at) }}
+                and {{ is_member_on(m, "own.selection", "own.members_on") }}
+        )
+    end
+{%- endmacro %}
+
 -- A table of one row: how many more messages the caps allow the customer of a message now, over all channels (room) and
 -- on its own (room_of_channel); and, where that is none, the instant from which there is room (free_at). Null: no cap.
 {% macro room(m, got) -%}
@@ -166,7 +190,10 @@
                     ) as at
                 ) as counted
             ) as f
-        where cap.in_force_until is null and cap.channel in ({{ m }}.channel, 'all') and {{ m }}.channel <> 'audience'
+        where {{ is_in_force("cap") }}
+            and cap.channel in ({{ m }}.channel, 'all')
+            and {{ m }}.channel <> 'audience'
+            and {{ holds_for("cap", m) }}
     )
 {%- endmacro %}
 

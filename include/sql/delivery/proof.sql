@@ -1,6 +1,6 @@
 {% from "campaigns/macros.sql" import is_ended_by_order %}
 {% from "contact/macros.sql" import join_legal_hours, places, why_not_contactable, zones %}
-{% from "delivery/macros.sql" import went_out, why_not_in_audience %}
+{% from "delivery/macros.sql" import holds_for, is_in_force, went_out, why_not_in_audience %}
 
 -- name: message_key_twice
 -- No message is there twice. One row per message key that stands more than once in the ledger.
@@ -193,20 +193,20 @@ where m.went_at < m.due_at
 
 -- name: cap_exceeded
 -- Nobody gets more than the caps allow. One row per message and cap, in force when it went out, that it went beyond:
--- with it the customer had more than so many messages in the hours that ended then.
+-- with it the customer had more than so many messages in the hours that ended then. Which selections somebody was in
+-- who was forgotten since, nobody knows.
 select
     m.customer_id,
     m.message_key,
     k.channel,
     k.at_most,
-    k.hours
-from delivery.caps as k
-inner join ({{ went_out() }}) as m
-    on (k.channel = 'all' or k.channel = m.channel)
-    and m.went_at >= k.in_force_from
-    and (k.in_force_until is null or m.went_at < k.in_force_until)
-where
-    k.at_most < (
+    k.hours,
+    k.selection
+from ({{ went_out() }}) as m
+inner join delivery.caps as k on k.channel in (m.channel, 'all') and {{ is_in_force("k", "m.went_at") }}
+where exists (select from shop.customers as known where known.customer_id = m.customer_id)
+    and {{ holds_for("k", "m", "m.went_at") }}
+    and k.at_most < (
         select count(*) from ({{ went_out() }}) as s
         where s.customer_id = m.customer_id
             and s.channel <> 'audience' -- nobody gets an audience

@@ -54,3 +54,14 @@
     and {{ is_due(m) }}
     and ({{ m }}.expires_at <= :now or not cast(:is_blocked as boolean))
 {%- endmacro %}
+
+-- The caps of :caps, a JSON list, one row each.
+{% macro given_caps() -%}
+    (
+        select given.*
+        from
+            jsonb_to_recordset(cast(:caps as jsonb)) as given (
+                channel text, at_most integer, hours integer, selection text, members_on date, is_current boolean
+            )
+    )
+{%- endmacro %}
