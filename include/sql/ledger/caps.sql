@@ -11,17 +11,16 @@ where in_force_until is null;
 -- published by then.
 select
     s.selection,
-    done.day as members_on,
-    coalesce(done.day = published.day, false) as is_current
+    max(d.day) filter (where d.stage = 'selections') as members_on,
+    coalesce(
+        max(d.day) filter (where d.stage = 'selections') = max(d.day) filter (where d.stage = 'orders'), false
+    ) as is_current
 from unnest(cast(:selections as text[])) as s (selection)
-cross join
-    (select max(d.day) as day from shop.days as d where d.stage = 'orders' and d.state = 'done' and d.day <= :ended)
-    as published
-left join lateral (
-    select max(d.day) as day
-    from shop.days as d
-    where d.stage = 'selections' and d.part = s.selection and d.state = 'done' and d.day <= :ended
-) as done on true;
+left join shop.days as d
+    on d.state = 'done'
+    and d.day <= :ended
+    and (d.stage = 'orders' or (d.stage = 'selections' and d.part = s.selection))
+group by s.selection;
 
 -- name: close_caps
 -- One row per cap in force that is none of those given: from :now on it is history.
@@ -44,14 +43,15 @@ returning k.channel;
 insert into delivery.caps as k (channel, at_most, hours, selection, members_on, is_current, in_force_from)
 select u.channel, u.at_most, u.hours, u.selection, u.members_on, u.is_current, :now
 from {{ given_caps() }} as u
-where not exists (
-    select from delivery.caps as held
-    where held.in_force_until is null
-        and held.channel = u.channel
-        and held.at_most = u.at_most
-        and held.hours = u.hours
-        and held.selection = u.selection
-)
+where
+    not exists (
+        select from delivery.caps as held
+        where held.in_force_until is null
+            and held.channel = u.channel
+            and held.at_most = u.at_most
+            and held.hours = u.hours
+            and held.selection = u.selection
+    )
 on conflict (channel, at_most, hours, selection, in_force_from) do update
     set members_on = excluded.members_on, is_current = excluded.is_current, in_force_until = null
 returning k.channel;
