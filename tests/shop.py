@@ -113,6 +113,20 @@ class ShopData:
             )
             days.Part("orders", "test").record(connection, day, "done")
 
+    def launch(self, *campaigns: str) -> None:
+        """The campaigns were launched long ago, with somebody's approval: they enrol by themselves."""
+        with self.engine.begin() as connection:
+            for name in campaigns:
+                connection.execute(
+                    text(
+                        "insert into campaigns.approvals (approval_id, campaign, day, version, why, customers,"
+                        " entered_change, state, asked_at, expires_at, decided_at, decided_by)"
+                        " values (:id, :name, :day, 'launched', 'first_launch', 0, 0, 'approved', :at, :at, :at, 'jo')"
+                        " on conflict do nothing"
+                    ),
+                    {"id": f"{name}-launch", "name": name, "day": LONG_AGO, "at": days.known_at(LONG_AGO, self.zone)},
+                )
+
     def publish_each(self, first: date, last: date) -> None:
         """`publish` every day from `first` to `last`."""
         for number in range((last - first).days + 1):

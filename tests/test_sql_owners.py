@@ -46,6 +46,8 @@ OWNERS = {
     "campaigns.paused": "campaigns",
     "campaigns.sends": "campaigns",
     "campaigns.send_members": "campaigns",
+    "campaigns.approvals": "campaigns",
+    "campaigns.candidates": "campaigns",
     "campaigns.first_names": "campaigns",
     "delivery.messages": "ledger",
     "delivery.decisions": "ledger",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import chain
 
@@ -49,7 +50,7 @@ def run_days(
     if last < first:
         raise InputError(f"--to {last} is before --from {first}; write the older day first.")
     days.require_over(shop.settings.evolve(clock="wall") if send_for_real else shop.settings, last, now)
-    shop = shop.evolve(clock="days")
+    shop = replace(shop.evolve(clock="days"), sends_for_real=send_for_real)
     names = (
         [source] if source else [name for name, each in sources.read_all(shop.settings.include).items() if each.daily]
     )
@@ -116,7 +117,7 @@ def enrol(shop: Shop, campaigns: Sequence[str], day: date) -> Counts:
         with days.apart(name, day, failed):
             catch_up(shop, name, day)
             counts = steps.enrol(shop, name, day)
-            done[name] = {key: counts[key] for key in ("enrolled", "control")}
+            done[name] = {key: counts[key] for key in ("enrolled", "control", steps.WAITING) if key in counts}
     if failed:
         kind = InputError if all(isinstance(each, FINAL) for each in failed.values()) else StateError
         raise kind("; ".join(f"{name} {day}: {why}" for name, why in _told(failed).items()))

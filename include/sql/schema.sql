@@ -31,6 +31,32 @@ CREATE FUNCTION shop.is_web_address(url text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ((length(url) <= 2000) AND (url ~* '^https?://[[:alnum:]][^[:space:][:cntrl:]"<>\\^`{|}]*$'::text));
 
+CREATE TABLE campaigns.approvals (
+    approval_id text NOT NULL,
+    campaign text NOT NULL,
+    day date NOT NULL,
+    version text NOT NULL,
+    why text NOT NULL,
+    customers integer NOT NULL,
+    median numeric,
+    entered_change bigint NOT NULL,
+    state text NOT NULL,
+    asked_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    decided_at timestamp with time zone,
+    decided_by text,
+    CONSTRAINT approvals_check CHECK (((state = 'waiting'::text) = (decided_at IS NULL))),
+    CONSTRAINT approvals_state_check CHECK ((state = ANY (ARRAY['waiting'::text, 'approved'::text, 'refused'::text, 'automatic'::text]))),
+    CONSTRAINT approvals_why_check CHECK ((why = ANY (ARRAY['first_launch'::text, 'above_median'::text])))
+);
+
+CREATE TABLE campaigns.candidates (
+    customer_id bigint NOT NULL,
+    approval_id text NOT NULL,
+    campaign text NOT NULL,
+    group_name text
+);
+
 CREATE TABLE campaigns.decisions (
     customer_id bigint NOT NULL,
     campaign text NOT NULL,
@@ -821,6 +847,12 @@ CREATE TABLE shop.suppressions (
     via text DEFAULT 'self'::text NOT NULL
 );
 
+ALTER TABLE ONLY campaigns.approvals
+    ADD CONSTRAINT approvals_pkey PRIMARY KEY (approval_id);
+
+ALTER TABLE ONLY campaigns.candidates
+    ADD CONSTRAINT candidates_pkey PRIMARY KEY (customer_id, approval_id);
+
 ALTER TABLE ONLY campaigns.decisions
     ADD CONSTRAINT decisions_pkey PRIMARY KEY (customer_id, campaign, decided_on);
 
@@ -976,6 +1008,10 @@ ALTER TABLE ONLY shop.rules
 
 ALTER TABLE ONLY shop.suppressions
     ADD CONSTRAINT suppressions_pkey PRIMARY KEY (customer_id, channel, reason, via, known_at);
+
+CREATE INDEX approvals_of ON campaigns.approvals USING btree (campaign, day);
+
+CREATE INDEX candidates_of ON campaigns.candidates USING btree (approval_id);
 
 CREATE INDEX enrolments_by_day ON campaigns.enrolments USING btree (campaign, entered_on);
 

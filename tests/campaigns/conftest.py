@@ -29,6 +29,7 @@ class Room:
         self.settings = settings
         self.engine = engine
         self.shop = shop
+        self.is_launched = True  # each campaign, with somebody's approval
 
     def members(
         self, refs: Iterable[str], selections: Iterable[str] = ("winback", BASE), since: date = LONG_AGO
@@ -80,6 +81,8 @@ class Room:
     def ready(self, day: date, *selections: str) -> None:
         """The day is published and its selections are refreshed."""
         self.shop.publish(day)
+        if self.is_launched:
+            self.shop.launch(*definitions.names(self.settings.include))
         with self.engine.begin() as connection:
             for selection in selections or ("winback", BASE):
                 days.Part("selections", selection).record(connection, day, "done")

@@ -260,7 +260,8 @@ def test_a_greater_share_only_adds_to_the_control_arm(room: Any, write: Any) -> 
         room.ready(D)
         with room.engine.connect() as connection, connection.begin() as transaction:
             its = days.Run(day=D, before={}, watermark=0)
-            steps._enrol(connection, room.settings, definitions.read(room.settings.include, "winback"), "enrol", its)
+            campaign = definitions.read(room.settings.include, "winback")
+            steps._enrol(connection, room.settings, campaign, its, days.known_at(D, room.shop.zone), is_automatic=True)
             arms[share] = set(
                 connection.execute(text("select customer_id from campaigns.enrolments where arm = 'control'")).scalars()
             )

@@ -141,6 +141,7 @@ def test_deliver_on_the_wall_clock_goes_on_without_a_broken_campaign(
 ) -> None:
     wall = house.settings.evolve(clock="wall")
     house.shop.publish(D)
+    house.shop.launch("lapsed_30_days")
     pipeline.refresh.select(Shop(wall, house.engine), D)
     pipeline.steps.run_day(Shop(wall, house.engine), "lapsed_30_days", D)
     break_it(house)

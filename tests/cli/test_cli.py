@@ -105,6 +105,28 @@ def test_halt_and_resume_say_what_is_halted(retention: Any) -> None:
     assert json.loads(retention("resume", "--campaign", "winback", "--json").stdout) is not None
 
 
+def test_an_enrolment_that_waits_is_shown_and_answered(retention: Any, shop: ShopData) -> None:
+    assert retention("approve").stdout.splitlines() == ["Nothing waits."]
+    for arguments, sentence in (
+        (["--yes"], "Name the campaign"),
+        (["winback", "--yes"], "No enrolment of winback waits"),
+        (["winback", "--yes", "--no"], "not allowed with"),
+    ):
+        done = retention("approve", *arguments)
+        assert (done.returncode, sentence in done.stderr) == (2, True)
+    shop.customer("ada")
+    shop.order("ada", date(2025, 7, 1))
+    shop.publish(date(2026, 11, 20))
+    for command in (["select"], ["campaign", "winback"]):
+        done = retention(*command, "--day", "2026-11-20", "--json")
+        assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["waiting"] == 1
+    (question,) = json.loads(retention("approve", "winback", "--day", "2026-11-20", "--json").stdout)["waiting"]
+    assert (question["campaign"], question["customers"], question["why"]) == ("winback", 1, "first_launch")
+    answered = json.loads(retention("approve", "winback", "--yes", "--json").stdout)[question["approval_id"]]
+    assert (answered["state"], answered["enrolled"]) == ("approved", 1)
+
+
 def test_a_campaign_is_removed_only_once_its_file_is_deleted(retention: Any, shop: ShopData) -> None:
     shop.publish(date(2026, 11, 20))
     for arguments, sentence in (

@@ -255,7 +255,7 @@ def arguments(command: Command, dice: Random) -> list[str]:
         if isinstance(action, argparse._HelpAction):
             continue
         if not action.option_strings:
-            count = {"*": dice.choice([0, 1, 2]), None: 1}[action.nargs]  # type: ignore[index]
+            count = {"*": dice.choice([0, 1, 2]), "?": dice.choice([0, 1]), None: 1}[action.nargs]  # type: ignore[index]
             positional += [dice.choice(values(action)) for _ in range(count)]
         elif dice.random() < (0.97 if action.required else 0.5):
             drawn.append(action.option_strings[0])

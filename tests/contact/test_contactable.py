@@ -302,6 +302,7 @@ class Town:
         return set(refresh.members(Shop(self.settings, self.engine), "send_base"))
 
     def entry(self, channel: str) -> dict[str, str | None]:
+        ShopData(self.engine, self.settings).launch(f"by_{channel}")
         steps.enrol(Shop(self.settings, self.engine), f"by_{channel}", self.day, now=self.at)
         return self.answers(
             "select c.customer_ref, nullif(d.reason, 'selected') from campaigns.decisions as d"

@@ -137,6 +137,7 @@ def test_a_campaign_that_cannot_enrol_stops_no_other_of_its_group_and_one_by_han
     shop.customer("bob")
     shop.order("bob", EVE - timedelta(days=31))
     shop.publish(EVE)
+    shop.launch("winback", "lapsed_30_days")
 
     early = run("campaign_lapsed_30_days", day=day, test=False)
     assert states(early)["catch_up"] == "failed", "at once: its selections have not done the day"

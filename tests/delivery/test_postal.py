@@ -369,6 +369,7 @@ def test_a_customer_of_a_small_campaign_gets_a_card(
                 "insert into selections.membership (selection, customer_id, entered_on)"
                 f" select '{selection}', customer_id, '{LONG_AGO}' from shop.customers"
             )
+    shop.launch("cards")
     counts = steps.run_day(Shop(settings, engine), "cards", DAY)
     assert (counts["enrolled"], counts["planned"], counts["skipped"]) == (1, {"card": 1}, {})
     assert replay(Shop(settings, engine), DAY)["accepted"] == 1

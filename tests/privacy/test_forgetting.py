@@ -175,6 +175,7 @@ def full(town: Town) -> Town:
         "insert into selections.membership (selection, customer_id, entered_on) values ('winback', :who, '2026-11-20')",
         "insert into campaigns.decisions values (:who, 'winback', '2026-11-20', 'enrolled', 'selected')",
         "insert into campaigns.send_members values (:who, 'winback-2026-11-20-0a1b2c3d', null)",
+        "insert into campaigns.candidates values (:who, 'winback-2026-11-20-1', 'winback', 'reactivation')",
         "insert into offers.coupon_exports select customer_id, campaign, entry_no, offer, state, expires_at, :at"
         " from offers.coupons where customer_id = :who",
         "insert into offers.redemptions select customer_id, code, 'BESTELLING-31', 'demo_shop', campaign, entry_no,"

@@ -3,6 +3,8 @@
 Campaigns of one group do a day in order of priority: who may enter two of them enters the first. Before one enrols, all
 have done the earlier days, and those before it have enrolled. One that cannot is told in the log, and stops no other.
 
+An enrolment that needs somebody's approval is kept to wait, see `gate`, and the day goes on without it.
+
 Each part of a day is one short transaction, done in order and recorded in ``shop.days``: part ``<name>:enrol``,
 ``<name>:exit``, ``<name>:<step>``, ``<name>:finish``, and ``<name>`` once the whole day is done. Nothing begins while
 an earlier published day of the campaign is not finished. People inside go on with the version they entered under.
@@ -21,11 +23,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from retention.campaigns import definitions, folder
+from retention.campaigns import definitions, folder, gate
 from retention.campaigns.definitions import Campaign
 from retention.campaigns.language import Step
 from retention.contact import holidays, law
-from retention.core import database, days
+from retention.core import clock, database, days
 from retention.core.database import Fragment, count, lock, one, run, sql
 from retention.core.days import Counts, Part, Run
 from retention.core.errors import DayRefused, InputError
@@ -41,6 +43,7 @@ SEND_BASE = "send_base"
 DAYS_LAPSED = ("campaigns/_days_lapsed_present", "campaigns/_days_lapsed_as_of")
 REVENUE = ("campaigns/_revenue_present", "campaigns/_revenue_as_of")
 RANKS = {"longest_lapsed": (DAYS_LAPSED, -1), "last_lapsed": (DAYS_LAPSED, 1), "highest_revenue": (REVENUE, -1)}
+WAITING = "waiting"  # the key in the counts of a day whose enrolment waits for approval: how many customers
 
 
 def run_day(shop: Shop, name: str, day: date, test: bool = False, now: datetime | None = None) -> Counts:
@@ -56,6 +59,7 @@ def run_day(shop: Shop, name: str, day: date, test: bool = False, now: datetime 
     if test:
         return {key: value for key, value in rehearse(shop, name, day, now).items() if key in _counts()}
     _require(shop, day, now)
+    shop = _at(shop, now)
     campaign = _read(shop, name)
     group = _group(shop, campaign, day)
     _catch_up(shop, campaign, group, day)
@@ -103,6 +107,7 @@ def enrol(shop: Shop, name: str, day: date, now: datetime | None = None) -> Coun
     published, or not over at `now` (the real instant).
     """
     _require(shop, day, now)
+    shop = _at(shop, now)
     campaign = _read(shop, name)
     _enrol_each(shop, _ahead(campaign, _group(shop, campaign, day)), day)
     return _Day(shop, campaign, day).enrol()
@@ -131,6 +136,11 @@ def _require(shop: Shop, day: date, now: datetime | None) -> None:
     with shop.engine.connect() as connection:
         days.require_over(shop.settings, day, now, days.newest_published(connection))
         days.require_published(connection, day)
+
+
+def _at(shop: Shop, now: datetime | None) -> Shop:
+    """The shop at the instant `now`, where one is given."""
+    return replace(shop, clock=clock.Stopped(now)) if now else shop
 
 
 def _pending(engine: Engine, campaign: Campaign, day: date) -> date | None:
@@ -255,7 +265,12 @@ class _Day:
                     )
             # The day counts as begun from here, so that one that stops half-way is caught up.
             whole.record(connection, self.day, "running")
-        return self._run("enrol", _enrol)
+        return self._run("enrol", self._enrol)
+
+    def _enrol(self, connection: Connection, settings: Settings, campaign: Campaign, part: str, its: Run) -> Counts:
+        is_automatic = self.is_trial or (settings.clock == "days" and not self.shop.sends_for_real)
+        now = _known_by(settings, its.day) if is_automatic else self.shop.clock()
+        return _enrol(connection, settings, campaign, its, now, is_automatic=is_automatic)
 
     def end(self) -> Counts:
         self._refuse_before("exit", ["enrol"])
@@ -293,7 +308,8 @@ class _Day:
 
     def _run(self, name: str, do: Callable[[Connection, Settings, Campaign, str, Run], Counts]) -> Counts:
         def one_day(connection: Connection, its: Run) -> Counts:
-            return _add(_counts(**its.before), do(connection, self.shop.settings, self.campaign, name, its))
+            before = {key: value for key, value in its.before.items() if key != WAITING}
+            return _add(_counts(**before), do(connection, self.shop.settings, self.campaign, name, its))
 
         counts = self._part(name).run(
             self.shop.engine,
@@ -339,33 +355,54 @@ class _Day:
             )
 
 
-def _enrol(connection: Connection, settings: Settings, campaign: Campaign, part: str, its: Run) -> Counts:
+def take_turn(connection: Connection, campaign: Campaign) -> None:
+    """Enrol in turn with the campaign's group: two that enrol the same customers at once would wait for each other."""
+    lock(connection, "campaigns", "group", campaign.group or f"only {campaign.name}")
+
+
+def _enrol(
+    connection: Connection, settings: Settings, campaign: Campaign, its: Run, now: datetime, *, is_automatic: bool
+) -> Counts:
     day = its.day
     if campaign.migrate and campaign.status != "draft":
         _move(connection, campaign, day)
     if campaign.status != "live" or not _is_open(connection, campaign, day):
         return _counts()
-    if campaign.group:  # two campaigns that enrol the same customers at once would wait for each other
-        lock(connection, "campaigns", "group", campaign.group)
+    take_turn(connection, campaign)
     law.sync_rules(connection, settings.include)
     is_present = day == days.newest_published(connection)
     (present, as_of), direction = RANKS[campaign.enter_first]
-    rank = present if is_present else as_of
-    entered = one(
-        connection,
-        "campaigns/enrol",
-        {"rank": Fragment(sql(_include(connection), rank))},
-        direction=direction,
-        version=campaign.version,
-        entry_limit=_room(connection, campaign, day),
-        entered_change=its.watermark,
-        **shares_of(campaign),
-        **campaign_rules(settings, campaign, day),
-    )
-    run(connection, "campaigns/decide", **campaign_rules(settings, campaign, day))
-    if entered["enrolled"]:
+    fragments = {"rank": Fragment(sql(_include(connection), present if is_present else as_of))}
+    rules = campaign_rules(settings, campaign, day)
+    limit = {"direction": direction, "entry_limit": _room(connection, campaign, day)}
+    who = {**limit, **shares_of(campaign), **rules}
+    its_gate = gate.of(connection, campaign, day, now, is_automatic=is_automatic)
+    its_question = (connection, campaign, its_gate, now, its.watermark)
+    counts = _counts()
+    if its_gate.is_held:
+        counts |= {WAITING: its_gate.waiting} if its_gate.waiting else {}
+    else:
+        made_by = {"version": campaign.version, "entered_change": its.watermark}
+        with connection.begin_nested() as attempt:
+            entered = one(connection, "campaigns/enrol", fragments, **made_by, **who)
+            is_asked = its_gate.asks_for(entered["enrolled"])
+            if is_asked and not is_automatic:
+                attempt.rollback()
+        if is_asked and not is_automatic:
+            counts[WAITING] = gate.keep(*its_question, fragments, who)
+        else:
+            counts |= entered
+            if is_asked:
+                gate.record(*its_question, day, entered["enrolled"])
+    decide(connection, rules, is_held=its_gate.is_held)
+    if counts["enrolled"]:
         keep_version(connection, campaign, day)
-    return _counts(**entered)
+    return counts
+
+
+def decide(connection: Connection, rules: Mapping[str, Any], *, is_held: bool = False) -> None:
+    """Write why each member of the selection entered or not; `is_held`: who else could enter waits for approval."""
+    run(connection, "campaigns/decide", is_held=is_held, **rules)
 
 
 def _move(connection: Connection, campaign: Campaign, day: date) -> None:
@@ -518,11 +555,26 @@ def plan_send(
     _add(counts, _plan_version(connection, settings, campaign, step, day, send_id))
 
 
+def plan_approved(
+    connection: Connection, settings: Settings, campaign: Campaign, entered_on: date, counts: Counts
+) -> None:
+    """Plan for whom entered on a day, approved late, what is due by the newest day that is done; adds to `counts`."""
+    day = max(entered_on, _whole(campaign).newest_done(connection) or entered_on)
+    for step in campaign.steps:
+        _add(counts, _plan_version(connection, settings, campaign, step, day, entered_on=entered_on))
+
+
 def _plan_version(
-    connection: Connection, settings: Settings, version: Campaign, step: Step, day: date, send_id: str | None = None
+    connection: Connection,
+    settings: Settings,
+    version: Campaign,
+    step: Step,
+    day: date,
+    send_id: str | None = None,
+    entered_on: date | None = None,
 ) -> Counts:
-    """Plan what is due of a step; of a send by hand, also what was due before it was approved."""
-    done_until = None if send_id else _whole(version).newest_done(connection, before=day)
+    """Plan what is due of a step; where it was approved, a send or a day, also what was due before that."""
+    done_until = None if send_id or entered_on else _whole(version).newest_done(connection, before=day)
     law.sync_rules(connection, settings.include)
     holidays.sync(connection, version.no_send_on, day)
     rows = run(
@@ -542,6 +594,7 @@ def _plan_version(
         **_shares({name: Decimal(share.removesuffix("%")) for name, share in (step.variants or {}).items()}),
         day=day,
         send_id=send_id,
+        approved_on=entered_on,
         done_until=done_until,
         known_by=_known_by(settings, day),
         window_start=version.window_start,
@@ -632,5 +685,5 @@ def _add(total: Counts, more: Counts) -> Counts:
             for name, number in value.items():
                 total[key][name] = total[key].get(name, 0) + number
         else:
-            total[key] += value
+            total[key] = total.get(key, 0) + value
     return total

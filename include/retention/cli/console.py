@@ -146,6 +146,13 @@ def _parser() -> argparse.ArgumentParser:
     send.add_argument("--test", action="store_true", help="everything on real data, and nothing of it stays")
     send.add_argument("--yes", action="store_true", help="approve it; without it nothing is sent")
 
+    approve = command("approve", _approve, "enrolments that wait for somebody's approval: shows them, and answers")
+    approve.add_argument("name", metavar="CAMPAIGN", nargs="?", help="only of this one")
+    approve.add_argument("--day", type=_day, help="only of that day")
+    which = approve.add_mutually_exclusive_group()
+    which.add_argument("--yes", action="store_true", help="enrol those who wait, and plan what is due")
+    which.add_argument("--no", action="store_true", help="enrol none of them; the next day asks afresh")
+
     deliver = command("deliver", _deliver, "send what is due")
     deliver.add_argument("--campaign")
     deliver.add_argument("--workers", type=_workers, metavar="N", help="processes (default: RETENTION_WORKERS, or 1)")
@@ -346,6 +353,23 @@ def _send(settings: Settings, options: argparse.Namespace) -> Any:
     if not options.yes:
         return question.counts()
     return {**question.counts(), **by_hand.answer(shop, question.send.send_id, by_hand.SEND, "the command line")}
+
+
+def _approve(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention import approving
+
+    if (options.yes or options.no) and options.name is None:
+        raise InputError("Name the campaign whose enrolment is answered; without --yes and --no all are shown.")
+    shop = _shop(settings)
+    found = approving.waiting(shop, options.name, options.day)["waiting"]
+    if not (options.yes or options.no):
+        return {"waiting": found} if options.json else {each["approval_id"]: each for each in found} or "Nothing waits."
+    if not found:
+        raise InputError(f"No enrolment of {options.name} waits for approval.")
+    choice = approving.ENROL if options.yes else approving.DO_NOT
+    return {
+        each["approval_id"]: approving.answer(shop, each["approval_id"], choice, "the command line") for each in found
+    }
 
 
 def _deliver(settings: Settings, options: argparse.Namespace) -> Any:

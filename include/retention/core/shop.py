@@ -19,6 +19,7 @@ class Shop:
     settings: Settings
     engine: Engine
     clock: Clock = clock.now
+    sends_for_real: bool = False  # on the clock `days` too: then enrolments are approved as on any other
 
     def evolve(self, **changes: Any) -> Shop:
         """The same shop with some settings changed."""

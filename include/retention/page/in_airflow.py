@@ -23,6 +23,7 @@ OUR_DAGS = (
     "sync_orders",
     "refresh_selections",
     "enrol_campaigns",
+    "approve_enrolments",
     "deliver_messages",
     "collect_events",
     "measure_results",

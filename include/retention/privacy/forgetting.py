@@ -124,6 +124,7 @@ def _silence(shop: Shop, person: _Person, now: datetime) -> int:
         lock(connection, "delivery", "claim")
         run(connection, "contact/suppress_forgotten", now=now, **who)
         run(connection, "campaigns/end_erased", today=today, **who)
+        run(connection, "campaigns/forget_candidate", **who)
         skipped = run(connection, "ledger/skip_erased", now=now, **who).mappings().all()
         release_reservations(connection, skipped)
         if not person.is_forgotten:

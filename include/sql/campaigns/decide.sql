@@ -2,7 +2,8 @@
 -- Customers inside the campaign already need no answer, nor do, by anniversary, those whose day it is not. Runs after
 -- enrol.sql. The last answers are joined, not looked up one by one: a look-up would go through a table that grows while
 -- this statement fills it.
-{% from "campaigns/macros.sql" import has_followed, is_entry_day, is_open_on_day, must_wait %}
+{% from "campaigns/macros.sql" import has_followed, is_candidate, is_entry_day, is_open_on_day %}
+{% from "campaigns/macros.sql" import must_wait %}
 {% from "contact/macros.sql" import is_known, is_on_list, why_not_contactable %}
 insert into campaigns.decisions (customer_id, campaign, decided_on, decision, reason)
 select
@@ -17,7 +18,7 @@ from (
         a.reason,
         case
             when a.reason in ('selected', 'control') then 'enrolled'
-            when a.reason in ('entry_limit', 'in_group', 'not_followed') then 'waits'
+            when a.reason in ('approval', 'entry_limit', 'in_group', 'not_followed') then 'waits'
             when a.reason = 're_entry' and not cast(:re_entry_never as boolean) then 'waits'
             else 'refused'
         end as decision
@@ -42,6 +43,8 @@ from (
                             when past.is_in_group then 'in_group'
                             when not {{ has_followed("member.customer_id") }} then 'not_followed'
                             when past.must_wait then 're_entry'
+                            when cast(:is_held as boolean) or own.customer_id is not null then 'approval'
+                            when {{ is_candidate("member.customer_id") }} then 'in_group'
                             else 'entry_limit'
                         end
                     )
@@ -53,6 +56,8 @@ from (
             and base.selection = 'send_base'
             and base.entered_on <= :day
             and (base.left_on is null or base.left_on > :day)
+        left join campaigns.candidates as own
+            on own.customer_id = member.customer_id and own.campaign = :campaign
         cross join
             lateral (
                 select

@@ -1,4 +1,4 @@
-{% from "contact/macros.sql" import contactable, is_known %}
+{% from "contact/macros.sql" import contactable, is_known, is_on_list %}
 
 -- Over the enrolment e, as known at as_of.
 
@@ -269,6 +269,71 @@
             and coalesce(asked.countries @> to_jsonb({{ c }}.country), asked.countries is null)
         order by asked.place
         limit 1
+    )
+{%- endmacro %}
+
+-- True of a customer who waits for approval with an enrolment in :campaign or in another campaign of the group.
+{% macro is_candidate(customer_id) -%}
+    exists (
+        select from campaigns.candidates as waiting
+        where waiting.customer_id = {{ customer_id }}
+            and (waiting.campaign = :campaign or waiting.group_name = :group_name)
+    )
+{%- endmacro %}
+
+-- The CTE `entering`, of customers who may enter on :day, with `earlier_entries`: members of the selection, by
+-- anniversary those whose day it is, who may be contacted on the channel of the first step, in every variant, for
+-- e-mail members of send_base too, without an open enrolment in the campaign or its group, not waiting for approval
+-- there, at the end of the campaign that it follows, their re-entry time over, on one of the lists, if it names any; at
+-- most :entry_limit (null is no limit), in order of rank.
+-- What is looked up per candidate is a subquery, so that the cost stays in proportion whatever the planner believes.
+{% macro entrants(rank) -%}
+    candidates as not materialized (
+        select member.customer_id
+        from selections.membership as member
+        where member.selection = :selection
+            and member.entered_on <= :day
+            and (member.left_on is null or member.left_on > :day)
+            and exists (
+                select from shop.customer_versions as c
+                where c.customer_id = member.customer_id
+                    and {{ is_known("c") }}
+                    and {{ is_entry_day("c") }}
+                    and {{ is_on_list("c.customer_id", "cast(:lists as jsonb)") }}
+                    and not exists (
+                        select from unnest(cast(:channels as text[])) as first (channel)
+                        where not {{ contactable("c", "first.channel") }}
+                    )
+            )
+            and (
+                not 'email' = any(cast(:channels as text[]))
+                or exists (
+                    select from selections.membership as base
+                    where base.customer_id = member.customer_id
+                        and base.selection = 'send_base'
+                        and base.entered_on <= :day
+                        and (base.left_on is null or base.left_on > :day)
+                )
+            )
+            and not exists (
+                select from campaigns.enrolments as e
+                where e.customer_id = member.customer_id
+                    and (
+                        (e.campaign = :campaign and (e.exited_on is null or {{ must_wait("e") }}))
+                        or (e.group_name = :group_name and {{ is_open_on_day("e") }})
+                    )
+            )
+            and not {{ is_candidate("member.customer_id") }}
+            and {{ has_followed("member.customer_id") }}
+    ),
+
+    entering as (
+        select
+            candidates.customer_id,
+            {{ earlier_entries("candidates") }}
+        from candidates
+        order by ({{ rank }}) * cast(:direction as integer) nulls last, candidates.customer_id
+        limit cast(:entry_limit as bigint)
     )
 {%- endmacro %}
 

@@ -128,6 +128,7 @@ with written as (
             and (cast(:only_variants as text[]) is null or e.variant = any(cast(:only_variants as text[])))
             and (cast(:only_levels as text[]) is null or e.level = any(cast(:only_levels as text[])))
             and (cast(:send_id as text) is null or e.send_id = :send_id)
+            and (cast(:approved_on as date) is null or (e.entered_on = :approved_on and e.send_id is null))
             and e.entered_on + e.days_later <= :day - cast(:plan_day as integer)
             and e.entered_on + e.days_later
             > coalesce(cast(:done_until as date), '-infinity') - cast(:plan_day as integer)

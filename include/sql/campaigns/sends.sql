@@ -1,4 +1,5 @@
-{% from "campaigns/macros.sql" import earlier_entries, enter, has_followed, is_open_on_day, must_wait %}
+{% from "campaigns/macros.sql" import earlier_entries, enter, has_followed, is_candidate %}
+{% from "campaigns/macros.sql" import is_open_on_day, must_wait %}
 {% from "contact/macros.sql" import is_known, is_on_list, why_not_contactable %}
 
 -- name: keep_send
@@ -54,6 +55,7 @@ from (
                             when past.is_in_group then 'in_group'
                             when not {{ has_followed("member.customer_id") }} then 'not_followed'
                             when past.must_wait then 're_entry'
+                            when {{ is_candidate("member.customer_id") }} then 'approval'
                         end
                     )
             end as reason
