@@ -20,7 +20,8 @@ this configuration (without a day: the newest day that is published):
     {"day": "2026-11-21", "test": false}
 
 It waits for no other DAG: where `enrol_campaigns` has not done the day, `catch_up` enrols it, in this campaign and
-before it in those of its group that come first. A day that cannot be done fails at once and says why.
+before it in those of its group that come first. A day that cannot be done fails at once and says why. What the day did
+is the return value of `finish`; where there was nothing to do, its `nothing_to_do` says why.
 
 With `"test": true` everything is computed on the real data and the counts are shown, and nothing is left behind: nobody
 is enrolled, no message, no coupon, no call to a provider. Try a new campaign so first.

@@ -685,3 +685,28 @@ def test_customer_ids_stay_with_their_namespace(room: Any) -> None:
     room.run(D)
     [expected] = room.values("select shop.customer_id(:namespace, :ref)", namespace=NAMESPACE, ref=ref)
     assert room.values("select customer_id from delivery.messages") == [expected]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("status: live", "status: draft", "the campaign is a draft"),
+        ("status: live", "status: ended", "the campaign is ended"),
+        ("re_entry: 3 months", "entry: {every: month, on: 15}", "2026-03-02 is no day of its calendar, the last was"),
+        ("status: live", "status: live # and nobody is in its selection", "nobody in winback could enter"),
+    ],
+)
+def test_a_day_on_which_nothing_happened_says_why(room: Any, write: Any, old: str, new: str, why: str) -> None:
+    write(old, new)
+    if not why.startswith("nobody"):
+        room.customers(1)
+    shop = Shop(room.settings, room.engine)
+    assert why in room.run(D)["nothing_to_do"]
+    assert why in steps.finish(shop, "winback", D)["nothing_to_do"], "the day's last task says it as well"
+
+
+def test_a_day_on_which_something_happened_gives_no_reason_for_nothing(room: Any) -> None:
+    room.customers(1)
+    assert "nothing_to_do" not in room.run(D), "the entry"
+    assert "nothing_to_do" in room.run(after(1))
+    assert "nothing_to_do" not in room.run(after(2)), "a step"

@@ -20,7 +20,7 @@ from psycopg.rows import dict_row
 from sqlalchemy.exc import OperationalError
 
 from planner import AMSTERDAM, DAY, DEFINITION, MORNING, TEMPLATES
-from retention.campaigns import definitions, sends
+from retention.campaigns import approvals, definitions, sends
 from retention.core import database
 from retention.core.clock import Stopped
 from retention.core.database import run
@@ -45,7 +45,7 @@ RULES = {
     "nudge": {"conditions": [{"clause": "unless", "what": "clicked", "name": None}], "fallback": "email"},
     "offer": {"conditions": [{"clause": "only_if", "what": "reachable", "name": "email"}]},
 }
-BY_HAND = "lapsed_30_days"  # a campaign of the project that is sent by hand to people of its own
+BY_HAND = "lapsed_30_days"  # a campaign of the project that people of their own enter once somebody approves it
 ADDRESS = {"email": "email", "sms": "phone"}
 LONG_AGO = datetime(2000, 1, 1, tzinfo=AMSTERDAM)
 TAKEN = {"accepted", "delivered", "bounced"}  # the provider has it
@@ -64,6 +64,8 @@ TABLES = (
     "campaigns.enrolments",
     "campaigns.sends",
     "campaigns.send_members",
+    "campaigns.approvals",
+    "campaigns.candidates",
     "offers.coupons",
     "delivery.messages",
     "delivery.outbox",
@@ -78,6 +80,8 @@ COPIED = (
     "campaigns.enrolments",
     "campaigns.sends",
     "campaigns.send_members",
+    "campaigns.approvals",
+    "campaigns.candidates",
     "offers.coupons",
     "delivery.messages",
     "delivery.decisions",
@@ -113,8 +117,8 @@ class Schedule:
         )
         self.engine = database.connect(self.settings)
         self.people: list[dict[str, Any]] = []
-        self.by_hand: list[dict[str, Any]] = []  # who is in the send by hand
-        self.send_id: str | None = None
+        self.by_hand: list[dict[str, Any]] = []  # who is in the send by hand, or waits for approval
+        self.approvals: list[tuple[workers.Approve, str]] = []  # what somebody has to approve
         self.messages: list[dict[str, Any]] = []
         self.stops: list[tuple[str, str | None, datetime]] = []  # whom, by which channel, from when
         self.exits: list[tuple[str, str | None, datetime]] = []  # the same by a campaign's own exit
@@ -167,7 +171,7 @@ class Schedule:
                 for index in range(dice.choice([1, 3, 8]))
             ]
         self.write_people()
-        self.write_send()
+        self.write_approvals()
         for campaign in CAMPAIGNS:
             self.shop.execute(
                 "insert into campaigns.versions (campaign, version, definition, templates, selection_sql,"
@@ -219,24 +223,36 @@ class Schedule:
         ):
             self.shop.execute(statement, {"rows": rows, "known": LONG_AGO, "day": DAY})
 
-    def write_send(self) -> None:
-        """A send by hand that waits for its approval."""
-        if not self.by_hand:
-            return
-        self.send_id = f"{BY_HAND}-{self.seed}"
-        self.shop.execute(
-            "insert into campaigns.sends (send_id, campaign, version, day, send_on, asked, frozen_at, expires_at)"
-            " values (%s, %s, %s, %s, %s, '{}', %s, %s)",
-            (
-                *(self.send_id, BY_HAND, definitions.read(self.settings.include, BY_HAND).version, DAY),
-                *(DAY + timedelta(days=1), MORNING, MORNING + timedelta(days=9)),
-            ),
-        )
-        self.shop.execute(
-            "insert into campaigns.send_members (customer_id, send_id)"
-            " select shop.customer_id('test', r), %s from unnest(cast(%s as text[])) as r",
-            (self.send_id, [each["ref"] for each in self.by_hand]),
-        )
+    def write_approvals(self) -> None:
+        """A send by hand, and an enrolment, that wait for their approval: half of the people are in each."""
+        version = definitions.read(self.settings.include, BY_HAND).version
+        now, expires = MORNING, MORNING + timedelta(days=9)
+        if sent := self.by_hand[::2]:
+            send_id = f"{BY_HAND}-{self.seed}"
+            self.shop.execute(
+                "insert into campaigns.sends (send_id, campaign, version, day, send_on, asked, frozen_at, expires_at)"
+                " values (%s, %s, %s, %s, %s, '{}', %s, %s)",
+                (send_id, BY_HAND, version, DAY, DAY + timedelta(days=1), now, expires),
+            )
+            self.shop.execute(
+                "insert into campaigns.send_members (customer_id, send_id)"
+                " select shop.customer_id('test', r), %s from unnest(cast(%s as text[])) as r",
+                (send_id, [each["ref"] for each in sent]),
+            )
+            self.approvals.append((sends.approve, send_id))
+        if waiting := self.by_hand[1::2]:
+            approval_id = f"{BY_HAND}-{DAY}-1"
+            self.shop.execute(
+                "insert into campaigns.approvals (approval_id, campaign, day, version, why, customers, entered_change,"
+                " state, asked_at, expires_at) values (%s, %s, %s, %s, 'first_launch', %s, 0, 'waiting', %s, %s)",
+                (approval_id, BY_HAND, DAY, version, len(waiting), now, expires),
+            )
+            self.shop.execute(
+                "insert into campaigns.candidates (customer_id, approval_id, campaign)"
+                " select shop.customer_id('test', r), %s, %s from unnest(cast(%s as text[])) as r",
+                (approval_id, BY_HAND, [each["ref"] for each in waiting]),
+            )
+            self.approvals.append((approvals.approve, approval_id))
 
     def write_messages(self) -> None:
         for person in self.people:
@@ -283,10 +299,11 @@ class Schedule:
         for _ in range(dice.randint(1, 3)):
             instants = [at] * dice.choice([1, 2]) + [at + timedelta(minutes=dice.choice([0, 3]))]
             crew.append(workers.started(workers.delivering, self.engine, self.moment(0.35), self.settings, instants))
-        if self.send_id and dice.random() < 0.6:
-            for _ in range(dice.randint(1, 2)):
-                what_for = (self.settings, self.send_id, at)
-                crew.append(workers.started(workers.approving, self.engine, self.moment(0.5), *what_for))
+        for approval in self.approvals:
+            for _ in range(dice.choice([0, 0, 1, 1, 2])):
+                crew.append(
+                    workers.started(workers.approving, self.engine, self.moment(0.5), self.settings, *approval, at)
+                )
         if not self.is_deaf and dice.random() < 0.6:
             what = (self.settings, self.provider, self.seed, self.ids(), after)
             crew.append(workers.started(workers.reporting, self.engine, self.moment(0.2), *what))
@@ -426,8 +443,8 @@ class Schedule:
         self.met = self.provider.report()["met"]
         self.shop.execute("delete from delivery.halts")
         self.provider.calm()
-        if self.send_id:
-            sends.approve(Shop(self.settings, self.engine), self.send_id, "drill", at)
+        for approve, what in self.approvals:
+            approve(Shop(self.settings, self.engine), what, "drill", at)
         end = MORNING + timedelta(days=4)
         for instant in (at + timedelta(hours=1), at + timedelta(days=1, minutes=2), end):
             self.quietly(instant)
@@ -481,7 +498,7 @@ class Schedule:
                 yield f"DUPLICATE: {name} delivered {deliveries[key]} times"
             if row["state"] not in FINAL:
                 yield f"LOST: {name}"
-            # A send approved after the backup is planned anew: nobody knows that it had gone out.
+            # What was approved after the backup is planned anew: nobody knows that it had gone out.
             is_forgotten = message["campaign"] == BY_HAND and self.restores > 0
             if deliveries[key] and row["state"] not in TAKEN | {"unknown"} and not is_forgotten:
                 yield f"delivered, but the ledger says otherwise: {name}"
@@ -542,19 +559,19 @@ class Schedule:
                     yield f"sent although clicked: {message['ref']} {row['step']}"
 
     def wrong_by_hand(self, ledger: dict[str, dict[str, Any]]) -> Iterator[str]:
-        """Each person in the send by hand has entered once, and each of them who is treated has its one message."""
+        """Who was to enter by an approval has entered once, and each of them who is treated has their one message."""
         enrolled = self.shop.execute(
             "select c.customer_ref as ref, e.entry_no, e.arm, e.customer_id from campaigns.enrolments as e"
             " join shop.customers as c using (customer_id) where e.campaign = %s",
             (BY_HAND,),
         ).fetchall()
         if sorted(row["ref"] for row in enrolled) != sorted(each["ref"] for each in self.by_hand):
-            yield "the send by hand reached others, or somebody twice or never"
+            yield "an approval let others in, or somebody twice or never"
         arms = {row["customer_id"]: row for row in enrolled}
         keys = {key: row for key, row in ledger.items() if row["campaign"] == BY_HAND}
         treated = sorted(number for number, row in arms.items() if row["arm"] == "treated")
         if sorted(row["customer_id"] for row in keys.values()) != treated:
-            yield "the treated of the send by hand have not one message each"
+            yield "those who were let in and are treated have not one message each"
         self.messages += [
             {
                 "key": key,

@@ -16,7 +16,6 @@ from typing import Any
 from checking_provider import Remote
 from sqlalchemy import Engine, event
 
-from retention.campaigns import sends
 from retention.core.clock import Stopped
 from retention.core.settings import Settings
 from retention.core.shop import Shop
@@ -26,6 +25,7 @@ from retention.events.applying import apply
 from retention.events.receiving import receive
 from retention.events.reports import Event
 
+Approve = Callable[[Shop, str, str, datetime], Any]
 FORK = multiprocessing.get_context("fork")
 MAIL_ENDS = (("processed", "delivered"), ("delivered", "click"), ("processed", "bounce"), ("delivered", "unsubscribe"))
 SMS_ENDS = (("sent", "delivered"), ("queued", "sent", "undelivered"))
@@ -54,11 +54,11 @@ def delivering(engine: Engine, settings: Settings, instants: Sequence[datetime])
             logging.getLogger("drill").debug("a delivery failed", exc_info=True)
 
 
-def approving(engine: Engine, settings: Settings, send_id: str, at: datetime) -> None:
-    """Somebody approves a send by hand, and once more for want of an answer."""
+def approving(engine: Engine, settings: Settings, approve: Approve, what: str, at: datetime) -> None:
+    """Somebody approves a send by hand or an enrolment, and once more for want of an answer."""
     for _ in range(2):
         try:
-            sends.approve(Shop(settings, engine, Stopped(at)), send_id, "drill", at)
+            approve(Shop(settings, engine, Stopped(at)), what, "drill", at)
         except Exception:  # a lost session: approving again is harmless
             logging.getLogger("drill").debug("an approval failed", exc_info=True)
 

@@ -43,27 +43,30 @@ SEND_BASE = "send_base"
 DAYS_LAPSED = ("campaigns/_days_lapsed_present", "campaigns/_days_lapsed_as_of")
 REVENUE = ("campaigns/_revenue_present", "campaigns/_revenue_as_of")
 RANKS = {"longest_lapsed": (DAYS_LAPSED, -1), "last_lapsed": (DAYS_LAPSED, 1), "highest_revenue": (REVENUE, -1)}
-WAITING = "waiting"  # the key in the counts of a day whose enrolment waits for approval: how many customers
+# Keys in the counts of a day: how many customers wait for approval; of one on which nothing happened, why.
+WAITING, NOTHING = "waiting", "nothing_to_do"
 
 
 def run_day(shop: Shop, name: str, day: date, test: bool = False, now: datetime | None = None) -> Counts:
     """Do `day` of the campaign, after all that comes before it: earlier days, and the enrolments of its group.
 
     What it counted: {enrolled, control, exited, planned, skipped}; `enrolled` counts both arms, `control` those of them
-    who will get nothing. A day already done returns its recorded counts. Of the newest published day they stand only
+    who will get nothing. `waiting` are those whose enrolment waits for approval; where nothing happened,
+    `nothing_to_do` says why. A day already done returns its recorded counts. Of the newest published day they stand only
     while campaign and selections are the same and no fact has come; else entrants are added, exits end the rest and
     planned messages are decided again, and `again` says why. `test`: the same on the same data, whatever is recorded,
     and undone; not a row is left. Raises DayRefused when the campaign's selection or send_base has not done the day,
     InputError for a day that is not published, or not over at `now` (the real instant).
     """
     if test:
-        return {key: value for key, value in rehearse(shop, name, day, now).items() if key in _counts()}
+        counts = rehearse(shop, name, day, now)
+        return {key: counts[key] for key in (*_counts(), NOTHING) if key in counts}
     _require(shop, day, now)
     shop = _at(shop, now)
     campaign = _read(shop, name)
     group = _group(shop, campaign, day)
     _catch_up(shop, campaign, group, day)
-    return _whole_day(shop, campaign, day, _ahead(campaign, group))
+    return _told(campaign, day, _whole_day(shop, campaign, day, _ahead(campaign, group)))
 
 
 def rehearse(shop: Shop, name: str, day: date, now: datetime | None = None) -> Counts:
@@ -85,7 +88,7 @@ def rehearse(shop: Shop, name: str, day: date, now: datetime | None = None) -> C
             rows = run(connection, "campaigns/rehearsal_difference", campaign=name).all()
             excluded = run(connection, "campaigns/excluded", campaign=name, selection=campaign.selection, day=day).all()
     return {
-        **{key: value for key, value in counts.items() if key != days.AGAIN},
+        **{key: value for key, value in _told(campaign, day, counts).items() if key != days.AGAIN},
         **days.difference(rows),
         "excluded": {row.reason: row.customers for row in excluded},
     }
@@ -128,7 +131,8 @@ def plan(shop: Shop, name: str, step: str, day: date) -> Counts:
 
 def finish(shop: Shop, name: str, day: date) -> Counts:
     """Close the enrolments that are over and the day itself; the whole day's counts. Needs every step of that day."""
-    return _Day(shop, _read(shop, name), day).finish()
+    campaign = _read(shop, name)
+    return _told(campaign, day, _Day(shop, campaign, day).finish())
 
 
 def _require(shop: Shop, day: date, now: datetime | None) -> None:
@@ -669,6 +673,22 @@ def _include(connection: Connection) -> Any:
 
 def _counts(**given: Any) -> Counts:
     return {"enrolled": 0, "control": 0, "exited": 0, "planned": {}, "skipped": {}, **given}
+
+
+def _told(campaign: Campaign, day: date, counts: Counts) -> Counts:
+    """`counts` of the day, and where there was nothing to do, why."""
+    planned, skipped = sum(counts["planned"].values()), sum(counts["skipped"].values())
+    if counts["enrolled"] or counts["exited"] or counts.get(WAITING) or planned or skipped:
+        return counts
+    if campaign.status == "draft":
+        why = "the campaign is a draft, which enrols nobody; `test` shows what it would do"
+    elif campaign.status == "ended":
+        why = "the campaign is ended, so nobody enters; nobody inside was due for a step"
+    elif campaign.calendar and (occurrence := campaign.calendar.newest(day)) != day:
+        why = f"{day} is no day of its calendar, the last was {occurrence}; no step was due"
+    else:
+        why = f"nobody in {campaign.selection} could enter; no step was due. campaigns.decisions says why, by customer"
+    return {**counts, NOTHING: why}
 
 
 def counts_of_nothing(**given: Any) -> Counts:
