@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 from checking_provider import Remote, started
-from drill_schedule import Schedule
+from drill_schedule import Schedule, write_group
 from drill_workers import FORK
 
 import throw_away
@@ -43,6 +43,7 @@ from retention.local import postgres
 def live(url: str, provider: Remote, folder: Path) -> Settings:
     """Settings for live delivery to the provider."""
     return from_environment({"RETENTION_DATABASE_URL": url, "RETENTION_LOCAL": str(folder)}).evolve(
+        include=folder / "include",
         secret="a secret of our own",
         public_url="https://shop.example",
         shop_url="https://shop.example",
@@ -95,6 +96,7 @@ def main() -> int:
     if options.broken:
         break_on_purpose()
     folder = Path(tempfile.mkdtemp(prefix="retention-drill-"))
+    write_group(folder / "include")
     try:
         with nullcontext(options.server) if options.server else throw_away.server() as server:
             return drill(options, server, folder)

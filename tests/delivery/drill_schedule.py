@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from datetime import time as clock_time
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import drill_workers as workers
@@ -30,6 +32,7 @@ from retention.core.shop import Shop
 from retention.delivery.operations import proof, unknown
 from retention.delivery.worker import deliver
 from retention.ledger import caps
+from shop import small_include
 
 CAMPAIGNS = ("winback", "thanks")
 # name: (channel, offer). hello and again share the coupon that only one of them may need.
@@ -45,7 +48,9 @@ RULES = {
     "nudge": {"conditions": [{"clause": "unless", "what": "clicked", "name": None}], "fallback": "email"},
     "offer": {"conditions": [{"clause": "only_if", "what": "reachable", "name": "email"}]},
 }
-BY_HAND = "lapsed_30_days"  # a campaign of the project that people of their own enter once somebody approves it
+# A campaign of the project, and another of its group: people of their own enter them once somebody approves it.
+BY_HAND, TWIN = "lapsed_30_days", "lapsed_30_days_too"
+GROUP = "friends"
 ADDRESS = {"email": "email", "sms": "phone"}
 LONG_AGO = datetime(2000, 1, 1, tzinfo=AMSTERDAM)
 TAKEN = {"accepted", "delivered", "bounced"}  # the provider has it
@@ -89,6 +94,16 @@ COPIED = (
 )  # backed up
 
 
+def write_group(include: Path) -> None:
+    """The project's files in the folder `include`, with BY_HAND and TWIN in one group."""
+    small_include(include)
+    file = include / "campaigns" / f"{BY_HAND}.yaml"
+    written = file.read_text().replace("status: live", f"status: live\ngroup: {GROUP}")
+    file.write_text(written)
+    file.with_stem(TWIN).write_text(written.replace(f"campaign: {BY_HAND}", f"campaign: {TWIN}"))
+    shutil.copytree(include / "messages" / BY_HAND, include / "messages" / TWIN)
+
+
 def templates(dice: random.Random) -> dict[str, str]:
     """The planner's templates, a mail with a coupon, and sometimes a mail above the limit for substitutions."""
     coupon = "{% block subject %}{{ first_name }}, {{ offer_percent }}%{% endblock %}"
@@ -117,7 +132,7 @@ class Schedule:
         )
         self.engine = database.connect(self.settings)
         self.people: list[dict[str, Any]] = []
-        self.by_hand: list[dict[str, Any]] = []  # who is in the send by hand, or waits for approval
+        self.by_hand: list[dict[str, Any]] = []  # who is in the send by hand, waits for approval, or both
         self.approvals: list[tuple[workers.Approve, str]] = []  # what somebody has to approve
         self.messages: list[dict[str, Any]] = []
         self.stops: list[tuple[str, str | None, datetime]] = []  # whom, by which channel, from when
@@ -224,10 +239,10 @@ class Schedule:
             self.shop.execute(statement, {"rows": rows, "known": LONG_AGO, "day": DAY})
 
     def write_approvals(self) -> None:
-        """A send by hand, and an enrolment, that wait for their approval: half of the people are in each."""
-        version = definitions.read(self.settings.include, BY_HAND).version
+        """A send by hand, and an enrolment in the other campaign, that wait for approval: some are asked for both."""
         now, expires = MORNING, MORNING + timedelta(days=9)
-        if sent := self.by_hand[::2]:
+        if sent := [each for index, each in enumerate(self.by_hand) if index % 3 != 1]:
+            version = definitions.read(self.settings.include, BY_HAND).version
             send_id = f"{BY_HAND}-{self.seed}"
             self.shop.execute(
                 "insert into campaigns.sends (send_id, campaign, version, day, send_on, asked, frozen_at, expires_at)"
@@ -240,17 +255,18 @@ class Schedule:
                 (send_id, [each["ref"] for each in sent]),
             )
             self.approvals.append((sends.approve, send_id))
-        if waiting := self.by_hand[1::2]:
-            approval_id = f"{BY_HAND}-{DAY}-1"
+        if waiting := [each for index, each in enumerate(self.by_hand) if index % 3 != 0]:
+            version = definitions.read(self.settings.include, TWIN).version
+            approval_id = f"{TWIN}-{DAY}-1"
             self.shop.execute(
                 "insert into campaigns.approvals (approval_id, campaign, day, version, why, customers, entered_change,"
                 " state, asked_at, expires_at) values (%s, %s, %s, %s, 'first_launch', %s, 0, 'waiting', %s, %s)",
-                (approval_id, BY_HAND, DAY, version, len(waiting), now, expires),
+                (approval_id, TWIN, DAY, version, len(waiting), now, expires),
             )
             self.shop.execute(
-                "insert into campaigns.candidates (customer_id, approval_id, campaign)"
-                " select shop.customer_id('test', r), %s, %s from unnest(cast(%s as text[])) as r",
-                (approval_id, BY_HAND, [each["ref"] for each in waiting]),
+                "insert into campaigns.candidates (customer_id, approval_id, campaign, group_name)"
+                " select shop.customer_id('test', r), %s, %s, %s from unnest(cast(%s as text[])) as r",
+                (approval_id, TWIN, GROUP, [each["ref"] for each in waiting]),
             )
             self.approvals.append((approvals.approve, approval_id))
 
@@ -488,7 +504,10 @@ class Schedule:
         yield from (f"the provider refuses: {each}" for each in report["violations"])
         if report["requests"] != self.requests:
             yield "something was sent again when all was settled"
-        if set(ledger) != {each["key"] for each in self.messages} or set(deliveries) - set(ledger):
+        # After a restore somebody may have entered the other campaign of the group, and their first message is forgotten.
+        forgotten = {each["email"] for each in self.by_hand} if self.restores else set[str]()
+        gone = {key for key in set(deliveries) - set(ledger) if recipients[key] not in forgotten}
+        if set(ledger) != {each["key"] for each in self.messages} or gone:
             yield "messages came or went"
         for message in self.messages:
             key, row = message["key"], ledger[message["key"]]
@@ -499,7 +518,7 @@ class Schedule:
             if row["state"] not in FINAL:
                 yield f"LOST: {name}"
             # What was approved after the backup is planned anew: nobody knows that it had gone out.
-            is_forgotten = message["campaign"] == BY_HAND and self.restores > 0
+            is_forgotten = message["campaign"] in (BY_HAND, TWIN) and self.restores > 0
             if deliveries[key] and row["state"] not in TAKEN | {"unknown"} and not is_forgotten:
                 yield f"delivered, but the ledger says otherwise: {name}"
             if (
@@ -559,16 +578,16 @@ class Schedule:
                     yield f"sent although clicked: {message['ref']} {row['step']}"
 
     def wrong_by_hand(self, ledger: dict[str, dict[str, Any]]) -> Iterator[str]:
-        """Who was to enter by an approval has entered once, and each of them who is treated has their one message."""
+        """Who was to enter by an approval is in one campaign, once; who of them is treated has their one message."""
         enrolled = self.shop.execute(
             "select c.customer_ref as ref, e.entry_no, e.arm, e.customer_id from campaigns.enrolments as e"
-            " join shop.customers as c using (customer_id) where e.campaign = %s",
-            (BY_HAND,),
+            " join shop.customers as c using (customer_id) where e.campaign in (%s, %s)",
+            (BY_HAND, TWIN),
         ).fetchall()
         if sorted(row["ref"] for row in enrolled) != sorted(each["ref"] for each in self.by_hand):
             yield "an approval let others in, or somebody twice or never"
         arms = {row["customer_id"]: row for row in enrolled}
-        keys = {key: row for key, row in ledger.items() if row["campaign"] == BY_HAND}
+        keys = {key: row for key, row in ledger.items() if row["campaign"] in (BY_HAND, TWIN)}
         treated = sorted(number for number, row in arms.items() if row["arm"] == "treated")
         if sorted(row["customer_id"] for row in keys.values()) != treated:
             yield "those who were let in and are treated have not one message each"

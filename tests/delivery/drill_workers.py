@@ -90,7 +90,7 @@ def report(
         events = [
             event
             for key, recipient in deliveries
-            if ("@" in recipient) == is_mail
+            if ("@" in recipient) == is_mail and key in ids  # a restore may have forgotten it
             for event in _events(seed, key, ids[key], is_mail, at)
         ]
         events += dice.sample(events, len(events) // 3)

@@ -161,6 +161,7 @@ def approve(shop: Shop, send_id: str, by: str, now: datetime) -> Counts:
         if send.state == "approved":
             log.info("%s was approved before", send_id)
             return steps.counts_of_nothing()
+        steps.take_turn(connection, campaign)
         run(connection, "campaigns/decide_send", send_id=send_id, state="approved", now=now, decided_by=by)
         return _enrol(shop, connection, campaign, send)
 
