@@ -40,7 +40,7 @@ $(VENV)/.linted-sql: $(shell find include/sql tests/sql_names -not -name '*.pyc'
 drill: $(VENV)/.installed-dev  ## Delivery under random faults and kills: N schedules (2000) from SEED (1) on
 	PYTHONPATH=tests:tests/delivery $(BIN)/python tests/delivery/drill.py --schedules $(or $(N),2000) --seed $(or $(SEED),1)
 
-schema: $(VENV)/.installed-dev  ## Write include/sql/schema.sql and campaigns/schema.json anew, after a change of what they are made from
+schema: $(VENV)/.installed-dev  ## Write include/sql/schema.sql and the schemas of campaigns and offers anew, after a change of what they are made from
 	PYTHONPATH=tests $(BIN)/python -m schema_snapshot
 
 stop:  ## Stop what `make run` started; the data stay in .local

@@ -1,6 +1,7 @@
 """What is made from something else and kept beside it; `make schema` writes it anew.
 
-include/sql/schema.sql: the schema as PostgreSQL tells it. include/campaigns/schema.json: the language of campaigns.
+include/sql/schema.sql: the schema as PostgreSQL tells it. include/campaigns/schema.json and
+include/offers/schema.json: the languages of campaigns and of offers.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from typing import Any
 
 import psycopg
 
@@ -16,10 +18,14 @@ from retention.campaigns import language
 from retention.core import database
 from retention.core.settings import from_environment
 from retention.local import postgres
+from retention.offers import language as offers
 from sql_text import SQL
 
 FILE = SQL / "schema.sql"
-LANGUAGE = SQL.parent / "campaigns" / "schema.json"
+LANGUAGES = {
+    SQL.parent / "campaigns" / "schema.json": language.schema,
+    SQL.parent / "offers" / "schema.json": offers.schema,
+}
 HEAD = """\
 -- The schema that the migrations of schema/ make, as pg_dump tells it. Written by `make schema`; nothing reads it but a
 -- test, which finds every change of the schema here.
@@ -48,17 +54,18 @@ def major_versions(url: str) -> set[str]:
 
 
 def write() -> None:
-    """Write the snapshot of a fresh database, and the language."""
+    """Write the snapshot of a fresh database, and the languages."""
     with throw_away.server() as server:
         url = postgres.ensure_database(server, "snapshot")
         database.migrate(from_environment({"RETENTION_DATABASE_URL": url}))
         FILE.write_text(dump(url))
-    LANGUAGE.write_text(in_json())
+    for file, schema in LANGUAGES.items():
+        file.write_text(in_json(schema()))
 
 
-def in_json() -> str:
-    """The language of campaigns as a JSON schema, for editors."""
-    return json.dumps(language.schema(), indent=2, ensure_ascii=False) + "\n"
+def in_json(schema: dict[str, Any]) -> str:
+    """A JSON schema as its file holds it, for editors."""
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":

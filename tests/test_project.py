@@ -354,7 +354,7 @@ def test_the_tour_of_the_readme_works_as_it_is_written(tmp_path: Path) -> None:
     include = tmp_path / "include"
     shutil.copytree(PROJECT / "include", include, ignore=shutil.ignore_patterns("retention", "*.egg-info"))
     blocks = re.findall(r"^`(include/[\w/.]+)`\n\n```\w+\n(.*?)^```$", README, re.M | re.S)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for name, content in blocks:
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)

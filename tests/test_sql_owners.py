@@ -40,6 +40,7 @@ OWNERS = {
     "offers.coupons": "offers",
     "offers.redemptions": "offers",
     "offers.coupon_exports": "offers",
+    "offers.sales": "offers",
     "campaigns.enrolments": "campaigns",
     "campaigns.versions": "campaigns",
     "campaigns.decisions": "campaigns",

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from retention.campaigns.definitions import Campaign
 from retention.campaigns.language import Step
-from retention.core import channels, documents
+from retention.core import channels
 from retention.core.settings import Settings
 from retention.delivery.rendering.render import FALLBACK_LANGUAGE, Templates, variables
 from retention.ledger.claims import DueMessage
+from retention.offers import costs
 
 MADE_UP = {"en": "Anna", "nl": "Sanne", "de": "Lena", "pl": "Zofia", "el": "Ελένη", "fr": "Camille"}
 
@@ -33,8 +33,8 @@ class Sample:
 
 
 def cost(settings: Settings, campaign: Campaign, customers: int) -> Decimal:
-    """In the reporting currency, if everybody treated gets every message. Raises InputError as `_prices`."""
-    prices = _prices(settings.include)
+    """In the reporting currency, if everybody treated gets every message. Raises InputError as `costs.read`."""
+    prices = costs.read(settings.include).message
     each = sum((prices[step.channel] for step in campaign.steps), Decimal(0))
     return (customers * (100 - campaign.control) / 100 * each).quantize(Decimal("0.01"))
 
@@ -67,8 +67,9 @@ def written(
     noon = datetime.combine(send_on, time(12), settings.shop_time_zone)
     found = []
     for step in campaign.steps:
-        offer = campaign.offers.get(next(iter(step.offers.values()), ""))
+        of_first = next(iter(step.offers.values()), "")
         for variant in _words(campaign, step) or (None,):
+            offer = campaign.offers.get(step.offers.get(variant or "", of_first))
             for language in _languages(campaign, step.step, languages):
                 if not channels.get(step.channel).is_message:
                     continue
@@ -83,11 +84,13 @@ def written(
                     first_name=MADE_UP.get(language, "Anna"),
                     last_order_on=day - timedelta(days=200),
                     offer_percent=offer.percent if offer else None,
-                    coupon_code="SAMPLE2345" if offer else None,
-                    coupon_expires_at=noon + timedelta(days=7) if offer else None,
+                    coupon_code="SAMPLE2345" if offer and offer.has_code else None,
+                    coupon_expires_at=noon + timedelta(days=7) if offer and offer.has_code else None,
                 )
                 zone = ZoneInfo(settings.shop_time_zone.key)
-                text = templates.render(step.step, step.channel, language, variables(settings, due), zone, (variant,))
+                text = templates.render(
+                    step.step, step.channel, language, variables(settings, due, offer), zone, (variant,)
+                )
                 found.append(
                     Sample(
                         step=step.step,
@@ -113,26 +116,3 @@ def _words(campaign: Campaign, step: Step) -> list[str]:
 def _languages(campaign: Campaign, step: str, languages: Iterable[str]) -> list[str]:
     there = {name.rpartition(".j2")[0].rpartition(".")[2] for name in campaign.templates if name.startswith(f"{step}.")}
     return sorted({FALLBACK_LANGUAGE, *languages} & there)
-
-
-def _prices(include: Path) -> dict[str, Decimal]:
-    """What a message costs on each channel. Raises InputError for a mistake in costs.yaml."""
-    document = documents.read(include / "costs.yaml")
-    number = {"type": "number", "minimum": 0, "write": "what a message costs, like 0.075"}
-    document.check(
-        {
-            "type": "object",
-            "additionalProperties": False,
-            "required": ["message"],
-            "properties": {
-                "message": {
-                    "description": "what a message costs, by channel",
-                    "type": "object",
-                    "additionalProperties": False,
-                    "required": list(channels.NAMES),
-                    "properties": dict.fromkeys(channels.NAMES, number),
-                }
-            },
-        }
-    )
-    return {name: Decimal(str(price)) for name, price in document.content["message"].items()}

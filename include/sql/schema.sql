@@ -362,10 +362,11 @@ CREATE TABLE offers.coupons (
     entry_no integer NOT NULL,
     offer text NOT NULL,
     code text NOT NULL,
-    percent numeric(5,2) NOT NULL,
+    percent numeric(5,2),
     state text NOT NULL,
     reserved_on date NOT NULL,
     expires_at timestamp with time zone,
+    terms jsonb,
     CONSTRAINT coupons_check CHECK (((state <> 'issued'::text) OR (expires_at IS NOT NULL))),
     CONSTRAINT coupons_state_check CHECK ((state = ANY (ARRAY['reserved'::text, 'issued'::text, 'void'::text, 'redeemed'::text])))
 );
@@ -382,6 +383,15 @@ CREATE TABLE offers.redemptions (
     redeemed_at timestamp with time zone NOT NULL,
     known_at timestamp with time zone NOT NULL,
     CONSTRAINT redemptions_outcome_check CHECK ((outcome = ANY (ARRAY['redeemed'::text, 'expired'::text, 'not_issued'::text, 'redeemed_before'::text])))
+);
+
+CREATE TABLE offers.sales (
+    as_of date NOT NULL,
+    source text NOT NULL,
+    product_ref text NOT NULL,
+    category text NOT NULL,
+    revenue numeric NOT NULL,
+    orders numeric NOT NULL
 );
 
 CREATE TABLE public.migrations (
@@ -939,6 +949,9 @@ ALTER TABLE ONLY offers.coupons
 
 ALTER TABLE ONLY offers.redemptions
     ADD CONSTRAINT redemptions_pkey PRIMARY KEY (customer_id, code, order_ref);
+
+ALTER TABLE ONLY offers.sales
+    ADD CONSTRAINT sales_pkey PRIMARY KEY (as_of, source, product_ref, category);
 
 ALTER TABLE ONLY public.migrations
     ADD CONSTRAINT migrations_pkey PRIMARY KEY (name);

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from house import Fresh, House, Houses, change, made
 from sqlalchemy import Engine, text
+from till import Till
 
 from retention.campaigns import definitions, steps
 from retention.core import days
@@ -141,7 +142,7 @@ class Room:
 def include(tmp_path: Path) -> Path:
     """A copy of the include folder to change: campaigns (everybody in the treated arm), messages and SQL."""
     copy = tmp_path / "include"
-    for folder in ("campaigns", "messages", "sql"):
+    for folder in ("campaigns", "offers", "messages", "sql"):
         shutil.copytree(INCLUDE / folder, copy / folder)
     for name in ("rules.csv", "costs.yaml"):
         shutil.copy(INCLUDE / name, copy)
@@ -154,6 +155,12 @@ def include(tmp_path: Path) -> Path:
 def room(settings: Settings, engine: Engine, shop: ShopData, include: Path) -> Room:
     """The campaigns of `include`."""
     return Room(settings.evolve(include=include), engine, shop)
+
+
+@pytest.fixture
+def till(room: Room) -> Till:
+    """What the shop of `room` sold."""
+    return Till(room)
 
 
 @pytest.fixture

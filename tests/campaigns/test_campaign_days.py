@@ -6,11 +6,13 @@ import hashlib
 import hmac
 import itertools
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from dateutil.relativedelta import relativedelta
+from house import change
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -612,14 +614,14 @@ def test_what_was_never_sent_is_too_late_and_its_coupon_void(room: Any) -> None:
 # Versions
 
 
-def test_people_inside_keep_the_version_they_entered_under(room: Any, write: Any, shop: Any) -> None:
+def test_people_inside_keep_the_version_they_entered_under(room: Any, write: Any, shop: Any, include: Path) -> None:
     room.customers(1)
     room.run(D)
     write(
         "{step: nudge, day: 2, channel: sms, offer: comeback, unless: clicked}",
         "{step: nudge, day: 3, channel: sms, offer: comeback, unless: clicked}",
     )
-    write("comeback: {percent: 10,", "comeback: {percent: 15,")
+    change(include / "offers" / "comeback.yaml", "percent: 10", "percent: 15")
     room.members([shop.customer("newer")], since=after(1))
     room.run_each(after(1), after(4))
     rows = room.rows(
@@ -644,7 +646,7 @@ def test_a_version_is_kept_with_all_it_consists_of(room: Any) -> None:
     campaign = definitions.read(room.settings.include, "winback")
     [row] = room.rows("select * from campaigns.versions")
     assert (row.version, row.first_used_on) == (campaign.version, D)
-    assert row.definition["offers"]["final"] == {"percent": 20, "valid_for": "24 hours"}
+    assert row.definition["offers"]["final"].items() >= {"percent": 20, "valid_for": "24 hours"}.items()
     assert row.templates == campaign.templates
     assert "layout.html.j2" in row.templates
     assert "select" in row.selection_sql

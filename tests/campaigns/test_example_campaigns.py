@@ -20,8 +20,10 @@ DRAFTS = ("four_phase_reactivation", "pressure_test", "quarterly_winback", "we_m
 
 
 @pytest.fixture
-def live(room: Any, include: Path) -> Any:
-    """Make a draft live, with nobody in its control group: its definition."""
+def live(till: Any, include: Path) -> Any:
+    """Make a draft live, with nobody in its control group: its definition. The shop's margins allow its offers."""
+    till.product("A", 0.5)
+    till.sell(("A", 100))
 
     def begin(name: str) -> Campaign:
         file = include / "campaigns" / f"{name}.yaml"

@@ -99,11 +99,11 @@ def test_an_enrolment_lasts_until_the_last_hours_and_their_grace_are_over(room: 
 @pytest.mark.parametrize(
     ("old", "new", "wrong"),
     [
-        ("day: 0, channel: email", "channel: email", "line 18: the key 'day' is missing"),
-        ("day: 0, channel: email", "day: 0, hours: 3, channel: email", "line 18: a step is told by day or by hours"),
-        ("day: 0, channel: email", "hours: 0, channel: email", "line 18: hours is 0; write a number of hours"),
-        ("day: 3, until_day", "hours: 80, until_day", "line 20: an audience is for whole days; write day."),
-        ("day: 0, channel: email", "hours: 50, channel: email", "line 19: two steps on day 2"),
+        ("day: 0, channel: email", "channel: email", "line 15: the key 'day' is missing"),
+        ("day: 0, channel: email", "day: 0, hours: 3, channel: email", "line 15: a step is told by day or by hours"),
+        ("day: 0, channel: email", "hours: 0, channel: email", "line 15: hours is 0; write a number of hours"),
+        ("day: 3, until_day", "hours: 80, until_day", "line 17: an audience is for whole days; write day."),
+        ("day: 0, channel: email", "hours: 50, channel: email", "line 16: two steps on day 2"),
     ],
 )
 def test_mistakes_in_hours_are_told(include: Path, write: Any, old: str, new: str, wrong: str) -> None:

@@ -109,19 +109,19 @@ def test_a_level_has_steps_offers_and_words_of_its_own(levels: Any, write: Any, 
 @pytest.mark.parametrize(
     ("old", "new", "wrong"),
     [
-        ("{in: loyal,", "{in: loyl,", "line 18: there is no selection 'loyl'. Did you mean 'loyal'"),
-        ("high: {in: loyal, owner", "high: {owner", "line 18: everybody is on this level"),
-        ("low: {owner", "low: {in: winback, owner", "line 20: the last level is for everybody else"),
-        ("low: {owner: crm@shop.example}", "low: {}", "line 20: the key 'owner' is missing"),
-        ("  dutch:", "  sms:", "line 19: 'sms' is a channel or a variant"),
+        ("{in: loyal,", "{in: loyl,", "line 15: there is no selection 'loyl'. Did you mean 'loyal'"),
+        ("high: {in: loyal, owner", "high: {owner", "line 15: everybody is on this level"),
+        ("low: {owner", "low: {in: winback, owner", "line 17: the last level is for everybody else"),
+        ("low: {owner: crm@shop.example}", "low: {}", "line 17: the key 'owner' is missing"),
+        ("  dutch:", "  sms:", "line 16: 'sms' is a channel or a variant"),
         (
             "day: 2, channel: sms",
             "day: 2, level: hgh, channel: sms",
-            "line 23: there is no level 'hgh' of the campaign",
+            "line 20: there is no level 'hgh' of the campaign",
         ),
-        ("offer: comeback", "offer: {high: comeback}", "line 23: which offer does 'dutch' get?"),
-        ("day: 0, channel: email", "day: 0, channel: email, level: high", "line 17: the first steps of the levels are"),
-        ("{languages: [nl]", "{languages: [NL]", 'line 19: languages is "NL"; write two letters like nl'),
+        ("offer: comeback", "offer: {high: comeback}", "line 20: which offer does 'dutch' get?"),
+        ("day: 0, channel: email", "day: 0, channel: email, level: high", "line 14: the first steps of the levels are"),
+        ("{languages: [nl]", "{languages: [NL]", 'line 16: languages is "NL"; write two letters like nl'),
     ],
 )
 def test_mistakes_in_levels_are_told(levels: Any, write: Any, include: Path, old: str, new: str, wrong: str) -> None:

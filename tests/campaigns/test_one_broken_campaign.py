@@ -30,6 +30,10 @@ def break_template(house: House) -> None:
     house.change("messages/winback/we_miss_you.en.j2", "{% block text %}", "{% block text %}{{ firstname }}")
 
 
+def break_offer(house: House) -> None:
+    house.change("offers/comeback.yaml", "percent: 10", "percent: 100")
+
+
 def break_selection(house: House) -> None:
     house.change("sql/selections/winback.sql", "orders_in(", "orders_inn(")
 
@@ -52,6 +56,7 @@ BREAKERS = [
     break_yaml,
     break_encoding,
     break_template,
+    break_offer,
     break_selection,
     break_selection_in_the_database,
     make_a_folder_of_it,

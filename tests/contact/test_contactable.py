@@ -256,7 +256,7 @@ class Town:
         return {ref for (ref,) in found}
 
     def _write(self, original: Path, include: Path) -> None:
-        for folder in ("campaigns", "messages", "sql"):
+        for folder in ("campaigns", "offers", "messages", "sql"):
             shutil.copytree(original / folder, include / folder)
         lines = [
             f"{country},{channel},{basis},,,{day},art. 1"

@@ -346,7 +346,7 @@ steps:
 def include(tmp_path: Path) -> Path:
     """The include folder with the campaign `cards`."""
     copy = tmp_path / "include"
-    for folder in ("campaigns", "messages", "sql"):
+    for folder in ("campaigns", "offers", "messages", "sql"):
         shutil.copytree(from_environment({}).include / folder, copy / folder)
     shutil.copy(from_environment({}).include / "rules.csv", copy)
     (copy / "messages" / "cards").mkdir()

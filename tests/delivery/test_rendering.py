@@ -185,6 +185,86 @@ def variables_with_offer() -> dict[str, Any]:
     return variables(Settings(include=Path(), local=Path()), DueMessage(**(ROW | offer)))
 
 
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "a cup & a spoon; €5.00 from €20.00; yes"),
+        ("nl", "een kop; €\xa05,00 from €\xa020,00; yes"),
+        ("pl", "a cup & a spoon; 5,00\xa0€ from 20,00\xa0€; yes"),
+    ],
+)
+def test_what_is_offered_is_told_in_the_language_of_the_template(language: str, text: str) -> None:
+    offer = definitions.offers.parse(
+        "cup",
+        {
+            "type": "amount",
+            "amount": 5,
+            "says": {"en": "a cup & a spoon", "nl": "een kop"},
+            "applies_to": {"minimum_order": 20},
+        },
+    )
+    files = {
+        f"hello.{language}.j2": "{% block text %}{{ offer }}; {{ offer_amount | money }}"
+        " from {{ offer_minimum | money }}; {{ 'no' if offer_percent else 'yes' }}{% endblock %}"
+        "{% block subject %}S{% endblock %}"
+        "{% block html %}{{ offer }}{% endblock %}"
+    }
+    values = variables(Settings(include=Path(), local=Path()), DueMessage(**ROW), offer)
+    rendered = Templates(files).render("hello", "email", language, values, ATHENS)
+    assert rendered.text == text
+    assert rendered.html == text.split(";")[0].replace("&", "&amp;")
+
+
+def test_only_an_amount_is_told_as_one() -> None:
+    with pytest.raises(TemplateError, match="'offer_amount' is not an amount"):
+        render("{{ offer_amount | money }}")
+    with pytest.raises(TemplateError, match="a value is not an amount"):
+        render("{{ coupon_code | money }}", coupon_code="ABC")
+
+
+def test_a_message_says_what_its_step_offers(
+    settings: Settings, engine: Engine, shop: ShopData, planner: Planner
+) -> None:
+    """Of the customer's variant or level, also where there is no code."""
+    planner.version(
+        "guides",
+        "v1",
+        {"hello.en.j2": "{% block text %}For you: {{ offer }}{% endblock %}"},
+        steps=[{"step": "hello", "offer": {"a": "guide", "low": "thanks"}}],
+        offers={name: {"type": "information", "says": {"en": f"our {name}"}} for name in ("guide", "thanks")},
+    )
+    for ref, where in (("ada", "variant = 'a'"), ("bob", "level = 'low'")):
+        planner.message(shop.customer(ref), campaign="guides", channel="sms")
+        planner.run(f"update campaigns.enrolments set {where} where customer_id = shop.customer_id('test', '{ref}')")
+    deliver(Shop(settings, engine), at=MORNING)
+    texts = planner.run("select text_body from delivery.outbox order by text_body")
+    assert [row["text_body"] for row in texts] == ["For you: our guide", "For you: our thanks"]
+
+
+def test_a_message_says_what_its_code_is_good_for_whatever_its_version_offers_now(
+    settings: Settings, engine: Engine, shop: ShopData, planner: Planner
+) -> None:
+    planner.version(
+        "later",
+        "v2",
+        {"nudge.en.j2": "{% block text %}{{ offer }}, {{ offer_percent }}{% endblock %}"},
+        steps=[{"step": "nudge", "offer": "comeback"}],
+        offers={"comeback": {"percent": 12, "valid_for": "14 days"}},
+    )
+    for ref, terms in (("ada", '{"type": "percent", "percent": 10}'), ("bob", None)):
+        planner.message(
+            shop.customer(ref), campaign="later", version="v2", step="nudge", channel="sms", offer="comeback"
+        )
+        planner.run(
+            "update offers.coupons set terms = cast(:terms as jsonb) where code = :code",
+            terms=terms,
+            code=f"CODE{ref}".upper(),
+        )
+    deliver(Shop(settings, engine), at=MORNING)
+    texts = planner.run("select text_body from delivery.outbox order by text_body")
+    assert [row["text_body"] for row in texts] == ["10%, 10"] * 2
+
+
 def test_a_value_that_is_not_there_is_false_when_asked() -> None:
     assert render(
         "{% if coupon_code %}yes{% else %}no{% endif %} {{ last_order_on or 'never' }}", last_order_on=None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import random
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -286,7 +287,7 @@ def test_a_coupon_that_is_redeemed_is_no_longer_sent_as_known_at_that_instant(
 def exported(desk: Desk, folder: Path) -> list[dict[str, str]]:
     """The lines of the file that is written now."""
     desk.now += timedelta(minutes=1)
-    done = coupons.export(desk.engine, folder, desk.now)
+    done = coupons.export(desk.settings, desk.engine, folder, desk.now)
     if not done["file"]:
         return []
     with Path(done["file"]).open(newline="") as file:
@@ -304,6 +305,7 @@ def test_the_shop_gets_what_has_changed_and_nothing_twice(desk: Desk, tmp_path: 
             "expires_at": ends,
             "campaign": "winback",
             "offer": "comeback",
+            "terms": '{"type": "percent", "percent": 10.0}',
         }
         for code, state, ends in sorted(
             [(first, "issued", END.isoformat()), (second, "reserved", "")],
@@ -317,6 +319,27 @@ def test_the_shop_gets_what_has_changed_and_nothing_twice(desk: Desk, tmp_path: 
     assert exported(desk, tmp_path) == []
     assert len(list(tmp_path.glob("coupons-*.csv"))) == 2
     assert not list(tmp_path.glob("*.writing"))
+
+
+def test_the_shop_gets_what_an_offer_says_and_when_a_planned_code_ends_at_the_latest(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """Should no later file reach the shop, the code ends all the same."""
+    desk.due()
+    coupon(desk, "A", "reserved", is_sent=False)
+    desk.run(
+        "update campaigns.versions set definition = cast(:kept as jsonb)",
+        kept='{"offers": {"comeback": {"valid_for": "2 days"}}}',
+    )
+    terms = {"type": "amount", "amount": 5, "applies_to": {"minimum_order": 20}}
+    desk.run("update offers.coupons set percent = null, terms = cast(:terms as jsonb)", terms=json.dumps(terms))
+    [line] = exported(desk, tmp_path)
+    assert (line["state"], line["percent"]) == ("reserved", "")
+    assert json.loads(line["terms"]) == terms
+    assert line["expires_at"] == (SENT + timedelta(days=2 + 2)).isoformat()  # the message's last moment, and two days
+    desk.run("update offers.coupons set state = 'issued', expires_at = :end", end=END)
+    assert [each["expires_at"] for each in exported(desk, tmp_path)] == [END.isoformat()]
+    assert exported(desk, tmp_path) == []
 
 
 def test_a_file_that_cannot_be_written_is_not_counted_as_told(desk: Desk, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from retention.core.shop import Shop
 from retention.delivery.operations import halting
 from retention.delivery.worker import deliver
 from retention.ledger import halts
+from retention.ledger.claims import Ledger
 from shop import ShopData
 
 NOTHING = {"accepted": 0, "refused": 0, "unknown": 0, "deferred": 0, "skipped": 0}
@@ -88,6 +89,25 @@ def test_a_campaign_that_does_not_exit_on_orders_goes_on(shop: ShopData, planner
     planner.message(shop.customer("ada"), campaign="thanks")
     shop.order("ada", DAY + timedelta(days=1), known_at=MORNING - timedelta(minutes=1))
     assert send()["accepted"] == 1
+
+
+def test_a_code_that_has_ended_goes_out_no_more_and_one_that_ends_in_the_window_until_then(
+    shop: ShopData, planner: Planner, engine: Engine, settings: Settings
+) -> None:
+    for ref, ends_at in (("ended", MORNING), ("ending", MORNING + timedelta(minutes=5))):
+        planner.message(shop.customer(ref), step="nudge", channel="sms", offer="comeback")
+        planner.run(
+            "update offers.coupons set state = 'issued', expires_at = :ends_at where code = :code",
+            ends_at=ends_at,
+            code=f"CODE{ref}".upper(),
+        )
+    with engine.connect() as connection:
+        ledger = Ledger(settings, connection)
+        with ledger.claim_lock() as claim:
+            claimed = ledger.claim(claim, MORNING, None, {"sms": "outbox"}, called_at=MORNING)
+    assert claimed is not None
+    assert [each.send_before for each in claimed.messages] == [MORNING + timedelta(minutes=5)]
+    assert sorted(row["reason"] or "" for row in planner.ledger("reason")) == ["", "coupon_expired"]
 
 
 def test_each_rule_is_checked_again_in_the_claim(shop: ShopData, planner: Planner, send: Any) -> None:

@@ -25,18 +25,25 @@ from retention.contact import holidays
 from retention.core import channels, documents
 from retention.core.documents import Document, Where, nearest, shown
 from retention.core.errors import InputError
+from retention.offers import definitions as offers
+from retention.offers.definitions import Offer
 
 known_variables = KNOWN_VARIABLES
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Offer:
-    """A discount, defined once; every customer gets a code of their own for it."""
+class StepOffers:
+    """The offers of a version's steps, for whoever reads nothing else of it: `steps` and `offers` as it keeps them."""
 
-    name: str
-    percent: Decimal
-    valid_for: str  # like 24 hours; PostgreSQL reads it as an interval
+    def __init__(self, steps: Sequence[Mapping[str, Any]], offers_of: Mapping[str, Mapping[str, Any]]) -> None:
+        self._offers = {name: offers.parse(name, offer) for name, offer in offers_of.items()}
+        self._steps = {step["step"]: step.get("offer") for step in steps}
+
+    def of(self, step: str, variant: str | None, level: str | None) -> Offer | None:
+        """What a message of the step offers to customers of this variant and level of the campaign."""
+        said = self._steps.get(step)
+        name = said if said is None or isinstance(said, str) else said.get(variant) or said.get(level)
+        return None if name is None else self._offers[name]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +80,7 @@ class Campaign:
     window_end: time
     grace_days: int
     no_send_on: tuple[str, ...]  # local dates, public holidays
-    offers: Mapping[str, Offer]
+    offers: Mapping[str, Offer]  # those that its steps name
     group: str | None
     follows: str | None  # the campaign of the group that comes before it
     priority: int
@@ -81,7 +88,7 @@ class Campaign:
     variants: Mapping[str, Decimal]  # of the campaign, in percent
     levels: Mapping[str, Level]  # in the order in which they are asked
     steps: tuple[Step, ...]  # in order of days
-    content: Mapping[str, Any] = field(repr=False)  # the YAML as written
+    content: Mapping[str, Any] = field(repr=False)  # the YAML as written, with its offers
     templates: Mapping[str, str] = field(repr=False, default_factory=dict)  # file name -> text
     selection_sql: str = field(repr=False, default="")
 
@@ -204,7 +211,8 @@ def read(include: Path, name: str) -> Campaign:
     document = _read_file(include, name)
     _check_selection(include, document)
     _check_followed(include, document)
-    content = document.content
+    its_offers = _read_offers(include, document)
+    content = document.content | ({"offers": {each.name: each.content for each in its_offers}} if its_offers else {})
     selection_sql = _text(include / "sql" / "selections" / f"{content['selection']}.sql")
     campaign = parse(content, "")
     texts = templates.read(
@@ -220,13 +228,16 @@ def read(include: Path, name: str) -> Campaign:
                     *(step.only_levels or campaign.levels),
                     *(step.variants or ()),
                 ],
-                has_offer=bool(step.offer),
+                facts={word: campaign.offers[name].facts for word, name in step.offers.items()},
             )
             for step in campaign.steps
             if channels.get(step.channel).is_message
         ],
     )
-    version = _fingerprint(_text(document.file), texts, selection_sql)
+    _check_languages(include, campaign, texts)
+    version = _fingerprint(
+        _text(document.file), texts, selection_sql, [json.dumps(each.content) for each in its_offers]
+    )
     return replace(campaign, version=version, templates=texts, selection_sql=selection_sql)
 
 
@@ -244,7 +255,7 @@ def _read_file(include: Path, name: str) -> Document:
 
 def parse(content: Mapping[str, Any], version: str) -> Campaign:
     """The campaign of a YAML's checked content, like the one that campaigns.versions keeps."""
-    file = language.Campaign.model_validate(content)
+    file = language.Campaign.model_validate({key: value for key, value in content.items() if key != "offers"})
     start, end = file.send_between
     return Campaign(
         name=file.campaign,
@@ -268,10 +279,7 @@ def parse(content: Mapping[str, Any], version: str) -> Campaign:
         window_end=time.fromisoformat(end),
         grace_days=file.grace_days,
         no_send_on=tuple(file.no_send_on),
-        offers={
-            name: Offer(name=name, percent=Decimal(str(offer.percent)), valid_for=offer.valid_for)
-            for name, offer in file.offers.items()
-        },
+        offers={name: offers.parse(name, offer) for name, offer in content.get("offers", {}).items()},
         group=file.group,
         follows=file.follows,
         priority=file.priority,
@@ -312,8 +320,8 @@ def _percent(text: str) -> Decimal:
     return Decimal(text.removesuffix("%"))
 
 
-def _fingerprint(text: str, texts: Mapping[str, str], selection_sql: str) -> str:
-    parts = [text, selection_sql, *(part for name in sorted(texts) for part in (name, texts[name]))]
+def _fingerprint(text: str, texts: Mapping[str, str], selection_sql: str, offers: Sequence[str]) -> str:
+    parts = [text, selection_sql, *(part for name in sorted(texts) for part in (name, texts[name])), *offers]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
 
@@ -334,6 +342,11 @@ def _schema() -> dict[str, Any]:
 def _check_schema(document: Document) -> None:
     if not isinstance(document.content, dict):
         raise document.error((), "a campaign is a list of `key: value` lines, beginning with `campaign: <name>`.")
+    if "offers" in document.content:
+        raise document.error(
+            ("offers",),
+            "offers stand in files of their own, like offers/comeback.yaml; leave this key out: steps name them.",
+        )
     document.check(_schema())
 
 
@@ -428,6 +441,46 @@ def _says(include: Path, name: str, key: str) -> Any:
     return content.get(key) if isinstance(content, dict) else None
 
 
+def _offers_of(document: Document) -> list[str]:
+    """The offers that its steps name, each once."""
+    steps = language.Campaign.model_validate(document.content).steps
+    return list(dict.fromkeys(name for step in steps for name in step.offers.values()))
+
+
+def _read_offers(include: Path, document: Document) -> list[Offer]:
+    """The offers of its steps, in order of their names. A mistake in one is told in that one's file."""
+    steps = language.Campaign.model_validate(document.content).steps
+    for number, step in enumerate(steps):
+        for name in step.offers.values():
+            if not offers.is_there(include, name):
+                raise document.error(
+                    ("steps", number, "offer"),
+                    f"there is no offer {name!r} in {include / 'offers'}.{nearest(name, offers.names(include))}",
+                )
+    found = {name: offers.read(include, name) for name in _offers_of(document)}
+    for number, step in enumerate(steps):
+        for rule in step.rules:
+            if rule.what == "has_coupon" and rule.name and not found[rule.name].has_code:
+                raise document.error(
+                    ("steps", number, rule.clause),
+                    f"the offer {rule.name!r} has no code ({found[rule.name].type}); name one that has, or clicked.",
+                )
+    return [found[name] for name in sorted(found)]
+
+
+def _check_languages(include: Path, campaign: Campaign, texts: Mapping[str, str]) -> None:
+    """An offer says what it is in every language in which a step with it is written."""
+    for step in campaign.steps:
+        written = {name.split(".")[-2] for name in texts if re.fullmatch(rf"{step.step}(\.\w+)?\.[a-z]{{2}}\.j2", name)}
+        for name in step.offers.values():
+            says = campaign.offers[name].says
+            if says and (missing := sorted(written - says.keys())):
+                raise InputError(
+                    f"{include / 'offers' / f'{name}.yaml'}: says has no {missing[0]!r}, in which the step {step.step} "
+                    f"of {campaign.name} is written; write its words too."
+                )
+
+
 def _check_selection(include: Path, document: Document) -> None:
     content = document.content
     selections = include / "sql" / "selections"
@@ -479,7 +532,6 @@ def _check_steps(include: Path, document: Document) -> None:
         _check_variants_of(document, where, step)
         _check_audience(document, number, document.content["steps"][number])
         _check_fallback(document, where, step)
-        _check_offer(document, where, step)
         _check_conditions(include, document, where, step, earlier)
         steps.append(step)
     _check_variants(document, ("variants",), document.content.get("variants"))
@@ -579,19 +631,12 @@ def _check_fallback(document: Document, where: Where, step: Step) -> None:
         raise document.error((*where, "fallback"), "an audience is no message: it has no fallback and is none.")
 
 
-def _check_offer(document: Document, where: Where, step: Step) -> None:
-    offers = sorted(document.content.get("offers", {}))
-    for name in step.offers.values():
-        if name not in offers:
-            raise document.error((*where, "offer"), f"there is no offer {name!r}.{nearest(name, offers)}")
-
-
 def _check_conditions(include: Path, document: Document, where: Where, step: Step, earlier: Mapping[str, Step]) -> None:
     """What a condition names must be there; a click must have been possible."""
     selections = _selections(include)
     known: Mapping[str, tuple[str, Collection[str]]] = {
         "clicked": ("step before this one", [name for name in earlier if channels.get(earlier[name].channel).parts]),
-        "has_coupon": ("offer", list(document.content.get("offers", {}))),
+        "has_coupon": ("offer of its steps", _offers_of(document)),
         "in": ("selection", selections),
         "not_in": ("selection", selections),
     }

@@ -9,24 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from retention.core import channels
+from retention.core import language as written
+from retention.core.language import Address, Name, Part, Share
 
-Name = Annotated[
-    str,
-    Field(
-        pattern="^[a-z][a-z0-9_]{0,39}$",
-        json_schema_extra={"write": "a name of small letters, digits and _, beginning with a letter, at most 40 long"},
-    ),
-]
-Share = Annotated[
-    str,
-    Field(
-        pattern="^(100|[0-9]{1,2}([.][0-9]{1,3})?)%$",
-        json_schema_extra={"write": "a share like '10%'"},
-    ),
-]
 Time = Annotated[
     str,
     Field(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", json_schema_extra={"write": 'a time like "09:00"'}),
@@ -34,13 +22,6 @@ Time = Annotated[
 Day = Annotated[
     str,
     Field(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$", json_schema_extra={"write": "a day like 2027-03-01"}),
-]
-Address = Annotated[
-    str,
-    Field(
-        pattern=r"^[^@\s]+@[^@\s]+$",
-        json_schema_extra={"write": "the address of who answers for it, like crm@shop.example"},
-    ),
 ]
 Spared = Annotated[
     str,
@@ -61,12 +42,6 @@ Kpi = Annotated[
         }
     ),
 ]
-
-
-class Part(BaseModel):
-    """A mapping of the file: it has these keys and no others."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ExitWhere(Part):
@@ -181,29 +156,7 @@ class Goal(Part):
             min_length=1,
             json_schema_extra={"uniqueItems": True, "write": "a list like [return_rate, revenue], each word once"},
         ),
-    ] = []
-
-
-class Offer(Part):
-    """A discount, defined once; every customer gets a code of their own for it."""
-
-    percent: Annotated[
-        float,
-        Field(
-            description="The discount.",
-            gt=0,
-            le=100,
-            json_schema_extra={"write": "a number above 0 and at most 100"},
-        ),
-    ]
-    valid_for: Annotated[
-        str,
-        Field(
-            description="How long the code works, from the moment its first message is sent.",
-            pattern="^[1-9][0-9]{0,3} (hour|hours|day|days)$",
-            json_schema_extra={"write": "a time like '24 hours' or '14 days'"},
-        ),
-    ]
+    ] = []  # noqa: RUF012
 
 
 class Where(Part):
@@ -337,8 +290,8 @@ class Step(Part):
         Annotated[
             Name | dict[Name, Name],
             Field(
-                description="The offer whose code the message carries; or one for each variant, or each level, of the "
-                "campaign.",
+                description="What the message offers, a file of offers without .yaml; or one for each variant or level "
+                "of the campaign.",
                 json_schema_extra={"write": "an offer's name, or one for each variant like {a: small, b: large}"},
             ),
         ]
@@ -455,7 +408,7 @@ class Campaign(Part):
             "and are written to. Absent: everybody.",
             json_schema_extra={"uniqueItems": True, "write": "a list of names like [newsletter, club]"},
         ),
-    ] = []
+    ] = []  # noqa: RUF012
     renamed_from: (
         Annotated[
             Name,
@@ -537,7 +490,7 @@ class Campaign(Part):
             max_length=100,
             json_schema_extra={"uniqueItems": True, "write": "a list like [2026-12-24, public holidays]"},
         ),
-    ] = []
+    ] = []  # noqa: RUF012
     group: (
         Annotated[
             Name,
@@ -608,13 +561,6 @@ class Campaign(Part):
             json_schema_extra={"write": "at_most_once or resend"},
         ),
     ] = "at_most_once"
-    offers: Annotated[
-        dict[Name, Offer],
-        Field(
-            description="Each offer once; every customer gets a code of their own for it.",
-            json_schema_extra={"write": "offers like {comeback: {percent: 10, valid_for: 14 days}}"},
-        ),
-    ] = {}
     steps: Annotated[
         list[Step],
         Field(
@@ -628,7 +574,6 @@ class Campaign(Part):
 # What to write in the place of an item: schemas of types without a description of their own.
 _WRITE = {
     "Entry": "{every: quarter, on: first monday} or {anniversary_of: registered_at}, or leave it out",
-    "Offer": "an offer like {percent: 10, valid_for: 14 days}",
     "Level": "a level like {in: loyal, owner: vip@shop.example}",
     "Roles": "roles like {content: words@shop.example, incentive: offers@shop.example}",
     "Step": "a step like {step: we_miss_you, day: 0, channel: email}",
@@ -636,26 +581,5 @@ _WRITE = {
 
 
 def schema() -> dict[str, Any]:
-    """The JSON schema of a campaign's file; without references, so that each place says all that is known of it."""
-    made = Campaign.model_json_schema()
-    parts = {name: part | ({"write": _WRITE[name]} if name in _WRITE else {}) for name, part in made["$defs"].items()}
-
-    def inlined(node: Any) -> Any:
-        if isinstance(node, list):
-            return [inlined(each) for each in node]
-        if not isinstance(node, dict):
-            return node
-        if "$ref" in node:
-            part = parts[node["$ref"].rpartition("/")[2]]
-            return inlined({**part, **{key: value for key, value in node.items() if key != "$ref"}})
-        if len(choices := [each for each in node.get("anyOf", ()) if each != {"type": "null"}]) == 1:
-            return inlined({**choices[0], **{k: v for k, v in node.items() if k not in ("anyOf", "default")}})
-        if "patternProperties" in node:  # so that a key of another pattern is refused
-            [(pattern, part)] = node["patternProperties"].items()
-            keys = {**node.get("propertyNames", {}), "pattern": pattern}
-            others = {key: value for key, value in node.items() if key != "patternProperties"}
-            return inlined({**others, "additionalProperties": part, "propertyNames": keys})
-        # Its titles say what the key says.
-        return {key: inlined(value) for key, value in node.items() if key not in ("$defs", "title")}
-
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **inlined(made)}
+    """The JSON schema of a campaign's file."""
+    return written.schema(Campaign, _WRITE)

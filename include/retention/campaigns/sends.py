@@ -26,6 +26,7 @@ from retention.core.database import lock, one, run
 from retention.core.days import Counts
 from retention.core.errors import InputError, StateError
 from retention.core.shop import Shop
+from retention.offers import floors
 from retention.selections import refresh
 
 log = logging.getLogger(__name__)
@@ -91,8 +92,8 @@ class Send:
 def freeze(shop: Shop, asked: Asked, now: datetime, *, is_trial: bool = False) -> Send:
     """Freeze who gets it, on the newest published day, its selection refreshed; asked again, the same.
 
-    In a trial a draft is taken for live. Raises InputError for a request that is wrong, or a campaign that is not live;
-    StateError while no day is published.
+    In a trial a draft is taken for live. Raises InputError for a request that is wrong, a campaign that is not live or
+    an offer under its margin floor; StateError while no day is published.
     """
     asked.check()
     campaign = definitions.read(shop.settings.include, asked.campaign)
@@ -110,6 +111,8 @@ def freeze(shop: Shop, asked: Asked, now: datetime, *, is_trial: bool = False) -
     with shop.engine.begin() as connection:
         lock(connection, "campaigns", "send")
         law.sync_rules(connection, shop.settings.include)
+        if too_dear := floors.problems(connection, shop.settings, campaign.offers.values(), day):
+            raise InputError(f"Campaign {campaign.name} is not sent. {' '.join(too_dear.values())}")
         new = run(
             connection,
             "campaigns/keep_send",

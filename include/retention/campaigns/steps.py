@@ -33,7 +33,7 @@ from retention.core.days import Counts, Part, Run
 from retention.core.errors import DayRefused, InputError
 from retention.core.settings import Settings
 from retention.core.shop import Shop
-from retention.offers import coupons
+from retention.offers import coupons, floors
 from retention.selections import refresh, worlds
 
 log = logging.getLogger(__name__)
@@ -375,10 +375,13 @@ def _enrol(
     take_turn(connection, campaign)
     law.sync_rules(connection, settings.include)
     is_present = day == days.newest_published(connection)
+    too_dear = floors.problems(connection, settings, campaign.offers.values(), day)
+    for problem in too_dear.values():
+        log.warning("Campaign %s enrols nobody on %s. %s", campaign.name, day, problem)
     (present, as_of), direction = RANKS[campaign.enter_first]
     fragments = {"rank": Fragment(sql(_include(connection), present if is_present else as_of))}
     rules = campaign_rules(settings, campaign, day)
-    limit = {"direction": direction, "entry_limit": _room(connection, campaign, day)}
+    limit = {"direction": direction, "entry_limit": 0 if too_dear else _room(connection, campaign, day)}
     who = {**limit, **shares_of(campaign), **rules}
     its_gate = gate.of(connection, campaign, day, now, is_automatic=is_automatic)
     its_question = (connection, campaign, its_gate, now, its.watermark)
@@ -398,15 +401,20 @@ def _enrol(
             counts |= entered
             if is_asked:
                 gate.record(*its_question, day, entered["enrolled"])
-    decide(connection, rules, is_held=its_gate.is_held)
+    decide(connection, rules, is_held=its_gate.is_held, is_too_dear=bool(too_dear))
     if counts["enrolled"]:
         keep_version(connection, campaign, day)
     return counts
 
 
-def decide(connection: Connection, rules: Mapping[str, Any], *, is_held: bool = False) -> None:
-    """Write why each member of the selection entered or not; `is_held`: who else could enter waits for approval."""
-    run(connection, "campaigns/decide", is_held=is_held, **rules)
+def decide(
+    connection: Connection, rules: Mapping[str, Any], *, is_held: bool = False, is_too_dear: bool = False
+) -> None:
+    """Write why each member of the selection entered or not.
+
+    `is_held`: who else could enter waits for approval; `is_too_dear`: an offer is under its margin floor.
+    """
+    run(connection, "campaigns/decide", is_held=is_held, is_too_dear=is_too_dear, **rules)
 
 
 def _move(connection: Connection, campaign: Campaign, day: date) -> None:
@@ -581,6 +589,11 @@ def _plan_version(
     done_until = None if send_id or entered_on else _whole(version).newest_done(connection, before=day)
     law.sync_rules(connection, settings.include)
     holidays.sync(connection, version.no_send_on, day)
+    offers = {word: version.offers[name] for word, name in step.offers.items()}
+    too_dear = floors.problems(connection, settings, offers.values(), day)
+    for problem in too_dear.values():
+        log.warning("Campaign %s, step %s, %s: not sent. %s", version.name, step.step, day, problem)
+    codes = {word: offer for word, offer in offers.items() if offer.has_code}
     rows = run(
         connection,
         "campaigns/plan",
@@ -593,7 +606,8 @@ def _plan_version(
         channels=step.channels,
         only_variants=step.only_variants,
         only_levels=step.only_levels,
-        offers=json.dumps(step.offers),
+        offers=json.dumps({word: offer.name for word, offer in codes.items()}),
+        too_dear=list(too_dear),
         conditions=json.dumps([asdict(rule) for rule in step.rules]) if step.rules else None,
         **_shares({name: Decimal(share.removesuffix("%")) for name, share in (step.variants or {}).items()}),
         day=day,
@@ -615,10 +629,9 @@ def _plan_version(
         else:
             skipped[row.reason] = skipped.get(row.reason, 0) + row.messages
             taken_back += 0 if row.is_new else row.messages
-    if step.offer and planned:
-        percents = {name: version.offers[name].percent for name in step.offers.values()}
-        coupons.reserve(settings, connection, version.name, version.version, step.step, day, percents)
-    if step.offer and taken_back:
+    if codes and planned:
+        coupons.reserve(settings, connection, version.name, version.version, step.step, day, codes.values())
+    if codes and taken_back:
         coupons.void_undelivered(connection, version.name, version.version, step.step)
     return _counts(planned={step.step: planned - taken_back}, skipped=skipped)
 

@@ -33,17 +33,24 @@ VARIABLES = {
     "can_reply": "whether the sender of an SMS takes an answer like STOP: a number does, a name does not",
     "last_order_on": "the day of the last complete order; none for a customer who never bought. "
     "Write {{ last_order_on | day }}",
-    "offer_percent": "the offer's discount, like 10; only in a step with an offer",
-    "coupon_code": "the customer's own code; only in a step with an offer",
-    "coupon_expires_at": "the instant at which the code stops working; only in a step with an offer. "
+    "offer": "the offer in a few words, as its file says them, or like 10%; only in a step with an offer that says it",
+    "offer_percent": "the offer's discount, like 10; only in a step with an offer of a percentage",
+    "offer_amount": "the offer's discount; only in a step with an offer of an amount. Write {{ offer_amount | money }}",
+    "offer_minimum": "what an order comes to at least; only in a step with an offer that asks for it. "
+    "Write {{ offer_minimum | money }}",
+    "coupon_code": "the customer's own code; only in a step with an offer that has one",
+    "coupon_expires_at": "the instant at which the code stops working; only in a step with an offer that has one. "
     "Write {{ coupon_expires_at | moment }}",
     "campaign": "the campaign's name",
     "step": "the step's name",
 }
 KNOWN_VARIABLES = frozenset(VARIABLES)
-OFFER_VARIABLES = frozenset({"offer_percent", "coupon_code", "coupon_expires_at"})
+OFFER_VARIABLES = frozenset(
+    {"offer", "offer_percent", "offer_amount", "offer_minimum", "coupon_code", "coupon_expires_at"}
+)
 OPT_OUT = "opt_out.txt.j2"  # the way out of texts, in every language and for either kind of sender
-FILTERS = ("day", "moment")  # a day, and an instant in the customer's zone, in words of the message's language
+# A day, an instant in the customer's zone, an amount in the shop's currency: in words of the message's language.
+FILTERS = ("day", "moment", "money")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +82,12 @@ class Wanted:
     channel: str
     fallback: str | None
     variants: Sequence[str]
-    has_offer: bool
+    facts: Mapping[str, frozenset[str]]  # what is known of its offer, by variant or level; "" of all others
+
+    def known(self, word: str = "") -> frozenset[str]:
+        """The variables of a template of that word: those of its offer, or those that all its offers have."""
+        facts = [self.facts[word]] if word in self.facts else list(self.facts.values())
+        return KNOWN_VARIABLES - OFFER_VARIABLES | (frozenset.intersection(*facts) if facts else frozenset())
 
 
 def read(include: Path, campaign: str, steps: Iterable[Wanted]) -> dict[str, str]:
@@ -86,7 +98,6 @@ def read(include: Path, campaign: str, steps: Iterable[Wanted]) -> dict[str, str
     folders = (include / "messages" / campaign, include / "messages")
     found: dict[str, str] = {}
     for each in steps:
-        allowed = KNOWN_VARIABLES if each.has_offer else KNOWN_VARIABLES - OFFER_VARIABLES
         languages = _languages(folders[0], each.step)
         _check_words(folders[0], each)
         stems = {each.step: each.channel} | {
@@ -104,6 +115,7 @@ def read(include: Path, campaign: str, steps: Iterable[Wanted]) -> dict[str, str
                         else f"it has to be there in every language in which {each.step} is"
                     )
                     raise InputError(f"{file} is missing: {why}. Write this file.")
+                allowed = each.known(stem.removeprefix(each.step).removeprefix("."))
                 _check_blocks(file, _add(file, folders, found, allowed), channel)
     return dict(sorted(found.items()))
 
@@ -191,8 +203,8 @@ def _check_variables(file: Path, inspected: Inspected, allowed: frozenset[str]) 
             continue
         if name in OFFER_VARIABLES:
             raise InputError(
-                f"{file}, line {line}: the variable {name!r} is known only in a step with an offer; "
-                "give the step an offer, or leave the variable out."
+                f"{file}, line {line}: the variable {name!r} is known only in a step with an offer that has it; "
+                "give the step such an offer, or leave the variable out."
             )
         raise InputError(f"{file}, line {line}: unknown variable {name!r}; known are {', '.join(sorted(allowed))}.")
 

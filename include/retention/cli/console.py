@@ -212,6 +212,9 @@ def _parser() -> argparse.ArgumentParser:
     prove = command("prove", _prove, "select whatever breaks a promise about sending; 1 if there is any")
     prove.add_argument("--rows", metavar="NAME", help="show what one check finds instead: keys, no addresses")
 
+    check = command("check", _check, "whether campaigns, offers and costs can be used; 2 if one cannot")
+    check.add_argument("names", nargs="*", metavar="NAME", help="only these campaigns and offers")
+
     sql = command("sql", _sql, "one statement as PostgreSQL gets it, its values written out, to be run in psql")
     sql.add_argument("name", metavar="NAME", help="a selection, or a statement like delivery/claim")
     sql.add_argument("--day", type=_day, help="as on that day (default: the newest published one)")
@@ -440,7 +443,7 @@ def _coupons_export(settings: Settings, options: argparse.Namespace) -> Any:
     from retention.offers import coupons
 
     shop = _shop(settings)
-    return coupons.export(shop.engine, options.to, shop.clock())
+    return coupons.export(shop.settings, shop.engine, options.to, shop.clock())
 
 
 def _halt(settings: Settings, options: argparse.Namespace) -> Any:
@@ -489,6 +492,16 @@ def _prove(settings: Settings, options: argparse.Namespace) -> Any:
         output.say(json.dumps(counts) if options.json else _readable(counts))
         raise StateError(found)
     return counts
+
+
+def _check(settings: Settings, options: argparse.Namespace) -> Any:
+    from retention import checking
+
+    found = checking.check(_shop(settings), options.names)
+    if number := len(found["problems"]):
+        output.say(json.dumps(found) if options.json else "\n".join([*found["problems"], *found["remarks"]]))
+        raise InputError(f"{number} {'problem' if number == 1 else 'problems'}.")
+    return found
 
 
 def _sql(settings: Settings, options: argparse.Namespace) -> Any:

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from retention.campaigns import sms
+from retention.campaigns.definitions import StepOffers
 from retention.contact import law
 from retention.core import channels, database, days
 from retention.core.clock import Clock, Stopped
@@ -35,6 +36,7 @@ from retention.delivery.rendering.render import Rendered, TemplateError, Templat
 from retention.ledger import caps, halts
 from retention.ledger.claims import START, Claimed, DueMessage, Ledger, Place
 from retention.ledger.outcomes import Outcome, not_attempted, refused
+from retention.offers.definitions import Offer, parse
 
 log = logging.getLogger(__name__)
 
@@ -240,7 +242,7 @@ class _Worker:
         self._settings = settings
         self._ledger = ledger
         self._time = time
-        self._templates: dict[tuple[str, str], Templates] = {}
+        self._versions: dict[tuple[str, str], tuple[Templates, StepOffers]] = {}
 
     @_rarely_collecting()
     def send_all(self, campaign: str | None, is_blocked: bool = False) -> Counter[str]:
@@ -348,8 +350,13 @@ class _Worker:
         rendered, headers = NOTHING, {}
         spec = channels.get(due.channel)
         if spec.is_message:
-            templates = self._templates_of(due.campaign, due.version)
-            values = variables(self._settings, due)
+            templates, offers = self._version(due.campaign, due.version)
+            terms = due.offer_terms or (due.offer_percent is not None and {"percent": due.offer_percent})
+            if due.offer and terms:  # what the code is good for, whatever the version offers by now
+                offer: Offer | None = parse(due.offer, terms)
+            else:
+                offer = offers.of(due.step, due.campaign_variant, due.level)
+            values = variables(self._settings, due, offer)
             zone = ZoneInfo(due.time_zone)
             variants = (due.variant, due.campaign_variant, due.level)
             rendered = templates.render(due.step, due.channel, due.language, values, zone, variants)
@@ -373,12 +380,14 @@ class _Worker:
             attempts=due.attempts,
         )
 
-    def _templates_of(self, campaign: str, version: str) -> Templates:
-        if (campaign, version) not in self._templates:
+    def _version(self, campaign: str, version: str) -> tuple[Templates, StepOffers]:
+        """What a version of the campaign says and offers."""
+        if (campaign, version) not in self._versions:
             with self._ledger.connection.begin():
                 row = one(self._ledger.connection, "delivery/templates", campaign=campaign, version=version)
-            self._templates[campaign, version] = Templates(row["templates"])
-        return self._templates[campaign, version]
+            offers = StepOffers(row["steps"] or [], row["offers"] or {})
+            self._versions[campaign, version] = (Templates(row["templates"]), offers)
+        return self._versions[campaign, version]
 
 
 def open_channel(settings: Settings, name: str, clock: Clock) -> Channel:

@@ -79,6 +79,8 @@ class DueMessage:
     city: str | None = field(default=None, repr=False)
     country: str | None = None
     last_order_on: date | None = None
+    offer: str | None = None  # that the coupon is for
+    offer_terms: Mapping[str, Any] | None = None  # what it said when the code was reserved
     offer_percent: Decimal | None = None
     coupon_code: str | None = field(default=None, repr=False)
     coupon_expires_at: datetime | None = None

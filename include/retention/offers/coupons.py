@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from retention.core.database import count, lock, run
 from retention.core.days import Counts
 from retention.core.settings import Settings, hmac_pads
 from retention.core.spreadsheets import as_csv
+from retention.offers.definitions import Offer
 
 LATE = timedelta(days=30)  # how long after a coupon's end an order with it is still looked for
 USES_PER_REQUEST = 1_000  # uses in one request
@@ -42,11 +42,11 @@ def reserve(
     version: str,
     step: str,
     day: date,
-    percents: Mapping[str, Decimal],
+    offers: Iterable[Offer],
 ) -> int:
     """Reserve a coupon for each message of the step planned on `day`, one a customer, entry and offer; how many.
 
-    `percents`: the discount of each offer.
+    `offers`: those of the step. What they say is what a code is good for from then on.
     """
     inner_pad, outer_pad = hmac_pads(settings.secret)
     return count(
@@ -56,7 +56,7 @@ def reserve(
         version=version,
         step=step,
         day=day,
-        percents=json.dumps(percents, default=str),
+        terms=json.dumps({offer.name: offer.terms for offer in offers}),
         inner_pad=inner_pad,
         outer_pad=outer_pad,
     )
@@ -142,14 +142,14 @@ def redeem_reported(
     ]
 
 
-def export(engine: Engine, folder: Path, now: datetime) -> Counts:
+def export(settings: Settings, engine: Engine, folder: Path, now: datetime) -> Counts:
     """Write what the shop does not know yet of coupons to a new file in `folder`; its name, and how many by state.
 
     Nothing new: no file. A file that was written although noting it failed comes again, in the next one.
     """
     with engine.begin() as connection:
         lock(connection, "events", "coupons")
-        rows = run(connection, "offers/coupons_to_export").all()
+        rows = run(connection, "offers/coupons_to_export", **_zone(settings)).all()
         if not rows:
             return {"file": None, "coupons": {}}
         run(
@@ -168,9 +168,12 @@ def export(engine: Engine, folder: Path, now: datetime) -> Counts:
         draft = target.with_suffix(".writing")
         lines = []
         for row in rows:
-            ends = row.expires_at.astimezone(UTC).isoformat() if row.expires_at else ""
-            lines.append([row.code, row.state, row.percent, ends, row.campaign, row.offer])
-        storage.write_private(draft, as_csv(["code", "state", "percent", "expires_at", "campaign", "offer"], lines))
+            ends = row.ends.astimezone(UTC).isoformat() if row.ends else ""
+            terms = json.dumps(row.terms or {"type": "percent", "percent": float(row.percent)}, ensure_ascii=False)
+            lines.append([row.code, row.state, row.percent, ends, row.campaign, row.offer, terms])
+        storage.write_private(
+            draft, as_csv(["code", "state", "percent", "expires_at", "campaign", "offer", "terms"], lines)
+        )
         draft.replace(target)  # a reader never sees half a file
     return {"file": str(target), "coupons": dict(Counter(row.state for row in rows))}
 

@@ -1,4 +1,5 @@
 -- Writes why each member of the selection was enrolled on day or not, where that differs from what was written last.
+-- Where an offer of the campaign :is_too_dear, nobody entered.
 -- Customers inside the campaign already need no answer, nor do, by anniversary, those whose day it is not. Runs after
 -- enrol.sql. The last answers are joined, not looked up one by one: a look-up would go through a table that grows while
 -- this statement fills it.
@@ -18,7 +19,7 @@ from (
         a.reason,
         case
             when a.reason in ('selected', 'control') then 'enrolled'
-            when a.reason in ('approval', 'entry_limit', 'in_group', 'not_followed') then 'waits'
+            when a.reason in ('approval', 'entry_limit', 'margin_floor', 'in_group', 'not_followed') then 'waits'
             when a.reason = 're_entry' and not cast(:re_entry_never as boolean) then 'waits'
             else 'refused'
         end as decision
@@ -45,6 +46,7 @@ from (
                             when past.must_wait then 're_entry'
                             when cast(:is_held as boolean) or own.customer_id is not null then 'approval'
                             when {{ is_candidate("member.customer_id") }} then 'in_group'
+                            when cast(:is_too_dear as boolean) then 'margin_floor'
                             else 'entry_limit'
                         end
                     )

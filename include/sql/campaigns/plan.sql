@@ -53,15 +53,14 @@ with written as (
                     ":variants", ":variant_bounds"
                 )
             }} as variant,
-            coalesce(
-                cast(:offers as jsonb) ->> e.variant, cast(:offers as jsonb) ->> e.level, cast(:offers as jsonb) ->> ''
-            ) as offer,
+            its.offer,
             {{ condition_not_met("cast(:conditions as jsonb)", "e", "c") }} as forecast,
             coalesce(
                 way.reason,
                 case
                     when not {{ is_on_list("e.customer_id", "cast(:lists as jsonb)") }} then 'not_on_list'
                     when w.due_at >= w.closes_at then 'no_window'
+                    when its.offer = any(cast(:too_dear as text[])) then 'margin_floor'
                 end
             ) as reason
         from campaigns.enrolments as e
@@ -92,6 +91,15 @@ with written as (
                 order by u.reason is not null, u.place
                 limit 1
             ) as way
+        cross join
+            lateral (
+                select
+                    coalesce(
+                        cast(:offers as jsonb) ->> e.variant,
+                        cast(:offers as jsonb) ->> e.level,
+                        cast(:offers as jsonb) ->> ''
+                    ) as offer
+            ) as its
         cross join
             lateral (
                 select case way.channel when 'audience' then null else cast(:no_send_on as jsonb) end as no_send_on

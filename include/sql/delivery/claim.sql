@@ -114,7 +114,7 @@ judged as materialized (
         l.room,
         l.room_of_channel,
         h.told_in,
-        least(m.expires_at, h.closes_at) as send_before
+        least(m.expires_at, h.closes_at, p.expires_at) as send_before
     from due as m
     join hours as h
         on h.country is not distinct from m.country
@@ -260,6 +260,7 @@ select
     case when d.state = 'attempting' then d.send_before end as send_before,
     coupon.code as coupon_code,
     coupon.percent as offer_percent,
+    coupon.terms as offer_terms,
     coupon.expires_at as coupon_expires_at,
     case when d.state = 'attempting' then {{ last_order_on("d.customer_id") }} end as last_order_on
 from (

@@ -1,6 +1,6 @@
 -- name: templates
--- The templates somebody was enrolled with: file name -> text.
-select templates
+-- The templates somebody was enrolled with, file name -> text; with the steps of the campaign and its offers.
+select templates, definition -> 'steps' as steps, definition -> 'offers' as offers
 from campaigns.versions
 where campaign = :campaign and version = :version;
 

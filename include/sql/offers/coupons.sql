@@ -2,9 +2,10 @@
 -- Reserves one code per customer, entry and offer for the messages of a step planned on day. Returns how many. The
 -- code is ten of 32 signs that nobody mistakes for another, from HMAC-SHA256 over customer, campaign, entry and
 -- offer; inner_pad and outer_pad are the secret's two pads, so the secret itself never reaches the database. A
--- reminder of the same offer finds its code; one that was void for not being sent is reserved again.
+-- reminder of the same offer finds its code; one that was void for not being sent is reserved again. With what the
+-- offer says, by :terms: whatever becomes of it, that is what the code is good for.
 with written as (
-    insert into offers.coupons as c (customer_id, campaign, entry_no, offer, code, percent, state, reserved_on)
+    insert into offers.coupons as c (customer_id, campaign, entry_no, offer, code, percent, terms, state, reserved_on)
     select
         m.customer_id,
         m.campaign,
@@ -18,7 +19,8 @@ with written as (
                 )
             from generate_series(0, 9) as place
         ),
-        cast(cast(:percents as jsonb) ->> m.offer as numeric),
+        cast(cast(:terms as jsonb) #>> array[m.offer, 'percent'] as numeric),
+        cast(:terms as jsonb) -> m.offer,
         'reserved',
         :day
     from (
@@ -39,7 +41,10 @@ with written as (
             and offer is not null
     ) as m
     on conflict (customer_id, campaign, entry_no, offer) do update
-        set state = 'reserved', reserved_on = excluded.reserved_on
+        set state = 'reserved',
+            reserved_on = excluded.reserved_on,
+            percent = excluded.percent,
+            terms = excluded.terms
         where c.state = 'void'
     returning c.customer_id
 )

@@ -1,7 +1,36 @@
 -- name: coupons_to_export
 -- One row per coupon of which the last export said something else, or nothing. Reserved ones are exported too, since a
--- customer may use a code the minute it is issued; redeemed ones are not, since the shop knows of them.
-select p.customer_id, p.campaign, p.entry_no, p.offer, p.code, p.state, p.percent, p.expires_at
+-- customer may use a code the minute it is issued; redeemed ones are not, since the shop knows of them. With what its
+-- offer says, and when a code that is reserved ends at the latest: should no later file reach the shop, it ends then.
+select
+    p.customer_id,
+    p.campaign,
+    p.entry_no,
+    p.offer,
+    p.code,
+    p.state,
+    p.percent,
+    p.expires_at,
+    p.terms,
+    case
+        when p.state = 'reserved'
+            then (
+                select
+                    max(date_add(
+                        m.expires_at,
+                        cast(v.definition #>> array['offers', p.offer, 'valid_for'] as interval),
+                        cast(:shop_zone as text)
+                    ))
+                from delivery.messages as m
+                join campaigns.versions as v on v.campaign = m.campaign and v.version = m.version
+                where m.customer_id = p.customer_id
+                    and m.campaign = p.campaign
+                    and m.entry_no = p.entry_no
+                    and m.offer = p.offer
+                    and m.state = 'planned'
+            )
+        else p.expires_at
+    end as ends
 from offers.coupons as p
 left join offers.coupon_exports as e
     on e.customer_id = p.customer_id and e.campaign = p.campaign and e.entry_no = p.entry_no and e.offer = p.offer

@@ -14,8 +14,9 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import jinja2
@@ -30,6 +31,7 @@ from retention.core.settings import Settings
 from retention.delivery.rendering.links import shop_url, unsubscribe_url
 from retention.delivery.rendering.placeholders import Content, Placeholder, fill, fit, is_markup, only_printed
 from retention.ledger.claims import DueMessage
+from retention.offers.definitions import Offer, in_money
 
 FALLBACK_LANGUAGE = "en"
 _ZONE = "_time_zone"  # a name that templates do not use
@@ -52,6 +54,21 @@ class Absent(jinja2.StrictUndefined):
 
 
 _ABSENT = {name: Absent(name=name) for name in ("last_order_on", "offer_percent", "coupon_code", "coupon_expires_at")}
+_NO_OFFER = {name: Absent(name=name) for name in ("offer", "offer_amount", "offer_minimum")}
+
+
+class Money(NamedTuple):
+    """An amount in a currency."""
+
+    amount: Decimal
+    currency: str
+
+
+class InWords(NamedTuple):
+    """An offer, and the currency of its amounts: in words once it is known in which language."""
+
+    offer: Offer
+    currency: str
 
 
 @dataclass(frozen=True)
@@ -79,7 +96,7 @@ class Templates:
 
     def __init__(self, files: Mapping[str, str]) -> None:
         self._files = files
-        filters = {"day": _day, "moment": _moment}
+        filters = {"day": _day, "moment": _moment, "money": _money}
         self._plain = environment(files, html=False, filters=filters)
         self._html = environment(files, html=True, filters=filters)
         for each in (self._plain, self._html):
@@ -103,6 +120,8 @@ class Templates:
         if asked not in self._picked:
             self._picked[asked] = self._pick(step, [each for each in (*variants, channel) if each], language)
         name, language = self._picked[asked]
+        if isinstance(said := variables.get("offer"), InWords):
+            variables = {**variables, "offer": said.offer.words(language, said.currency)}
         for is_escaped in (False, True):
             content, words = self._with_gaps(name, channel, language, variables, zone, is_escaped)
             if is_escaped or not is_markup(words.values()):
@@ -197,9 +216,9 @@ def _open_names(files: tuple[tuple[str, str], ...]) -> frozenset[str]:
         return frozenset()
 
 
-def variables(settings: Settings, message: DueMessage) -> dict[str, Any]:
-    """What a template may say to the person of `message`."""
-    values = {
+def variables(settings: Settings, message: DueMessage, offer: Offer | None = None) -> dict[str, Any]:
+    """What a template may say to the person of `message`, which brings this offer."""
+    values: dict[str, Any] = {
         "first_name": " ".join((message.first_name or "").split()),
         "shop_name": settings.shop_name,
         "shop_address": settings.shop_address,
@@ -213,6 +232,14 @@ def variables(settings: Settings, message: DueMessage) -> dict[str, Any]:
         values[name] = _ABSENT[name] if getattr(message, name) is None else getattr(message, name)
     if message.offer_percent is not None:
         values["offer_percent"] = f"{message.offer_percent:f}".rstrip("0").rstrip(".")
+    values |= _NO_OFFER
+    if offer is not None:
+        currency = settings.reporting_currency
+        if "offer" in offer.facts:
+            values["offer"] = InWords(offer, currency)
+        for name, amount in (("offer_amount", offer.amount), ("offer_minimum", offer.minimum_order)):
+            if amount is not None:
+                values[name] = Money(amount, currency)
     return values
 
 
@@ -248,6 +275,14 @@ def _moment(context: Context, value: Any) -> str:
     if not isinstance(value, datetime):
         raise jinja2.UndefinedError(f"{_name_of(value)} is not a moment")
     return _moment_in_words(value, context["language"], context[_ZONE])
+
+
+@jinja2.pass_context
+def _money(context: Context, value: Any) -> str:
+    """An amount in its currency, as the reader's language writes it."""
+    if not isinstance(value, Money):
+        raise jinja2.UndefinedError(f"{_name_of(value)} is not an amount")
+    return in_money(value.amount, value.currency, context["language"])
 
 
 @lru_cache(maxsize=4096)
