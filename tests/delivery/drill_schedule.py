@@ -504,7 +504,7 @@ class Schedule:
         yield from (f"the provider refuses: {each}" for each in report["violations"])
         if report["requests"] != self.requests:
             yield "something was sent again when all was settled"
-        # After a restore somebody may have entered the other campaign of the group, and their first message is forgotten.
+        # After a restore somebody may have entered the other campaign of the group; their first message is forgotten.
         forgotten = {each["email"] for each in self.by_hand} if self.restores else set[str]()
         gone = {key for key in set(deliveries) - set(ledger) if recipients[key] not in forgotten}
         if set(ledger) != {each["key"] for each in self.messages} or gone:

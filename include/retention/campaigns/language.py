@@ -156,7 +156,7 @@ class Goal(Part):
             min_length=1,
             json_schema_extra={"uniqueItems": True, "write": "a list like [return_rate, revenue], each word once"},
         ),
-    ] = []  # noqa: RUF012
+    ] = Field(default=[])
 
 
 class Where(Part):
@@ -408,7 +408,7 @@ class Campaign(Part):
             "and are written to. Absent: everybody.",
             json_schema_extra={"uniqueItems": True, "write": "a list of names like [newsletter, club]"},
         ),
-    ] = []  # noqa: RUF012
+    ] = Field(default=[])
     renamed_from: (
         Annotated[
             Name,
@@ -490,7 +490,7 @@ class Campaign(Part):
             max_length=100,
             json_schema_extra={"uniqueItems": True, "write": "a list like [2026-12-24, public holidays]"},
         ),
-    ] = []  # noqa: RUF012
+    ] = Field(default=[])
     group: (
         Annotated[
             Name,

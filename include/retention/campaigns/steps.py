@@ -52,11 +52,11 @@ def run_day(shop: Shop, name: str, day: date, test: bool = False, now: datetime 
 
     What it counted: {enrolled, control, exited, planned, skipped}; `enrolled` counts both arms, `control` those of them
     who will get nothing. `waiting` are those whose enrolment waits for approval; where nothing happened,
-    `nothing_to_do` says why. A day already done returns its recorded counts. Of the newest published day they stand only
-    while campaign and selections are the same and no fact has come; else entrants are added, exits end the rest and
-    planned messages are decided again, and `again` says why. `test`: the same on the same data, whatever is recorded,
-    and undone; not a row is left. Raises DayRefused when the campaign's selection or send_base has not done the day,
-    InputError for a day that is not published, or not over at `now` (the real instant).
+    `nothing_to_do` says why. A day already done returns its recorded counts. Of the newest published day they stand
+    only while campaign and selections are the same and no fact has come; else entrants are added, exits end the rest
+    and planned messages are decided again, and `again` says why. `test`: the same on the same data, whatever is
+    recorded, and undone; not a row is left. Raises DayRefused when the campaign's selection or send_base has not done
+    the day, InputError for a day that is not published, or not over at `now` (the real instant).
     """
     if test:
         counts = rehearse(shop, name, day, now)
