@@ -73,6 +73,7 @@ MISTAKES = [
     ("control: 0%", "control: 10", "line 10: control is 10; write a share like '10%'."),
     ("control: 0%", "control: 101%", "line 10: control is"),
     ("re_entry: 3 months", "re_entry: quarterly", "line 7: re_entry is \"quarterly\"; write 'never', or a time like"),
+    ("re_entry: 3 months", "entry: {event: cart_updated}", "line 7: nobody can enter by an event yet"),
     ("5000 per day", "5000", "line 8: entry_limit is 5000; write a number of customers a day, like '5000 per day'."),
     ("[order, unsubscribe]", "[orders]", 'line 9: exit_on is "orders"; write order, unsubscribe or left_selection; or'),
     ("[order, unsubscribe]", "[{joined: loyl}]", "line 9: there is no selection 'loyl'. Did you mean 'loyal'?"),

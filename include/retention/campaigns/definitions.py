@@ -347,6 +347,11 @@ def _check_schema(document: Document) -> None:
             ("offers",),
             "offers stand in files of their own, like offers/comeback.yaml; leave this key out: steps name them.",
         )
+    if isinstance(entry := document.content.get("entry"), dict) and "event" in entry:
+        raise document.error(
+            ("entry", "event"),
+            "nobody can enter by an event yet: there is no feed of them. Write a calendar or anniversary_of.",
+        )
     document.check(_schema())
 
 
