@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from retention.campaigns import definitions, steps
+from retention.campaigns import approvals, definitions, steps
 from retention.core import days
 from retention.core.shop import Shop
 from retention.delivery.worker import deliver
@@ -28,6 +28,11 @@ HOMES: tuple[dict[str, Any], ...] = (
     {"country": "US", "time_zone": None, "language": None},
 )
 EXITS = (["order", {"joined": "loyal"}], ["order", "unsubscribe"], ["unsubscribe"], ["order", "left_selection"])
+LARGE: tuple[dict[str, Any], ...] = (
+    {"type": "percent", "percent": 15},
+    {"type": "amount", "amount": 5, "applies_to": {"minimum_order": 20}},
+    {"type": "gift", "says": {"en": "a cup"}},
+)
 WORDS = {
     "email": '{% extends "layout.html.j2" %}{% block subject %}Hello{% endblock %}{% block text %}Hello{% endblock %}'
     "{% block html %}Hello{% endblock %}",
@@ -46,14 +51,22 @@ class Town:
         for file in [*(include / "campaigns").glob("*.yaml")]:
             file.unlink()
         shutil.copy(INCLUDE / "caps.yaml", include)
+        self.offer(include, "small", {"type": "percent", "percent": 5, "valid_for": "14 days"})
+        self.offer(include, "large", self.random.choice(LARGE) | {"valid_for": "48 hours"})
         for number in range(3):
             self.write(include, f"c{number}")
+        room.is_launched = False
         self.people = [f"p{number}" for number in range(14)]
         for ref in self.people:
             self.settle(ref)
 
     def chance(self, share: float) -> bool:
         return self.random.random() < share
+
+    def offer(self, include: Path, name: str, content: dict[str, Any]) -> None:
+        (include / "offers").mkdir(exist_ok=True)
+        about = {"offer": name, "about": "Random.", "owner": "crm@shop.example"}
+        (include / "offers" / f"{name}.yaml").write_text(yaml.safe_dump(about | content))
 
     def write(self, include: Path, name: str) -> None:
         """A campaign with its templates."""
@@ -96,10 +109,6 @@ class Town:
             "goal": {"order_within": "30 days"},
             "send_between": pick([["09:00", "20:00"], ["11:00", "15:00"]]),
             "grace_days": pick([0, 1, 2]),
-            "offers": {
-                "small": {"percent": 5, "valid_for": "14 days"},
-                "large": {"percent": 15, "valid_for": "48 hours"},
-            },
             "steps": written,
             "priority": pick([1, 50]),
         }
@@ -173,6 +182,11 @@ class Town:
         over = days.known_at(day, self.zone)
         for name in itertools.chain.from_iterable(definitions.groups(self.room.settings.include)):
             steps.run_day(self.shop, name, day, now=over)
+        for asked in approvals.waiting(self.shop, over):  # the first launches
+            if self.chance(0.6):
+                approvals.approve(self.shop, asked.approval_id, "jo", over)
+            elif self.chance(0.5):
+                approvals.refuse(self.shop, asked.approval_id, "jo", over)
         for hour in (10, 13, 19, 23):
             at = self.at(day + timedelta(days=1), hour)
             deliver(self.shop, at=at)

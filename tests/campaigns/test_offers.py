@@ -346,7 +346,7 @@ def test_check_tells_every_mistake_and_every_floor(room: Any, till: Till, includ
     change(include / "costs.yaml", "sms:", "smss:")
     found = checking.check(shop)["problems"]
     assert [each.split(":")[0].rpartition("/")[2] for each in found] == [
-        "comeback.yaml, line 5",
+        "comeback.yaml, line 6",
         "lapsed_30_days.yaml, line 5",
         "costs.yaml, line 4",
     ]
