@@ -6,7 +6,7 @@ What is shown has no person in it: samples are written to made-up people.
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -88,7 +88,7 @@ def settle(shop: Shop, question: Counts, choice: str, by: str) -> Counts:
 def _question(shop: Shop, approval: Approval) -> Question:
     campaign = definitions.read(shop.settings.include, approval.campaign)
     return Question(
-        approval=approval,
+        approval=replace(approval, expires_at=approval.expires_at.astimezone(shop.settings.shop_time_zone)),
         excluded=approvals.excluded(shop, approval, campaign.selection),
         cost=samples.cost(shop.settings, campaign, approval.customers),
         currency=shop.settings.reporting_currency,

@@ -82,7 +82,7 @@ def rehearse(shop: Shop, form: Mapping[str, Any], now: datetime | None = None) -
 def _question(shop: Shop, send: Send) -> Question:
     campaign = definitions.read(shop.settings.include, send.campaign)
     return Question(
-        send=send,
+        send=replace(send, expires_at=send.expires_at.astimezone(shop.settings.shop_time_zone)),
         cost=samples.cost(shop.settings, campaign, send.customers),
         currency=shop.settings.reporting_currency,
         samples=samples.written(shop.settings, campaign, send.languages, send.day, send.send_on),

@@ -55,7 +55,8 @@ def quoted(samples: Iterable[Sample]) -> list[str]:
     for sample in samples:
         named = f"{sample.step}, {sample.variant}" if sample.variant else sample.step
         lines += ["", f"**{named}, {sample.channel}, {sample.language}** {sample.subject or ''}", ""]
-        lines += ["~~~", *sample.text.replace("~~~", "~ ~ ~").splitlines(), "~~~"]  # as it is, line by line
+        # As it is, line by line: Airflow shows a block of code as one line.
+        lines += [f"`{line.replace('`', chr(39))}`  " for line in sample.text.splitlines()]
     return lines
 
 

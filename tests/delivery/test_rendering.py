@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -181,8 +182,18 @@ def test_a_step_without_a_template_and_a_template_without_a_block_say_so() -> No
 
 
 def variables_with_offer() -> dict[str, Any]:
-    offer = {"offer_percent": 10, "coupon_code": "C", "coupon_expires_at": datetime(2026, 11, 21, 7, 30, tzinfo=UTC)}
+    offer = {
+        "offer_percent": Decimal(10),
+        "coupon_code": "C",
+        "coupon_expires_at": datetime(2026, 11, 21, 7, 30, tzinfo=UTC),
+    }
     return variables(Settings(include=Path(), local=Path()), DueMessage(**(ROW | offer)))
+
+
+@pytest.mark.parametrize(("percent", "said"), [("10", "10"), ("10.00", "10"), ("7.50", "7.5"), ("100", "100")])
+def test_a_percentage_is_said_without_needless_decimals(percent: str, said: str) -> None:
+    message = DueMessage(**(ROW | {"offer_percent": Decimal(percent)}))
+    assert variables(Settings(include=Path(), local=Path()), message)["offer_percent"] == said
 
 
 @pytest.mark.parametrize(
@@ -293,7 +304,7 @@ def test_the_renderer_knows_exactly_the_variables_that_campaigns_allow() -> None
 
 
 def test_every_template_of_the_project_can_be_rendered(settings: Settings) -> None:
-    row = ROW | {"offer_percent": 10, "coupon_code": "ABC", "coupon_expires_at": MORNING}
+    row = ROW | {"offer_percent": Decimal(10), "coupon_code": "ABC", "coupon_expires_at": MORNING}
     for name, campaign in definitions.read_all(settings.include).items():
         templates = Templates(campaign.templates)
         for step in campaign.steps:

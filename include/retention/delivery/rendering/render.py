@@ -231,7 +231,7 @@ def variables(settings: Settings, message: DueMessage, offer: Offer | None = Non
     for name in _ABSENT:
         values[name] = _ABSENT[name] if getattr(message, name) is None else getattr(message, name)
     if message.offer_percent is not None:
-        values["offer_percent"] = f"{message.offer_percent:f}".rstrip("0").rstrip(".")
+        values["offer_percent"] = f"{message.offer_percent.normalize():f}"
     values |= _NO_OFFER
     if offer is not None:
         currency = settings.reporting_currency
