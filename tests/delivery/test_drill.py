@@ -40,12 +40,12 @@ def drill(server: str, *words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.timeout(900)
 def test_no_message_twice_and_none_lost_whatever_fails_or_dies(server: str) -> None:
-    done = drill(server, "--schedules", "200", "--seed", "1")
+    done = drill(server, "--schedules", "100", "--seed", "1")
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     total = json.loads(done.stdout.splitlines()[-1])
-    assert total["schedules"] == 200
+    assert total["schedules"] == 100
     met = ("accepted", "delivered", "bounced", "refused", "unknown", "skipped", "kills", "restores", "decisions")
-    assert min(total[each] for each in met) > 20
+    assert min(total[each] for each in met) > 10
 
 
 def test_the_drill_finds_a_sender_that_sends_again_what_timed_out(server: str) -> None:
