@@ -9,8 +9,8 @@ people inside go on.
 | task | what it does |
 |---|---|
 | `waiting` | what waits: how many, why, who could not enter, samples to made-up people, the cost |
-| `ask` | one required action per campaign. Waits 24 hours, and holds no slot meanwhile |
-| `carry_out` | enrols those who waited and plans what is due, or notes that it was refused, or that nobody answered |
+| `each.ask` | one required action per campaign. Waits 24 hours, and holds no slot meanwhile |
+| `each.carry_out` | after its answer: enrols those who waited and plans what is due, or notes that nobody enters |
 
 Above the usual: at least 100 customers, and more than three times the median of its entry days in the 28 days before,
 where there are at least 14. A campaign by calendar is compared with its occurrences before. On the clock `days` nobody
@@ -32,7 +32,7 @@ is asked; `campaigns.approvals` says so (`automatic`).
 from datetime import timedelta
 
 from airflow.providers.standard.operators.hitl import HITLOperator
-from airflow.sdk import DAG, Asset, PartitionedAssetTimetable, task
+from airflow.sdk import DAG, Asset, PartitionedAssetTimetable, task, task_group
 
 from retention import approving
 from retention.airflow.dags import DEFAULTS, answered, do
@@ -52,16 +52,21 @@ with DAG(
     def waiting():
         return do(approving.waiting)["waiting"]
 
-    @task(map_index_template="{{ task.op_kwargs['pair'][0]['subject'] }}")
-    def carry_out(pair: tuple):
-        return do(approving.settle, *answered(pair))
+    @task(map_index_template="{{ task.op_kwargs['question']['subject'] }}")
+    def carry_out(question: dict, answer: dict):
+        return do(approving.settle, *answered((question, answer)))
 
-    questions = waiting()
-    ask = HITLOperator.partial(
-        task_id="ask",
-        options=[approving.ENROL, approving.DO_NOT],
-        defaults=approving.DO_NOT,
-        response_timeout=timedelta(hours=24),
-        map_index_template="{{ task.subject }}",
-    ).expand_kwargs(questions.map(lambda each: {"subject": each["subject"], "body": each["body"]}))
-    carry_out.expand(pair=questions.zip(ask.output))
+    @task_group
+    def each(question: dict, subject: str, body: str):
+        ask = HITLOperator(
+            task_id="ask",
+            subject=subject,
+            body=body,
+            options=[approving.ENROL, approving.DO_NOT],
+            defaults=approving.DO_NOT,
+            response_timeout=timedelta(hours=24),
+            map_index_template="{{ task.subject }}",
+        )
+        carry_out(question=question, answer=ask.output)
+
+    each.expand_kwargs(waiting().map(lambda one: {"question": one, "subject": one["subject"], "body": one["body"]}))

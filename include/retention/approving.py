@@ -33,6 +33,7 @@ class Question:
     cost: Decimal  # in the shop's reporting currency, if everybody treated gets every message
     samples: tuple[Sample, ...]
     currency: str
+    next: str  # what asks afresh without an answer
 
     def counts(self) -> Counts:
         """As a result of a command or a task: numbers, texts to made-up people, and the words of the question."""
@@ -50,9 +51,10 @@ class Question:
         its = self.approval
         usual = f" The median of its entry days is {its.median:g}." if its.median is not None else ""
         lines = [
-            f"{WHY[its.why]}{usual} They enter on {its.day}, the control group among them. At most {self.cost} "
-            f"{self.currency}. Without an answer by {its.expires_at:%Y-%m-%d %H:%M %Z} nobody enters, and the next "
-            "day's enrolment asks afresh.",
+            f"{WHY[its.why]}{usual} They enter on {its.day}, the control group among them. It costs "
+            f"{self.cost} {self.currency} if everybody treated gets every message, a text in one segment. "
+            f"Without an answer by {its.expires_at:%Y-%m-%d %H:%M %Z} nobody enters, and {self.next} "
+            "asks afresh.",
             "",
             *samples.table(its.languages, self.excluded),
             *samples.quoted(self.samples),
@@ -92,6 +94,7 @@ def _question(shop: Shop, approval: Approval) -> Question:
         excluded=approvals.excluded(shop, approval, campaign.selection),
         cost=samples.cost(shop.settings, campaign, approval.customers),
         currency=shop.settings.reporting_currency,
+        next="the next occurrence" if campaign.calendar else "the next day's enrolment",
         samples=samples.written(
             shop.settings, campaign, approval.languages, approval.day, approval.day + timedelta(days=1)
         ),

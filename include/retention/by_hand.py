@@ -45,8 +45,9 @@ class Question:
         """The question in Markdown."""
         send = self.send
         lines = [
-            f"As known at the end of {send.day}; a step on day 0 goes out on {send.send_on}. At most {self.cost} "
-            f"{self.currency}. Without an answer by {send.expires_at:%Y-%m-%d %H:%M %Z} nothing is sent.",
+            f"As known at the end of {send.day}, the control group among them; a step on day 0 goes out on "
+            f"{send.send_on}. It costs {self.cost} {self.currency} if everybody treated gets every message, "
+            f"a text in one segment. Without an answer by {send.expires_at:%Y-%m-%d %H:%M %Z} nothing is sent.",
             "",
             *samples.table(send.languages, send.excluded),
             *samples.quoted(self.samples),

@@ -16,6 +16,7 @@ from retention.core.settings import Settings
 from retention.delivery.rendering.render import FALLBACK_LANGUAGE, Templates, variables
 from retention.ledger.claims import DueMessage
 from retention.offers import costs
+from retention.offers.definitions import Offer
 
 MADE_UP = {"en": "Anna", "nl": "Sanne", "de": "Lena", "pl": "Zofia", "el": "Ελένη", "fr": "Camille"}
 
@@ -33,9 +34,12 @@ class Sample:
 
 
 def cost(settings: Settings, campaign: Campaign, customers: int) -> Decimal:
-    """In the reporting currency, if everybody treated gets every message. Raises InputError as `costs.read`."""
+    """In the reporting currency, if everybody treated gets every message by its dearer channel, a text in one segment.
+
+    Raises InputError as `costs.read`.
+    """
     prices = costs.read(settings.include).message
-    each = sum((prices[step.channel] for step in campaign.steps), Decimal(0))
+    each = sum((max(prices[channel] for channel in step.channels) for step in campaign.steps), Decimal(0))
     return (customers * (100 - campaign.control) / 100 * each).quantize(Decimal("0.01"))
 
 
@@ -69,40 +73,48 @@ def written(
     found = []
     for step in campaign.steps:
         of_first = next(iter(step.offers.values()), "")
-        for variant in _words(campaign, step) or (None,):
+        ways = [(step.channel, variant) for variant in _words(campaign, step) or (None,)]
+        ways += [(step.fallback, None)] if step.fallback else []
+        for channel, variant in ways:
             offer = campaign.offers.get(step.offers.get(variant or "", of_first))
             for language in _languages(campaign, step.step, languages):
-                if not channels.get(step.channel).is_message:
+                if not channels.get(channel).is_message:
                     continue
                 due = DueMessage(
                     customer_id=0,
                     message_key="sample",
                     campaign=campaign.name,
                     step=step.step,
-                    channel=step.channel,
+                    channel=channel,
                     send_before=noon,
                     language=language,
                     first_name=MADE_UP.get(language, "Anna"),
                     last_order_on=day - timedelta(days=200),
                     offer_percent=offer.percent if offer else None,
                     coupon_code="SAMPLE2345" if offer and offer.has_code else None,
-                    coupon_expires_at=noon + timedelta(days=7) if offer and offer.has_code else None,
+                    coupon_expires_at=_end(offer, noon + timedelta(days=step.date_no)) if offer else None,
                 )
                 zone = ZoneInfo(settings.shop_time_zone.key)
-                text = templates.render(
-                    step.step, step.channel, language, variables(settings, due, offer), zone, (variant,)
-                )
+                text = templates.render(step.step, channel, language, variables(settings, due, offer), zone, (variant,))
                 found.append(
                     Sample(
                         step=step.step,
                         variant=variant,
-                        channel=step.channel,
+                        channel=channel,
                         language=language,
                         subject=text.subject,
                         text=re.sub(r"\n{2,}", "\n", text.text),
                     )
                 )
     return tuple(found)
+
+
+def _end(offer: Offer, sent_at: datetime) -> datetime | None:
+    """When a code of the offer ends that is first sent then."""
+    if offer.valid_for is None:
+        return None
+    number, unit = offer.valid_for.split()
+    return sent_at + timedelta(**{f"{unit.removesuffix('s')}s": int(number)})
 
 
 def _words(campaign: Campaign, step: Step) -> list[str]:

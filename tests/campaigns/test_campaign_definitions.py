@@ -139,6 +139,9 @@ MISTAKES = [
     ("day: 2", "day: 9", "line 17: day 3 after day 9; write steps in order of days."),
     ("day: 2", "day: -2", "line 16: day is -2; write a number of days after entry"),
     ("step: nudge", "step: we_miss_you", "line 16: the step 'we_miss_you' is there twice"),
+    ("step: nudge", "step: exit", "line 16: 'exit' is a part of every day of a campaign; call the step otherwise."),
+    ("owner: crm@shop.example", r'owner: "crm@shop.example\0"', "line 5: it has a sign that no database keeps"),
+    ("owner: crm@shop.example", r'owner: "\ud83d\ude00@shop.example"', "line 5: it has a sign that no database keeps"),
     ("step: nudge", "step: ../nudge", 'line 16: step is "../nudge"; write a name of small letters'),
     ("selection: winback", "selection: winbak", "line 6: there is no selection 'winbak'"),
     ("selection: winback", "selection: ../winback", 'line 6: selection is "../winback"; write a name'),
@@ -167,6 +170,13 @@ def test_an_audience_ends_with_an_order_and_shares_its_days_with_messages(includ
     assert not any(name.startswith("retarget") for name in campaign.templates)
     write("[order, unsubscribe]", "[unsubscribe]")
     with pytest.raises(InputError, match="line 17: who has bought leaves an audience; write order in exit_on"):
+        definitions.read(include, "winback")
+
+
+def test_variants_of_a_step_are_called_otherwise_than_those_of_the_campaign(include: Path, write: Any) -> None:
+    write("control: 0%", "control: 0%\nvariants: {a: 50%, b: 50%}")
+    write("day: 0, channel: email", "day: 0, channel: email, variants: {a: 50%, c: 50%}")
+    with pytest.raises(InputError, match=r"line 16: 'a' is a variant or level of the campaign; call that of the step"):
         definitions.read(include, "winback")
 
 

@@ -225,3 +225,22 @@ def test_a_campaign_follows_another_one_of_its_group(group: Any, include: Path, 
     change(include / "campaigns" / "lapsed_30_days.yaml", "group: reactivation", written)
     with pytest.raises(InputError, match=rf"lapsed_30_days\.yaml, line \d+: {told}"):
         definitions.read(include, "lapsed_30_days")
+
+
+@pytest.mark.parametrize("migrate", ["", "\nmigrate: yes"])
+def test_who_is_inside_when_the_group_is_written_is_in_it(room: Any, include: Path, migrate: str) -> None:
+    room.shop.customer("ada")
+    room.members(["ada"], ["winback", "lapsed_30_days", "send_base"])
+    change(include / "campaigns" / "winback.yaml", "status: live", "status: draft")
+
+    def run(day: date) -> None:
+        room.ready(day, "winback", "lapsed_30_days", "send_base")
+        for name in ("lapsed_30_days", "winback"):
+            steps.run_day(Shop(room.settings, room.engine), name, day)
+
+    run(D)
+    change(include / "campaigns" / "lapsed_30_days.yaml", "control: 0%", f"control: 0%\ngroup: reactivation{migrate}")
+    change(include / "campaigns" / "winback.yaml", "status: draft", "status: live")
+    run(D + timedelta(days=1))
+    found = room.rows("select campaign, group_name from campaigns.enrolments where exited_on is null")
+    assert [tuple(row) for row in found] == [("lapsed_30_days", "reactivation")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,7 +10,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from retention.campaigns import definitions
+from retention.core import days
 from retention.core.errors import InputError
+from retention.core.shop import Shop
+from retention.delivery.worker import deliver
 
 STEPS = """\
   - {step: we_miss_you, day: 0, channel: email}
@@ -110,3 +113,44 @@ def test_mistakes_in_hours_are_told(include: Path, write: Any, old: str, new: st
     write(old, new)
     with pytest.raises(InputError, match=wrong):
         definitions.read(include, "winback")
+
+
+@pytest.mark.parametrize(
+    ("steps_of_it", "spared"),
+    [
+        ("{step: we_miss_you, hours: 22, channel: email}", ""),
+        ("{step: we_miss_you, day: 0, channel: email}", "\nno_send_on: [2026-03-28]"),
+    ],
+)
+def test_of_two_steps_due_at_one_instant_the_earlier_goes_first(
+    room: Any, include: Path, steps_of_it: str, spared: str
+) -> None:
+    file = include / "campaigns" / "winback.yaml"
+    words = file.read_text()
+    last = "  - {step: final_offer, day: 1, channel: email, offer: final}"
+    file.write_text(words[: words.index("steps:")] + f"steps:\n  - {steps_of_it}\n{last}{spared}\n")
+    room.customers(12)
+    for number in range(5):
+        room.run(D + timedelta(days=number))
+        noon = datetime.combine(D + timedelta(days=number + 1), time(12), room.settings.shop_time_zone)
+        deliver(Shop(room.settings, room.engine), at=noon)
+    found = room.rows(
+        "select array_agg(step order by attempted_at) as steps from delivery.messages where state = 'accepted'"
+        " group by customer_id"
+    )
+    assert [row.steps for row in found] == [["we_miss_you", "final_offer"]] * 12
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "America/New_York", "Europe/Amsterdam"])
+def test_the_last_evening_is_not_lost_west_of_the_shop(room: Any, include: Path, zone: str) -> None:
+    file = include / "campaigns" / "winback.yaml"
+    words = file.read_text().replace('["09:00", "20:00"]', '["18:30", "20:00"]\ngrace_days: 0')
+    file.write_text(words[: words.index("steps:")] + "steps:\n  - {step: we_miss_you, day: 0, channel: email}\n")
+    room.members([room.shop.customer("ada", time_zone=zone, country="US")])
+    for number in range(3):
+        room.run(D + timedelta(days=number))
+        midnight = days.known_at(D + timedelta(days=number), room.settings.shop_time_zone)
+        for half in range(48):
+            deliver(Shop(room.settings, room.engine), at=midnight + timedelta(minutes=30 * half + 1))
+    assert room.values("select state from delivery.messages") == ["accepted"]
+    assert room.values("select exit_reason from campaigns.enrolments") == ["finished"]

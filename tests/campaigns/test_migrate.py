@@ -139,7 +139,7 @@ def test_nobody_moves_while_a_message_is_on_its_way(room: Any, write: Any, inclu
     assert on_version(room) == {"ada": version(room)}
 
 
-def test_a_version_without_their_variant_takes_nobody(room: Any, write: Any) -> None:
+def test_a_version_without_the_variant_of_some_takes_nobody_of_their_day(room: Any, write: Any) -> None:
     write("control: 0%", MIGRATE + "\nvariants: {a: 50%, b: 50%}")
     room.customers(6)
     room.run(D)
@@ -148,4 +148,23 @@ def test_a_version_without_their_variant_takes_nobody(room: Any, write: Any) -> 
     write("variants: {a: 50%, b: 50%}", "variants: {a: 50%, c: 50%}")
     room.run(after(1))
     rows = room.rows("select variant, version from campaigns.enrolments group by 1, 2 order by 1")
-    assert [tuple(row) for row in rows] == [("a", version(room)), ("b", first)]
+    assert [tuple(row) for row in rows] == [("a", first), ("b", first)]
+
+
+@pytest.mark.parametrize(
+    ("control", "is_sent"), [("50%\nmigrate: yes\nvariants: {a: 50%, b: 50%}", True), ("50%\nmigrate: yes", False)]
+)
+def test_both_arms_of_a_day_move_or_none(room: Any, write: Any, include: Path, control: str, is_sent: bool) -> None:
+    """Not where the new version draws variants, which the treated have not; nor while a first message waits."""
+    write("control: 0%", "control: 50%")
+    room.customers(20)
+    room.run(D)
+    if is_sent:
+        send(room, after(1))
+    write("control: 50%", f"control: {control}")
+    for number in range(1, 4):
+        room.run(after(number))
+        if not is_sent and number == 1:
+            assert len(set(on_version(room).values())) == 1
+        send(room, after(number + 1))
+    assert len(set(on_version(room).values())) == 1

@@ -12,8 +12,9 @@ from house import change
 from till import Till
 
 from retention import by_hand, checking
-from retention.campaigns import definitions, steps
-from retention.core.errors import InputError
+from retention.campaigns import approvals, definitions, steps
+from retention.core import days
+from retention.core.errors import DayRefused, InputError
 from retention.core.shop import Shop
 
 D = date(2026, 3, 2)  # a Monday
@@ -308,24 +309,43 @@ def test_a_send_by_hand_with_an_offer_under_its_floor_is_refused(room: Any, till
         by_hand.ask(Shop(room.settings, room.engine), form)
 
 
-def test_costs_that_cannot_be_read_hold_back_what_has_a_floor_and_nothing_else(room: Any, till: Till) -> None:
-    till.product("A", 0.4)
-    till.sell(("A", 100))
-    change(room.settings.include / "costs.yaml", "shipping", "shiping")
-    room.customers(1)
-    assert room.run(D)["enrolled"] == 1
-    till.floor("20%")
-    room.shop.customer("late")
-    room.members(["late"])
-    assert room.run(after(1))["enrolled"] == 0
-
-
 def test_a_test_run_says_that_the_floor_holds_everybody_back(room: Any, till: Till) -> None:
     till.floor("20%")
     room.customers(3)
     room.ready(D)
     assert steps.rehearse(Shop(room.settings, room.engine), "winback", D)["excluded"] == {"margin_floor": 3}
     assert room.table("offers.sales") == []
+
+
+def test_a_mistake_in_costs_stops_the_day_and_loses_nothing(room: Any, till: Till, include: Path) -> None:
+    till.product("A", 0.4)
+    till.sell(("A", 100))
+    change(include / "costs.yaml", "shipping:", "shiping:")
+    room.customers(1)
+    assert room.run(D)["enrolled"] == 1, "without a floor nobody reads them"
+    till.floor("5%")
+    with pytest.raises(InputError, match="unknown key 'shiping'"):
+        room.run(after(2))
+    change(include / "costs.yaml", "shiping:", "shipping:")
+    assert room.run(after(2))["planned"]["nudge"] == 1
+
+
+def test_an_approval_under_the_floor_enrols_nobody_and_can_be_given_once_it_is_above(
+    room: Any, till: Till, include: Path
+) -> None:
+    till.product("A", 0.4)
+    till.sell(("A", 100))
+    till.floor("5%")
+    room.is_launched = False
+    room.customers(1)
+    room.run(D)
+    shop, at = Shop(room.settings, room.engine), days.known_at(D, room.settings.shop_time_zone)
+    (asked,) = approvals.waiting(shop, at)
+    till.product("A", 0.01)
+    with pytest.raises(DayRefused, match="Offer comeback would leave"):
+        approvals.approve(shop, asked.approval_id, "mira", at)
+    till.product("A", 0.4)
+    assert approvals.approve(shop, asked.approval_id, "mira", at)["enrolled"] == 1
 
 
 # --- retention check ---

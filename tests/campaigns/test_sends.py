@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +203,53 @@ def test_the_question_names_nobody_and_what_it_costs(office: Office) -> None:
     assert question.subject == "Send winback to 1 customers?"
     assert question.cost > 0
     assert "Anna, it has been a while" in question.body, "a made-up person"
+    assert "SAMPLE2345" in question.body
+    assert "11 March 2026" in question.body, "an offer of day 7 for 24 hours"
+
+
+def test_of_two_sends_that_were_asked_for_one_reaches_a_person(office: Office, include: Path) -> None:
+    """The first is over when the second is approved; the campaign's re_entry keeps its people out all the same."""
+    file = include / "campaigns" / "winback.yaml"
+    words = file.read_text().replace('"20:00"]', '"20:00"]\ngrace_days: 0')
+    file.write_text(words[: words.index("steps:")] + "steps:\n  - {step: we_miss_you, day: 0, channel: email}\n")
+    office.customer("ada")
+    first = office.ask(send_on="2026-03-04").send.send_id
+    office.room.shop.publish(after(1))
+    nine = noon(office.room, after(2)) - timedelta(hours=3)
+    second = by_hand.ask(office.shop, FORM | {"send_on": "2026-03-05"}, nine).send.send_id
+    by_hand.answer(office.shop, first, by_hand.SEND, "mira", nine + timedelta(hours=1))
+    deliver(office.shop, at=noon(office.room, after(2)))
+    for number in (1, 2):
+        office.room.run(after(number))
+    by_hand.answer(office.shop, second, by_hand.SEND, "mira", nine + timedelta(hours=23))
+    deliver(office.shop, at=noon(office.room, after(3)))
+    assert len(office.got()) == 1
+
+
+def test_what_expired_or_has_changed_can_be_asked_for_anew(office: Office, include: Path) -> None:
+    office.customer("ada")
+    expired = office.ask()
+    office.now += timedelta(hours=25)
+    changed = office.ask()
+    file = include / "messages" / "winback" / "we_miss_you.en.j2"
+    file.write_text(file.read_text() + "\n")
+    asked = office.ask()
+    assert len({each.send.send_id for each in (expired, changed, asked)}) == 3
+    assert office.ask().send.send_id == asked.send.send_id
+    assert office.answer(asked.send.send_id)["enrolled"] == 1
+
+
+def test_a_question_shows_a_fallback_and_counts_its_price(office: Office, include: Path) -> None:
+    file = include / "campaigns" / "winback.yaml"
+    words = file.read_text()
+    step = "{step: we_miss_you, day: 0, channel: email, fallback: sms}"
+    file.write_text(words[: words.index("steps:")] + f"steps:\n  - {step}\n")
+    folder = include / "messages" / "winback"
+    for each in list(folder.glob("we_miss_you.??.j2")):
+        sms = '{% block text %}IN A TEXT {% include "opt_out.txt.j2" %}{% endblock %}'
+        (folder / each.name.replace("we_miss_you", "we_miss_you.sms")).write_text(sms)
+    office.customer("ada")
+    question = office.ask()
+    assert "**we_miss_you, sms, en**" in question.body
+    assert "IN A TEXT" in question.body
+    assert question.cost == Decimal("0.08"), "a text, the dearer of the two"

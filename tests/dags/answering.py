@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -12,8 +12,13 @@ from sqlalchemy import select
 
 
 @contextmanager
-def somebody_answers(answers: dict[str, list[str] | None]) -> Iterator[list[Any]]:
-    """Beside this, as the page does: answers each question by its subject; None lets its time pass. What was asked."""
+def somebody_answers(
+    answers: dict[str, list[str] | None], not_before: dict[str, Callable[[], bool]] | None = None
+) -> Iterator[list[Any]]:
+    """Beside this, as the page does: answers each question by its subject; None lets its time pass. What was asked.
+
+    `not_before`: what must be true before the question of that subject is answered.
+    """
     from airflow.models.hitl import HITLDetail
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.trigger import handle_event_submit
@@ -36,6 +41,8 @@ def somebody_answers(answers: dict[str, list[str] | None]) -> Iterator[list[Any]
                 ).all()
                 for task in waiting:
                     question: HITLDetail = task.hitl_detail
+                    if not (not_before or {}).get(question.subject, lambda: True)():
+                        continue
                     asked.append(question)
                     chosen = answers[question.subject]
                     question.chosen_options = chosen or question.defaults

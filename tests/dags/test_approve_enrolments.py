@@ -23,9 +23,11 @@ SUBJECT = "Enrol 1 customers in winback, day 2026-11-20?"
 
 @pytest.fixture
 def town(shop: ShopData, shop_of_tasks: Settings, engine: Engine) -> ShopData:
-    """ada waits for the first launch of winback."""
+    """ada waits for the first launch of winback, bob is in lapsed_30_days."""
     shop.customer("ada", first_name="Petronella")
     shop.order("ada", DAY - timedelta(days=500))
+    shop.customer("bob")
+    shop.order("bob", DAY - timedelta(days=31))
     shop.publish(DAY)
     town = Shop(shop_of_tasks, engine)
     refresh.select(town, DAY)
@@ -56,6 +58,21 @@ def test_an_approved_enrolment_enters_and_is_planned_and_says_who_approved_it(
     assert rows(engine, "select count(*) from delivery.messages where state = 'planned'") == treated
     assert run(dags) == "success", "nothing waits any more"
     assert rows(engine, "select count(*) from campaigns.enrolments") == [(1,)]
+
+
+def test_an_answer_is_carried_out_while_another_question_waits(
+    dags: dict[str, Any], town: ShopData, shop_of_tasks: Settings, engine: Engine
+) -> None:
+    steps.enrol(Shop(shop_of_tasks, engine), "lapsed_30_days", DAY)
+    other = SUBJECT.replace("winback", "lapsed_30_days")
+
+    def is_first_carried_out() -> bool:
+        return rows(engine, "select state from campaigns.approvals where campaign = 'winback'") == [("approved",)]
+
+    with somebody_answers({SUBJECT: ["enrol"], other: ["do not enrol"]}, {other: is_first_carried_out}):
+        assert run(dags) == "success"
+    states = "select campaign, state from campaigns.approvals order by 1"
+    assert rows(engine, states) == [("lapsed_30_days", "refused"), ("winback", "approved")]
 
 
 @pytest.mark.parametrize(("answer", "by"), [(["do not enrol"], "olga"), (None, "nobody")])

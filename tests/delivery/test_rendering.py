@@ -181,6 +181,17 @@ def test_a_step_without_a_template_and_a_template_without_a_block_say_so() -> No
         Templates(TEMPLATES).render("nudge", "email", "en", variables_with_offer(), ATHENS)
 
 
+def test_a_fallback_has_the_words_of_its_channel_whatever_a_variant_has() -> None:
+    files = {
+        "hello.en.j2": "{% block text %}A mail{% endblock %}",
+        "hello.loud.en.j2": "{% block text %}A LOUD MAIL{% endblock %}",
+        "hello.sms.en.j2": "{% block text %}A text. {{ unsubscribe_url }}{% endblock %}",
+    }
+    said = {"unsubscribe_url": "https://shop.example/u"}
+    text = Templates(files).render("hello", "sms", "en", said, ATHENS, ("loud",)).text
+    assert text == "A text. https://shop.example/u"
+
+
 def variables_with_offer() -> dict[str, Any]:
     offer = {
         "offer_percent": Decimal(10),

@@ -21,6 +21,7 @@ from retention.core.database import one, run
 from retention.core.days import Counts
 from retention.core.errors import DayRefused, InputError
 from retention.core.shop import Shop
+from retention.offers import floors
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,8 @@ def approve(shop: Shop, approval_id: str, by: str, now: datetime) -> Counts:
     """Enrol those who wait and plan what is due; doing it again changes nothing.
 
     Returns the counts of a campaign's day. Raises DayRefused where it was refused, has expired, or the campaign has
-    changed since or enrols no more: what was approved must be what is enrolled. InputError where there is none.
+    changed since, enrols no more or has an offer under its margin floor: what was approved must be what is enrolled.
+    InputError where there is none.
     """
     campaign, day = _asked(shop, approval_id)
     with shop.engine.begin() as connection:
@@ -85,6 +87,8 @@ def approve(shop: Shop, approval_id: str, by: str, now: datetime) -> Counts:
                 f"Campaign {campaign.name} has changed since {approval_id} was asked; run "
                 f"`retention campaign {campaign.name} --day {day}`, which asks afresh."
             )
+        if too_dear := floors.problems(connection, shop.settings, campaign.offers.values(), day):
+            raise DayRefused(f"Nobody enters {campaign.name} by {approval_id}. {' '.join(too_dear.values())}")
         law.sync_rules(connection, shop.settings.include)
         given = {"approval_id": approval_id, "state": "approved", "now": now, "decided_by": by}
         if not run(connection, "campaigns/decide_approval", **given).all():
@@ -100,7 +104,7 @@ def approve(shop: Shop, approval_id: str, by: str, now: datetime) -> Counts:
             **rules,
         )
         run(connection, "campaigns/drop_candidates")
-        steps.decide(connection, rules)
+        steps.decide(connection, rules, is_held=True)
         steps.keep_version(connection, campaign, day)
         counts = steps.counts_of_nothing(**entered)
         steps.plan_approved(connection, shop.settings, campaign, day, counts)

@@ -30,6 +30,7 @@ from retention.offers.definitions import Offer
 
 known_variables = KNOWN_VARIABLES
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+PARTS = ("enrol", "exit", "finish")  # of a campaign's day, beside its steps
 
 
 class StepOffers:
@@ -519,6 +520,10 @@ def _check_steps(include: Path, document: Document) -> None:
     for number, step in enumerate(language.Campaign.model_validate(document.content).steps):
         where = ("steps", number)
         earlier = {each.step: each for each in steps}
+        if step.step in PARTS:
+            raise document.error(
+                (*where, "step"), f"{step.step!r} is a part of every day of a campaign; call the step otherwise."
+            )
         if step.step in earlier:
             raise document.error((*where, "step"), f"the step {step.step!r} is there twice; rename one.")
         if step.after and step.after not in earlier:
@@ -609,6 +614,12 @@ def _check_levels(include: Path, document: Document) -> None:
 
 def _check_variants_of(document: Document, where: Where, step: Step) -> None:
     variants, levels = (sorted(document.content.get(key, {})) for key in ("variants", "levels"))
+    for name in step.variants or ():
+        if name in variants or name in levels:
+            raise document.error(
+                (*where, "variants"),
+                f"{name!r} is a variant or level of the campaign; call that of the step otherwise.",
+            )
     of_offer = [name for name in step.offers if name]
     are_levels = bool(of_offer) and of_offer[0] in levels
     what, known, only = ("level", levels, step.only_levels) if are_levels else ("variant", variants, step.only_variants)

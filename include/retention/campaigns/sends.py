@@ -22,7 +22,7 @@ from retention.campaigns import definitions, steps
 from retention.campaigns.definitions import Campaign
 from retention.contact import law
 from retention.core import clock, days
-from retention.core.database import lock, one, run
+from retention.core.database import count, lock, one, run
 from retention.core.days import Counts
 from retention.core.errors import InputError, StateError
 from retention.core.shop import Shop
@@ -107,9 +107,11 @@ def freeze(shop: Shop, asked: Asked, now: datetime, *, is_trial: bool = False) -
     if send_on <= day:
         raise InputError(f"{send_on} is not after {day}, the newest published day; write a later day to send on.")
     refresh.select(shop, day, [*campaign.selections, steps.SEND_BASE], now)
-    send_id = _send_id(asked, day)
     with shop.engine.begin() as connection:
         lock(connection, "campaigns", "send")
+        send_id = _send_id(asked, day, campaign.version)
+        if expired := count(connection, "campaigns/expired_sends", send_id=send_id, now=now):
+            send_id += f"-{expired + 1}"
         law.sync_rules(connection, shop.settings.include)
         if too_dear := floors.problems(connection, shop.settings, campaign.offers.values(), day):
             raise InputError(f"Campaign {campaign.name} is not sent. {' '.join(too_dear.values())}")
@@ -223,7 +225,7 @@ def _read(connection: Connection, send_id: str) -> Send:
     )
 
 
-def _send_id(asked: Asked, day: date) -> str:
-    words: dict[str, Any] = asdict(asked)
+def _send_id(asked: Asked, day: date, version: str) -> str:
+    words: dict[str, Any] = {**asdict(asked), "version": version}
     digest = hashlib.sha256(json.dumps(words, sort_keys=True, default=str).encode()).hexdigest()
     return f"{asked.campaign}-{day}-{digest[:8]}"

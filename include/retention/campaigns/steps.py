@@ -360,8 +360,15 @@ class _Day:
 
 
 def take_turn(connection: Connection, campaign: Campaign) -> None:
-    """Enrol in turn with the campaign's group: two that enrol the same customers at once would wait for each other."""
+    """Enrol in turn with the campaign's group: two that enrol the same customers at once would wait for each other.
+
+    Who was inside one of its campaigns before that joined the group is in the group from now on.
+    """
     lock(connection, "campaigns", "group", campaign.group or f"only {campaign.name}")
+    if campaign.group:
+        groups = definitions.groups(_include(connection), with_drafts=True)
+        names = next((each for each in groups if campaign.name in each), [])
+        run(connection, "campaigns/join_group", campaigns=names, group_name=campaign.group)
 
 
 def _enrol(
@@ -570,8 +577,8 @@ def plan_send(
 def plan_approved(
     connection: Connection, settings: Settings, campaign: Campaign, entered_on: date, counts: Counts
 ) -> None:
-    """Plan for whom entered on a day, approved late, what is due by the newest day that is done; adds to `counts`."""
-    day = max(entered_on, _whole(campaign).newest_done(connection) or entered_on)
+    """Plan for whom entered on a day, approved late, what is due by the newest published day; adds to `counts`."""
+    day = max(entered_on, days.newest_published(connection) or entered_on)
     for step in campaign.steps:
         _add(counts, _plan_version(connection, settings, campaign, step, day, entered_on=entered_on))
 
@@ -661,7 +668,9 @@ def _finish(connection: Connection, settings: Settings, campaign: Campaign, part
             last_day=version.last_day,
             grace_days=version.grace_days,
             no_send_on=_no_send_on(version),
+            window_end=version.window_end,
             known_by=_known_by(settings, day),
+            shop_zone=settings.shop_time_zone.key,
         )
         log.info("%s %s, version %s: %s enrolments closed", campaign.name, day, version.version, ended)
     return _add(total, _counts(skipped=folder.leave(connection, settings, campaign.name, day)))

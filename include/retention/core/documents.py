@@ -103,6 +103,9 @@ def _hint(schema: Mapping[str, Any]) -> str:
     return str(schema.get("write") or schema.get("description", "something else"))
 
 
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+
+
 class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
 
@@ -165,4 +168,8 @@ def _value(loader: _Loader, node: yaml.Node, where: Where, lines: dict[Where, in
         return mapping
     if isinstance(node, yaml.SequenceNode):
         return [_value(loader, each, (*where, number), lines) for number, each in enumerate(node.value)]
-    return loader.construct_object(node)
+    value = loader.construct_object(node)
+    if isinstance(value, str) and _NO_TEXT.search(value):
+        problem = "it has a sign that no database keeps, like \\0 or half an emoji; write the sign itself"
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+    return value

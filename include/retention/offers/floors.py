@@ -15,7 +15,6 @@ from sqlalchemy import Connection
 
 from retention.core import days
 from retention.core.database import lock, one, run
-from retention.core.errors import InputError
 from retention.core.settings import Settings
 from retention.offers import costs
 from retention.offers.definitions import Offer
@@ -34,7 +33,7 @@ class Sold:
 
 
 def problems(connection: Connection, settings: Settings, offers: Iterable[Offer], day: date) -> dict[str, str]:
-    """Of each offer under its floor, as known at the end of `day`: why, in a sentence."""
+    """Of each offer under its floor, as known at the end of `day`: why, in a sentence. Raises as `costs.read`."""
     found = {
         offer.name: _problem(connection, settings, offer, day) for offer in offers if offer.margin_floor is not None
     }
@@ -51,10 +50,7 @@ def _problem(connection: Connection, settings: Settings, offer: Offer, day: date
             f"Offer {offer.name}: {_percent(1 - sold.known / sold.revenue)} of the revenue {which} has no known "
             f"margin, more than {_percent(MOST_UNKNOWN)}; give the feed `products` their margins."
         )
-    try:
-        known = costs.read(settings.include)
-    except InputError as problem:
-        return f"Offer {offer.name}: {problem}"
+    known = costs.read(settings.include)
     order = offer.minimum_order or sold.revenue / sold.orders
     cost = (known.shipping + known.offer.get(offer.type, Decimal(0))) / order
     left = sold.margin - offer.discount - cost

@@ -1,4 +1,4 @@
-{% from "campaigns/macros.sql" import earlier_entries, enter, entrants %}
+{% from "campaigns/macros.sql" import earlier_entries, enter, entrants, language_shown %}
 
 -- name: usual_entry
 -- What the size of an enrolment on :day is compared with. One row: whether the campaign ever enrolled by itself; on how
@@ -127,12 +127,12 @@ where a.approval_id = :approval_id;
 
 -- name: candidate_languages
 -- One row per language of those who wait: how many customers.
-select c.language, count(*) as customers
+select {{ language_shown("c") }} as language, count(*) as customers
 from campaigns.candidates as w
 left join shop.customers as c on c.customer_id = w.customer_id
 where w.approval_id = :approval_id
-group by c.language
-order by customers desc, c.language;
+group by {{ language_shown("c") }}
+order by customers desc, language;
 
 -- name: decide_approval
 -- One row if it waited for this answer.

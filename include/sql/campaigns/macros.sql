@@ -272,6 +272,11 @@
     )
 {%- endmacro %}
 
+-- The language of a customer for people to read: a code of two letters, and nothing else that a file has in its place.
+{% macro language_shown(c) -%}
+    case when {{ c }}.language ~ '^[a-z]{2}$' then {{ c }}.language end
+{%- endmacro %}
+
 -- True of a customer who waits for approval with an enrolment in :campaign or in another campaign of the group.
 {% macro is_candidate(customer_id) -%}
     exists (

@@ -28,7 +28,7 @@ from (
     where campaign = :campaign and decided_on <= :day
     order by customer_id, decided_on desc
 ) as a
-where a.decision <> 'enrolled'
+where a.decision not in ('enrolled', 'moved')
     and a.customer_id in (
         select m.customer_id
         from selections.membership as m

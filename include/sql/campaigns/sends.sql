@@ -1,5 +1,5 @@
 {% from "campaigns/macros.sql" import earlier_entries, enter, has_followed, is_candidate %}
-{% from "campaigns/macros.sql" import is_open_on_day, must_wait %}
+{% from "campaigns/macros.sql" import is_open_on_day, language_shown, must_wait %}
 {% from "contact/macros.sql" import is_known, is_on_list, why_not_contactable %}
 
 -- name: keep_send
@@ -8,6 +8,13 @@ insert into campaigns.sends (send_id, campaign, version, day, send_on, asked, fr
 values (:send_id, :campaign, :version, :day, :send_on, cast(:asked as jsonb), :now, :expires_at)
 on conflict (send_id) do nothing
 returning send_id;
+
+-- name: expired_sends
+-- How many sends of this id, or of it and a number, nobody answered in time.
+select count(*)
+from campaigns.sends as s
+where (s.send_id = :send_id or s.send_id like :send_id || '-_')
+    and (s.state = 'expired' or (s.state = 'waiting' and s.expires_at <= :now));
 
 -- name: freeze
 -- One row per member of the campaign's selection: whether it is sent to them, or why not. That is whoever may enter, is
@@ -104,12 +111,12 @@ where s.send_id = :send_id;
 
 -- name: send_counts
 -- One row per reason, none for those it is sent to, and language: how many customers.
-select m.reason, c.language, count(*) as customers
+select m.reason, {{ language_shown("c") }} as language, count(*) as customers
 from campaigns.send_members as m
 left join shop.customers as c on c.customer_id = m.customer_id
 where m.send_id = :send_id
-group by m.reason, c.language
-order by customers desc, m.reason, c.language;
+group by m.reason, {{ language_shown("c") }}
+order by customers desc, m.reason, language;
 
 -- name: decide_send
 -- One row if the send waited for this answer.
@@ -119,7 +126,8 @@ where s.send_id = :send_id and s.state = 'waiting'
 returning s.send_id;
 
 -- name: enrol_send
--- Enrols everybody for whom the send was frozen, but for those who have entered the campaign or its group since.
+-- Enrols everybody for whom the send was frozen, but for those who have entered the campaign or its group since, by
+-- another send too.
 -- Returns how many entered, and how many of them in the control arm.
 with entering as (
     select
@@ -136,7 +144,9 @@ with entering as (
         )
         and not exists (
             select from campaigns.enrolments as e
-            where e.customer_id = m.customer_id and e.campaign = :campaign and e.entered_on >= :day
+            where e.customer_id = m.customer_id
+                and e.campaign = :campaign
+                and (e.entered_on >= :day or {{ must_wait("e") }})
         )
 ),
 

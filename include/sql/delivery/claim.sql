@@ -104,6 +104,7 @@ judged as materialized (
         m.campaign,
         m.entry_no,
         m.due_at,
+        m.day,
         coalesce(cast(v.definition ->> 'priority' as integer), 50) as priority,
         r.claim as restore,
         w.reason,
@@ -192,9 +193,9 @@ ranked as materialized (
         from judged as j
     ) as d
     window
-        of_entry as (partition by d.customer_id, d.campaign, d.entry_no order by d.due_at, d.message_key),
-        of_customer as (partition by d.customer_id order by d.priority, d.due_at, d.message_key),
-        of_channel as (partition by d.customer_id, d.channel order by d.priority, d.due_at, d.message_key)
+        of_entry as (partition by d.customer_id, d.campaign, d.entry_no order by d.due_at, d.day, d.message_key),
+        of_customer as (partition by d.customer_id order by d.priority, d.due_at, d.day, d.message_key),
+        of_channel as (partition by d.customer_id, d.channel order by d.priority, d.due_at, d.day, d.message_key)
 ),
 
 decided as (

@@ -118,7 +118,7 @@ class Templates:
         """Render the step for one person, in the first of the `variants` that has a template. Raises TemplateError."""
         asked = (step, *variants, channel, language)
         if asked not in self._picked:
-            self._picked[asked] = self._pick(step, [each for each in (*variants, channel) if each], language)
+            self._picked[asked] = self._pick(step, [each for each in (channel, *variants) if each], language)
         name, language = self._picked[asked]
         if isinstance(said := variables.get("offer"), InWords):
             variables = {**variables, "offer": said.offer.words(language, said.currency)}
