@@ -205,6 +205,7 @@ TEMPLATE_MISTAKES = [
     ("{{ last_order_on | dya }}", "line 5: No filter named 'dya'."),
     ('{% include "nothing.j2" %}', "line 5: there is no template 'nothing.j2' in"),
     ('{% include "../campaigns/winback.yaml" %}', "line 5: there is no template '../campaigns/winback.yaml'"),
+    ("{% set unsubscribe_url = 'bye' %}", "line 5: 'unsubscribe_url' is given; call a variable of your own otherwise."),
     ("{% include first_name %}", "line 5: there is no template 'with a name made at run time'"),
     ("{% endblock %}", "line"),
 ]
@@ -218,6 +219,13 @@ def test_a_mistake_in_a_template_is_named_with_its_line(include: Path, words: st
     with pytest.raises(InputError) as caught:
         definitions.read(include, "winback")
     assert f"{file}, {message}" in str(caught.value)
+
+
+def test_no_campaign_has_a_way_out_of_texts_of_its_own(include: Path) -> None:
+    file = include / "messages" / "winback" / "opt_out.txt.j2"
+    file.write_text("")
+    with pytest.raises(InputError, match=r"opt_out\.txt\.j2: how to get no more texts is said alike in all campaigns"):
+        definitions.read(include, "winback")
 
 
 def test_a_step_without_an_english_template_is_refused(include: Path) -> None:

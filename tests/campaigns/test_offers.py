@@ -266,8 +266,12 @@ def test_margins_are_those_known_that_day_and_sales_those_of_the_weeks_beginning
     till.sell(("B", 900), on=D)
     assert till.problem(after(6), margin_floor="20%") == ""
     assert "margin 13.0 %" in till.problem(after(7), margin_floor="20%")
+    assert till.problem(after(6), margin_floor="20%") == "", "a campaign that is behind has the sales of its week"
+    assert till.room.values("select count(distinct as_of) from offers.sales") == [2]
     till.product("B", 0.9)
     assert till.problem(after(8), margin_floor="20%") == ""
+    till.problem(after(70), margin_floor="20%")
+    assert till.room.values("select count(distinct as_of) from offers.sales") == [1]
 
 
 def test_nobody_enters_a_campaign_with_an_offer_under_its_floor_and_others_go_on(

@@ -59,6 +59,7 @@ class Inspected:
 
     blocks: frozenset[str]
     variables: tuple[tuple[int, str], ...]  # those it takes from outside
+    assigned: tuple[tuple[int, str], ...]  # those it makes
     references: tuple[tuple[object, int], ...]  # the templates it extends, includes or imports
     text_line: int  # of the block `text`
     text_length: int  # characters in it that stand there whatever the values are
@@ -152,6 +153,8 @@ def _add(file: Path, folders: Sequence[Path], found: dict[str, str], allowed: fr
     found[file.name] = text
     for name, line in inspected.references:
         other = _beside(name, folders)
+        if name == OPT_OUT and other == folders[0] / OPT_OUT:
+            raise InputError(f"{other}: how to get no more texts is said alike in all campaigns; delete this file.")
         if other is None:
             raise InputError(
                 f"{file}, line {line}: there is no template {name or 'with a name made at run time'!r} "
@@ -175,6 +178,7 @@ def _inspect(text: str) -> Inspected:
     return Inspected(
         blocks=frozenset(block.name for block in tree.find_all(nodes.Block)),
         variables=tuple(names),
+        assigned=tuple((each.lineno, each.name) for each in tree.find_all(nodes.Name) if each.ctx == "store"),
         references=tuple((getattr(each.template, "value", None), each.lineno) for each in references),  # type: ignore[attr-defined]
         text_line=text_block.lineno if text_block else 1,
         text_length=sum(len(each.data) for each in text_block.find_all(nodes.TemplateData)) if text_block else 0,
@@ -198,6 +202,9 @@ def _beside(name: object, folders: Sequence[Path]) -> Path | None:
 
 
 def _check_variables(file: Path, inspected: Inspected, allowed: frozenset[str]) -> None:
+    for line, name in inspected.assigned:
+        if name in KNOWN_VARIABLES:
+            raise InputError(f"{file}, line {line}: {name!r} is given; call a variable of your own otherwise.")
     for line, name in inspected.variables:
         if name in allowed:
             continue

@@ -5,9 +5,9 @@
 select exists (select from offers.sales as s where s.as_of = :as_of) as are_counted;
 
 -- name: forget_sales
--- One row per row of another week.
+-- One row per row of a week that nobody catches up with any more. Newer ones stay: another campaign may be ahead.
 delete from offers.sales as s
-where s.as_of <> :as_of
+where s.as_of < cast(:as_of as date) - 28
 returning s.as_of;
 
 -- name: count_sales
