@@ -432,7 +432,7 @@ def _check_old_name(include: Path, document: Document, name: str) -> None:
     if old == name:
         raise document.error(where, f"renamed_from is {old!r}, its own name; write the name it had before.")
     if is_there(include, old):
-        raise document.error(where, f"{old}.yaml is still there; delete it, or leave renamed_from out.")
+        raise document.error(where, f"{old}.yaml is still there; delete it, or call that campaign otherwise.")
     for other in names(include):
         if other != name and _says(include, other, "renamed_from") == old:
             raise document.error(where, f"{other}.yaml was renamed from {old!r} too; leave it out of one of them.")
